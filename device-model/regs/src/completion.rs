@@ -1,0 +1,172 @@
+//! The 32-byte completion entry and its status codes.
+//!
+//! Write order: bytes 0 to 27 first, the status word last. A driver that sees the phase bit of the
+//! current lap may read the rest of the entry and everything the command wrote.
+
+use crate::Slot;
+use crate::command::field;
+
+/// Size of a completion entry, in bytes.
+pub const COMPLETION_LEN: usize = 32;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u16)]
+pub enum Status {
+    /// Done.
+    #[default]
+    Success = 0,
+    /// The digest did not match; the destination was not written.
+    DigestMismatch = 1,
+    /// The opcode means nothing on this ring.
+    BadOpcode = 0x10,
+    /// A reserved bit or byte is not zero.
+    ReservedBits = 0x11,
+    /// No such session.
+    BadSession = 0x12,
+    /// The session exists already.
+    SessionExists = 0x13,
+    /// Lengths contradict each other, the session, or the block size.
+    BadLength = 0x14,
+    /// A segment list is empty, too long or malformed.
+    BadSegments = 0x15,
+    /// The session block asks for what the card lacks.
+    BadParameters = 0x16,
+    /// A read outside a live window, or of a write-only one.
+    ReadFault = 0x20,
+    /// A write outside a live window, or of a read-only one.
+    WriteFault = 0x21,
+    /// The engine detected an error inside itself.
+    EngineError = 0x30,
+    /// The ring or the function was reset before the command ran.
+    Aborted = 0x40,
+}
+
+impl Status {
+    /// Every status, in order of code.
+    pub const ALL: [Self; 13] = [
+        Self::Success,
+        Self::DigestMismatch,
+        Self::BadOpcode,
+        Self::ReservedBits,
+        Self::BadSession,
+        Self::SessionExists,
+        Self::BadLength,
+        Self::BadSegments,
+        Self::BadParameters,
+        Self::ReadFault,
+        Self::WriteFault,
+        Self::EngineError,
+        Self::Aborted,
+    ];
+
+    /// The status that `code` stands for.
+    #[must_use]
+    pub fn from_code(code: u16) -> Option<Self> {
+        if code == 0 {
+            return Some(Self::Success);
+        }
+        Self::ALL.into_iter().find(|&status| status as u16 == code)
+    }
+}
+
+/// A completion entry.
+///
+/// | byte | field |
+/// |---|---|
+/// | 0 | cookie, 64 bits |
+/// | 8 | command head: commands before it have been fetched |
+/// | 12 | bytes written to the destination stream |
+/// | 16 | fault address, 64 bits (zero unless a DMA fault) |
+/// | 24 | reserved, zero |
+/// | 28 | status word: bit 0 phase, bits 31..16 status code |
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Completion {
+    /// The cookie of the command.
+    pub cookie: u64,
+    /// First slot of the command ring that was not yet fetched.
+    pub command_head: Slot,
+    /// Bytes written to the destination stream.
+    pub output_len: u32,
+    /// Where DMA faulted, zero if it did not.
+    pub fault_addr: u64,
+    /// Status code; see [`Status::from_code`].
+    pub status: u16,
+    /// Lap bit: starts at one and flips each time the ring wraps.
+    pub phase: bool,
+}
+
+impl Completion {
+    /// Offset of the status word in the entry, in bytes.
+    pub const STATUS_AT: usize = 28;
+
+    /// The entry as it stands in the ring.
+    #[must_use]
+    #[inline]
+    pub fn to_bytes(&self) -> [u8; COMPLETION_LEN] {
+        let mut bytes = [0; COMPLETION_LEN];
+        bytes[0..8].copy_from_slice(&self.cookie.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.command_head.0.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.output_len.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.fault_addr.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.status_word().to_le_bytes());
+        bytes
+    }
+
+    /// The entry that stands in `bytes`.
+    #[must_use]
+    #[inline]
+    pub fn from_bytes(bytes: &[u8; COMPLETION_LEN]) -> Self {
+        let word = u32::from_le_bytes(field(bytes, Self::STATUS_AT));
+        Self {
+            cookie: u64::from_le_bytes(field(bytes, 0)),
+            command_head: Slot(u32::from_le_bytes(field(bytes, 8))),
+            output_len: u32::from_le_bytes(field(bytes, 12)),
+            fault_addr: u64::from_le_bytes(field(bytes, 16)),
+            status: (word >> 16) as u16,
+            phase: word & 1 != 0,
+        }
+    }
+
+    fn status_word(&self) -> u32 {
+        (u32::from(self.status) << 16) | u32::from(self.phase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_survives_the_ring() {
+        for status in Status::ALL {
+            let completion = Completion {
+                cookie: 0x0123_4567_89AB_CDEF,
+                command_head: Slot(77),
+                output_len: 88,
+                fault_addr: 99,
+                status: status as u16,
+                phase: true,
+            };
+            assert_eq!(Completion::from_bytes(&completion.to_bytes()), completion);
+            assert_eq!(Status::from_code(completion.status), Some(status));
+        }
+    }
+
+    #[test]
+    fn the_phase_bit_is_in_the_last_word() {
+        let entry = Completion {
+            phase: true,
+            ..Completion::default()
+        };
+        let bytes = entry.to_bytes();
+        assert!(bytes[..Completion::STATUS_AT].iter().all(|&byte| byte == 0));
+        assert_eq!(bytes[Completion::STATUS_AT], 1);
+    }
+
+    #[test]
+    fn codes_without_meaning_are_not_statuses() {
+        assert_eq!(Status::from_code(2), None);
+        assert_eq!(Status::from_code(u16::MAX), None);
+    }
+}

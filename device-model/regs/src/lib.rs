@@ -1,0 +1,99 @@
+//! The datasheet of the native card as types.
+//!
+//! Owns every offset, bit number and wire layout: registers ([`Register`], [`RingRegister`]), the
+//! 64-byte [`Command`] descriptor, the 32-byte [`Completion`], the [`SessionBlock`] of the admin ring
+//! and the [`Status`] codes. The model decodes with it, the driver encodes with it. Knows no
+//! behaviour: what a register does is the model's business.
+//!
+//! All multi-byte values are little-endian, as on PCIe.
+
+mod admin;
+mod command;
+mod completion;
+mod map;
+mod register;
+
+pub use admin::{CipherCode, DigestCode, SESSION_BLOCK_LEN, SessionBlock, SessionBlockError};
+pub use command::{COMMAND_LEN, Command, CommandFlags, MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment};
+pub use completion::{COMPLETION_LEN, Completion, Status};
+pub use map::{Access, RegisterInfo};
+pub use register::{
+    BAR0_LEN, COMPLETION_DOORBELL, Control, DEVICE_ID, DOORBELL_PAGE, DOORBELL_STRIDE,
+    DeviceStatus, Doorbell, INTERRUPT_LINK_ERROR, MAX_RING_ENTRIES, MAX_RING_PAIRS,
+    MIN_RING_ENTRIES, PCI_DEVICE, PCI_VENDOR, RING_PAGE, RING_STRIDE, Register, RingControl,
+    RingId, RingRegister, RingStatus, Target, decode,
+};
+
+/// Address as the card sees it (an IOVA), never dereferenced by the host.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DeviceAddr(pub u64);
+
+impl DeviceAddr {
+    /// The address `bytes` further on; wraps as the bus does.
+    #[must_use]
+    pub const fn offset(self, bytes: u64) -> Self {
+        Self(self.0.wrapping_add(bytes))
+    }
+}
+
+impl std::fmt::Display for DeviceAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#014x}", self.0)
+    }
+}
+
+/// Position in a ring, `0..entries`. Counts of slots are plain `u32`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// The slot after this one in a ring of `entries`.
+    #[must_use]
+    pub const fn next(self, entries: u32) -> Self {
+        if self.0 + 1 >= entries {
+            Self(0)
+        } else {
+            Self(self.0 + 1)
+        }
+    }
+
+    /// Slots from `self` forward to `other` in a ring of `entries`.
+    #[must_use]
+    pub const fn distance_to(self, other: Self, entries: u32) -> u32 {
+        if other.0 >= self.0 {
+            other.0 - self.0
+        } else {
+            other.0 + entries - self.0
+        }
+    }
+}
+
+/// Number of a session in the card's context table; the driver chooses it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CardSession(pub u32);
+
+/// Number of an MSI-X vector of the function.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Vector(pub u16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_wrap_at_every_size() {
+        for entries in 2..=9 {
+            for from in 0..entries {
+                for to in 0..entries {
+                    let mut slot = Slot(from);
+                    let mut steps = 0;
+                    while slot != Slot(to) {
+                        slot = slot.next(entries);
+                        steps += 1;
+                    }
+                    assert_eq!(Slot(from).distance_to(Slot(to), entries), steps);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Seam 3: what a card asks of the machine it sits in.
+
+use regs::{DeviceAddr, RingId, Slot, Status, Vector};
+use timebase::Time;
+
+/// A DMA access was refused: outside a live window, or in the wrong direction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DmaFault {
+    /// First address of the access.
+    pub addr: DeviceAddr,
+}
+
+/// What a card did, for logs and checkers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CardEvent {
+    /// A command doorbell arrived.
+    Doorbell {
+        /// Ring pair.
+        ring: RingId,
+        /// First slot not yet published.
+        tail: Slot,
+    },
+    /// Commands arrived on the card.
+    Fetched {
+        /// Ring pair.
+        ring: RingId,
+        /// First slot.
+        first: Slot,
+        /// Number of slots.
+        count: u32,
+    },
+    /// An engine lane works on a command until `finish`.
+    Started {
+        /// Ring pair.
+        ring: RingId,
+        /// Cookie of the command.
+        cookie: u64,
+        /// Engine group.
+        group: u8,
+        /// Lane of the group.
+        lane: u8,
+        /// When the lane is free again.
+        finish: Time,
+    },
+    /// A completion entry was written.
+    Completed {
+        /// Ring pair.
+        ring: RingId,
+        /// Slot of the completion ring.
+        slot: Slot,
+        /// Cookie of the command.
+        cookie: u64,
+        /// How it ended.
+        status: Status,
+    },
+    /// An interrupt message was sent.
+    Interrupt {
+        /// Ring pair.
+        ring: RingId,
+        /// MSI-X vector.
+        vector: Vector,
+    },
+    /// A DMA access was refused by the host.
+    DmaFault {
+        /// Ring pair.
+        ring: RingId,
+        /// First address of the access.
+        addr: DeviceAddr,
+        /// Whether the card wanted to write.
+        is_write: bool,
+    },
+    /// A session's context was created.
+    SessionCreated {
+        /// Its number.
+        session: u32,
+    },
+    /// A session's context was zeroed.
+    SessionDestroyed {
+        /// Its number.
+        session: u32,
+    },
+    /// The function was reset.
+    Reset,
+}
+
+/// The machine around a card.
+pub trait Host {
+    /// Reads host memory.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if any byte is outside a live window that the card may read; `bytes` is then
+    /// unspecified.
+    fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault>;
+
+    /// Writes host memory.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if any byte is outside a live window that the card may write; nothing is written.
+    fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault>;
+
+    /// Host memory to work on in place, or `None` if this host has no direct way (then read and write).
+    ///
+    /// # Errors
+    /// [`DmaFault`] if any byte is outside a live window that the card may read and write.
+    fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
+        let _ = (addr, len);
+        Ok(None)
+    }
+
+    /// An interrupt message left the card at `at`.
+    fn interrupt(&mut self, at: Time, vector: Vector);
+
+    /// Tells logs and checkers what the card did at `at`.
+    fn observe(&mut self, at: Time, event: CardEvent) {
+        let _ = (at, event);
+    }
+}

@@ -1,0 +1,138 @@
+//! What can go wrong, by who is told: the opener of a session, the caller of dispatch, the callback.
+
+use crate::{Operation, SessionId};
+
+/// Why session parameters are refused; the rules of `check_csp`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ParamsError {
+    /// The mode needs a cipher, or one of another kind.
+    #[error("this mode needs a cipher of its kind")]
+    CipherKind,
+    /// The mode has no cipher.
+    #[error("this mode takes no cipher, cipher key or cipher key length")]
+    CipherForbidden,
+    /// The mode needs a digest.
+    #[error("this mode needs a digest")]
+    DigestMissing,
+    /// The mode has no digest of its own.
+    #[error("this mode takes no digest, digest key or digest key length")]
+    DigestForbidden,
+    /// The cipher takes no key of this length.
+    #[error("cipher keys of {0} bytes do not fit the cipher")]
+    CipherKeyLength(usize),
+    /// A keyed digest needs a key, a plain one takes none.
+    #[error("digest keys of {0} bytes do not fit the digest")]
+    AuthKeyLength(usize),
+    /// The key given is not as long as the length given.
+    #[error("a key of {actual} bytes was given where the length says {expected}")]
+    KeyMismatch {
+        /// The length parameter.
+        expected: usize,
+        /// The key's own length.
+        actual: usize,
+    },
+    /// The algorithms take no IV of this length.
+    #[error("IVs of {0} bytes do not fit the algorithms")]
+    IvLength(usize),
+    /// The digest is shorter than this.
+    #[error("a digest length of {0} bytes exceeds the digest")]
+    DigestLength(usize),
+    /// The mode does not allow this flag.
+    #[error("separate AAD needs a mode with AAD")]
+    SeparateAad,
+    /// Only encrypt-then-authenticate digests a sequence number.
+    #[error("an extended sequence number needs mode encrypt-then-authenticate")]
+    Esn,
+}
+
+/// Why dispatch hands a request back; the rules of `crp_sanity`, each in every build.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RequestInvalid {
+    /// No such session, or it was freed.
+    #[error("no such session")]
+    NoSession,
+    /// The operation does not fit the session's mode.
+    #[error("operation {0:?} does not fit the session's mode")]
+    Operation(Operation),
+    /// Separate output without the session's flag.
+    #[error("the session does not allow separate output")]
+    OutputForbidden,
+    /// Separate AAD without the session's flag, with a region too, empty, or in a mode without AAD.
+    #[error("separate AAD does not fit the session or the request")]
+    SeparateAad,
+    /// AAD region outside the input buffer, or in a mode without AAD.
+    #[error("AAD region {start}+{len} does not fit the input")]
+    Aad {
+        /// First byte.
+        start: usize,
+        /// Number of bytes.
+        len: usize,
+    },
+    /// AEAD without a separate IV.
+    #[error("AEAD needs the IV apart from the buffer")]
+    IvNotSeparate,
+    /// IV given though the session has none, or an IV outside the input buffer.
+    #[error("IV at {0} does not fit the session or the input")]
+    Iv(usize),
+    /// Payload outside the input buffer.
+    #[error("payload {start}+{len} leaves the input")]
+    Payload {
+        /// First byte.
+        start: usize,
+        /// Number of bytes.
+        len: usize,
+    },
+    /// Output start outside the output buffer, or given without one.
+    #[error("payload output at {0} does not fit the output")]
+    PayloadOutput(usize),
+    /// Payload is no multiple of the cipher's block.
+    #[error("payload of {len} bytes is no multiple of {block}")]
+    BlockMultiple {
+        /// Number of bytes.
+        len: usize,
+        /// Block of the cipher.
+        block: usize,
+    },
+    /// Digest outside its buffer, or given in a mode without one.
+    #[error("digest at {0} does not fit its buffer or the mode")]
+    Digest(usize),
+    /// Verify with separate output in mode digest.
+    #[error("a digest is not verified into separate output")]
+    VerifyOutput,
+    /// Neither the session nor the request has the key.
+    #[error("no key: neither the session nor the request has one")]
+    KeyMissing,
+    /// A request key of the wrong length, or for an algorithm the session lacks.
+    #[error("a request key of {0} bytes does not fit the session")]
+    KeyLength(usize),
+    /// The framework's queue for this driver is full.
+    #[error("the queue is full")]
+    QueueFull,
+}
+
+/// Why a request failed, as its callback sees it; `crp_etype`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// The session moved and has a new name; the data is untouched, dispatch again (EAGAIN).
+    #[error("the session moved: dispatch again")]
+    Moved(SessionId),
+    /// The digest does not match; the payload is untouched (EBADMSG).
+    #[error("the digest does not match")]
+    DigestMismatch,
+    /// The card went away while it may have been writing: the buffer's content is unknown (EIO). The
+    /// session lives on under this name.
+    #[error("the card went away and the buffer may be half written")]
+    Interrupted(SessionId),
+    /// The driver cannot take a request of this size (E2BIG).
+    #[error("the request is too big for the driver")]
+    TooBig,
+    /// The driver or the card failed the request (EIO).
+    #[error("the device failed the request")]
+    Device,
+    /// The session was freed while the request was in flight or queued (ECANCELED).
+    #[error("the session was freed")]
+    Cancelled,
+    /// No driver is left that can serve the session (ENODEV).
+    #[error("no driver can serve the session")]
+    NoDriver,
+}

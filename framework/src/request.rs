@@ -1,0 +1,150 @@
+//! A request: one operation on one buffer; crypto_request(9).
+
+use bitflags::bitflags;
+
+use crate::{Buffer, Key, SessionId};
+
+/// Number of a request, unique in a framework's life; set by dispatch.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u64);
+
+/// What a request asks for; `crp_op`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Operation {
+    /// `CRYPTO_OP_ENCRYPT`, mode cipher.
+    Encrypt,
+    /// `CRYPTO_OP_DECRYPT`, mode cipher.
+    Decrypt,
+    /// `CRYPTO_OP_COMPUTE_DIGEST`, mode digest.
+    ComputeDigest,
+    /// `CRYPTO_OP_VERIFY_DIGEST`, mode digest.
+    VerifyDigest,
+    /// `CRYPTO_OP_ENCRYPT | CRYPTO_OP_COMPUTE_DIGEST`, modes AEAD and encrypt-then-authenticate.
+    EncryptCompute,
+    /// `CRYPTO_OP_DECRYPT | CRYPTO_OP_VERIFY_DIGEST`, modes AEAD and encrypt-then-authenticate.
+    VerifyDecrypt,
+}
+
+impl Operation {
+    /// Whether a digest in the input must match.
+    #[must_use]
+    pub const fn verifies(self) -> bool {
+        matches!(self, Self::VerifyDigest | Self::VerifyDecrypt)
+    }
+
+    /// Whether payload is encrypted.
+    #[must_use]
+    pub const fn encrypts(self) -> bool {
+        matches!(self, Self::Encrypt | Self::EncryptCompute)
+    }
+}
+
+bitflags! {
+    /// How a request is scheduled; `crp_flags`.
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    pub struct RequestFlags: u32 {
+        /// Never straight to the driver: queue it, so that it is handed over with its neighbours.
+        const BATCH = 0x8;
+        /// Call back in the order of dispatch among the ordered requests of the session.
+        const ORDERED = 0x100;
+    }
+}
+
+/// A range of a buffer, in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Region {
+    /// First byte.
+    pub start: usize,
+    /// Number of bytes.
+    pub len: usize,
+}
+
+/// A request; `struct cryptop`. AAD, IV and payload are regions of the input buffer.
+///
+/// Only the cipher's result and a computed digest are written, to `output` if there is one and to
+/// `buffer` otherwise. A `Box<Request>` can be used again after its callback without allocating.
+#[derive(Debug)]
+pub struct Request {
+    /// Set by dispatch.
+    pub id: RequestId,
+    /// The session to use.
+    pub session: SessionId,
+    /// What to do.
+    pub operation: Operation,
+    /// How to schedule.
+    pub flags: RequestFlags,
+    /// Input, and output unless `output` is given; `crp_buf`.
+    pub buffer: Buffer,
+    /// Separate output; `crp_obuf`. Needs [`SessionFlags::SEPARATE_OUTPUT`](crate::SessionFlags).
+    pub output: Option<Buffer>,
+    /// AAD in the input buffer; `crp_aad_start`, `crp_aad_length`.
+    pub aad: Region,
+    /// AAD in a buffer of its own; `crp_aad`. Needs [`SessionFlags::SEPARATE_AAD`](crate::SessionFlags).
+    pub separate_aad: Option<Buffer>,
+    /// Where the IV stands in the input buffer, unless `iv` is given; `crp_iv_start`.
+    pub iv_start: usize,
+    /// The whole IV, left-aligned; `crp_iv` with `CRYPTO_F_IV_SEPARATE`.
+    pub iv: Option<[u8; 64]>,
+    /// Data to transform or digest.
+    pub payload: Region,
+    /// Where the result goes in the output buffer; `crp_payload_output_start`.
+    pub payload_output_start: usize,
+    /// Where the digest stands (verify: input) or goes (compute: output); `crp_digest_start`.
+    pub digest_start: usize,
+    /// Cipher key for this request alone; `crp_cipher_key`.
+    pub cipher_key: Option<Key>,
+    /// Digest key for this request alone; `crp_auth_key`.
+    pub auth_key: Option<Key>,
+    /// High half of an extended sequence number; `crp_esn`. Needs [`SessionFlags::ESN`](crate::SessionFlags).
+    pub esn: [u8; 4],
+    /// The consumer's own; `crp_opaque`.
+    pub opaque: u64,
+    /// Position among the session's ordered requests; set by dispatch.
+    pub(crate) order: u64,
+}
+
+impl Request {
+    /// A request for `session` on `buffer` with empty regions and no flags.
+    #[must_use]
+    pub fn new(session: SessionId, operation: Operation, buffer: Buffer) -> Box<Self> {
+        Box::new(Self {
+            id: RequestId::default(),
+            session,
+            operation,
+            flags: RequestFlags::default(),
+            buffer,
+            output: None,
+            aad: Region::default(),
+            separate_aad: None,
+            iv_start: 0,
+            iv: None,
+            payload: Region::default(),
+            payload_output_start: 0,
+            digest_start: 0,
+            cipher_key: None,
+            auth_key: None,
+            esn: [0; 4],
+            opaque: 0,
+            order: 0,
+        })
+    }
+
+    /// Bytes of AAD, wherever they are.
+    #[must_use]
+    pub fn aad_len(&self) -> usize {
+        self.separate_aad.as_ref().map_or(self.aad.len, Buffer::len)
+    }
+
+    /// Copies the IV of `len` bytes, from where it is, to the front of 64 bytes.
+    ///
+    /// # Panics
+    /// If the request was not validated: the IV leaves the buffer or exceeds 64 bytes.
+    #[must_use]
+    pub fn iv_bytes(&self, len: usize) -> [u8; 64] {
+        self.iv.unwrap_or_else(|| {
+            let mut iv = [0; 64];
+            self.buffer.copy_out(self.iv_start, &mut iv[..len]);
+            iv
+        })
+    }
+}

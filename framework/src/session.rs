@@ -1,0 +1,92 @@
+//! Session parameters and the name of a session; crypto_session(9).
+
+use bitflags::bitflags;
+
+use crate::{Cipher, Digest, Key};
+
+/// What a session does; `csp_mode`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Mode {
+    /// Encrypts and decrypts; `CSP_MODE_CIPHER`.
+    Cipher,
+    /// Computes and verifies digests; `CSP_MODE_DIGEST`.
+    Digest,
+    /// Authenticated encryption by one algorithm; `CSP_MODE_AEAD`.
+    Aead,
+    /// Encrypts, then digests AAD and ciphertext; `CSP_MODE_ETA`.
+    EncryptThenAuthenticate,
+}
+
+bitflags! {
+    /// What requests of a session may use; `csp_flags`.
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    pub struct SessionFlags: u32 {
+        /// Requests may name an output buffer.
+        const SEPARATE_OUTPUT = 1;
+        /// Requests may carry AAD in a buffer of its own.
+        const SEPARATE_AAD = 2;
+        /// Requests carry four bytes of extended sequence number, digested after the payload.
+        const ESN = 4;
+    }
+}
+
+/// Parameters of a session; `struct crypto_session_params`. Owns its keys.
+///
+/// Lengths are in bytes. A key length without a key means that every request brings its own.
+#[derive(Clone, Debug)]
+pub struct SessionParams {
+    /// What the session does.
+    pub mode: Mode,
+    /// What its requests may use.
+    pub flags: SessionFlags,
+    /// Cipher, in the modes that have one.
+    pub cipher: Option<Cipher>,
+    /// Digest, in the modes that have one; AEAD ciphers bring their own.
+    pub digest: Option<Digest>,
+    /// Length of cipher keys; `csp_cipher_klen`.
+    pub cipher_key_len: usize,
+    /// Cipher key of requests that bring none; `csp_cipher_key`.
+    pub cipher_key: Option<Key>,
+    /// Length of digest keys; `csp_auth_klen`.
+    pub auth_key_len: usize,
+    /// Digest key of requests that bring none; `csp_auth_key`.
+    pub auth_key: Option<Key>,
+    /// Length of IVs; `csp_ivlen`.
+    pub iv_len: usize,
+    /// Bytes of digest written or compared, zero for the whole digest; `csp_auth_mlen`.
+    pub auth_digest_len: usize,
+}
+
+impl SessionParams {
+    /// Bytes of digest a request writes or compares: the given length or the whole digest, zero in
+    /// mode [`Mode::Cipher`].
+    #[must_use]
+    pub fn digest_len(&self) -> usize {
+        let whole = match self.mode {
+            Mode::Cipher => return 0,
+            Mode::Aead => self.cipher.map_or(0, Cipher::tag_len),
+            Mode::Digest | Mode::EncryptThenAuthenticate => self.digest.map_or(0, Digest::len),
+        };
+        if self.auth_digest_len == 0 {
+            whole
+        } else {
+            self.auth_digest_len
+        }
+    }
+}
+
+/// Name of a session. A session that moved to another driver gets a new name under the policy that
+/// reports moves; the old one then answers with [`RequestError::Moved`](crate::RequestError::Moved).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl SessionId {
+    /// The name as one number, for logs.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+}
