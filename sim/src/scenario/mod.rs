@@ -2,8 +2,20 @@
 //!
 //! Plain data. `parse` reads it from a TOML file; the world runs it.
 
+mod builtin;
+mod diagnostic;
+mod parse;
+mod profile;
+mod reader;
+mod suite;
+
 use device_model::Profile;
 use timebase::{Span, Time};
+
+pub use builtin::builtins;
+pub use diagnostic::{Diagnostic, ScenarioError};
+pub use profile::{builtin_profile, builtin_profiles, profile_from_toml};
+pub use suite::UnknownSuite;
 
 /// A whole scenario.
 #[derive(Clone, Debug)]
