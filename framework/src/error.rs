@@ -1,6 +1,6 @@
 //! What can go wrong, by who is told: the opener of a session, the caller of dispatch, the callback.
 
-use crate::{Operation, SessionId};
+use crate::{DriverId, OpenError, Operation, SessionId};
 
 /// Why session parameters are refused; the rules of `check_csp`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -43,7 +43,38 @@ pub enum ParamsError {
     /// Only encrypt-then-authenticate digests a sequence number.
     #[error("an extended sequence number needs mode encrypt-then-authenticate")]
     Esn,
+    /// A flag nobody knows.
+    #[error("session flags {0:#x} are not all known")]
+    Flags(u32),
 }
+
+/// Why a session was not opened, closed or moved.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SessionError {
+    /// The parameters break a rule (EINVAL).
+    #[error("invalid session parameters")]
+    Params(#[source] ParamsError),
+    /// No driver that the choice accepts can serve the parameters (EOPNOTSUPP).
+    #[error("no accepted driver can serve the session")]
+    NoDriver,
+    /// Every driver that could serve the session failed to open it; this is what the last one said.
+    #[error("no driver opened the session")]
+    Open(#[source] OpenError),
+    /// The limit on sessions is reached.
+    #[error("there are already {0} sessions")]
+    TooMany(usize),
+    /// No such session, or it was freed.
+    #[error("no such session")]
+    NoSession,
+    /// The session is opening or already moving; ask again when it is open.
+    #[error("the session is not settled on a driver")]
+    Busy,
+}
+
+/// No driver is registered under this id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no driver {0} is registered")]
+pub struct NoSuchDriver(pub DriverId);
 
 /// Why dispatch hands a request back; the rules of `crp_sanity`, each in every build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

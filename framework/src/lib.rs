@@ -7,19 +7,41 @@
 
 mod algorithm;
 mod buffer;
+mod choice;
+mod completion;
+mod dispatch;
 mod driver;
 mod error;
+mod event;
+mod framework;
 mod key;
+mod lifecycle;
+mod migration;
+mod registry;
 mod request;
 mod session;
+mod stats;
+mod table;
+#[cfg(test)]
+mod testing;
+mod undo;
+mod validate;
 
 pub use algorithm::{Cipher, Digest};
 pub use buffer::Buffer;
+pub use choice::{DriverChoice, MigrationPolicy};
+pub use completion::Finished;
+pub use dispatch::Rejected;
 pub use driver::{
     Blocked, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput, DriverSession, Hint,
     OpenError, ProbeScore,
 };
-pub use error::{ParamsError, RequestError, RequestInvalid};
+pub use error::{NoSuchDriver, ParamsError, RequestError, RequestInvalid, SessionError};
+pub use event::{FrameworkEvent, MoveReason};
+pub use framework::{Framework, Limits};
 pub use key::Key;
+pub use migration::Rebalance;
+pub use registry::{DriverId, DriverInfo, DriverState};
 pub use request::{Operation, Region, Request, RequestFlags, RequestId};
 pub use session::{Mode, SessionFlags, SessionId, SessionParams};
+pub use stats::{DriverStats, FrameworkStats};

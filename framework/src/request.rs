@@ -101,6 +101,10 @@ pub struct Request {
     pub opaque: u64,
     /// Position among the session's ordered requests; set by dispatch.
     pub(crate) order: u64,
+    /// Times the framework submitted it again.
+    pub(crate) attempts: u8,
+    /// What the driver overwrites, as it was before hand-over.
+    pub(crate) undo: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -126,6 +130,8 @@ impl Request {
             esn: [0; 4],
             opaque: 0,
             order: 0,
+            attempts: 0,
+            undo: None,
         })
     }
 

@@ -1,0 +1,211 @@
+//! Requests on their way back: what a driver reports, the order of callbacks, requests that a card
+//! dropped.
+//!
+//! Nothing here calls anybody back: results queue as data until
+//! [`take_finished`](Framework::take_finished).
+
+use timebase::Time;
+
+use crate::event::FrameworkEvent;
+use crate::framework::Framework;
+use crate::registry::{DriverId, DriverState};
+use crate::table::Phase;
+use crate::undo::UndoPool;
+use crate::{Completed, DriverError, MigrationPolicy, Request, RequestError, RequestFlags};
+
+/// Submissions of one request on one driver after which a driver that keeps dropping it is believed to
+/// be broken.
+const ATTEMPTS_MAX: u8 = 8;
+
+/// A request that is done; the callback's view.
+#[derive(Debug)]
+pub struct Finished {
+    /// The request, with its buffers. It may be used again.
+    pub request: Box<Request>,
+    /// How it ended.
+    pub result: Result<(), RequestError>,
+}
+
+impl Framework {
+    /// Looks for what happened in a driver: after an interrupt, or when its
+    /// [`deadline`](Self::driver_deadline) has come. Does nothing for an unknown driver.
+    pub fn service(&mut self, now: Time, id: DriverId) {
+        let Some(driver) = self.registry.index_of(id) else {
+            return;
+        };
+        self.collect(now, driver);
+        if self
+            .registry
+            .get(driver)
+            .is_some_and(|slot| !slot.queue.is_empty())
+        {
+            self.drain(now, driver);
+            if self.registry.slot(driver).is_sync() {
+                self.collect(now, driver);
+            }
+        }
+        self.run_kicked(now);
+    }
+
+    /// Takes over what a driver reports.
+    pub(crate) fn collect(&mut self, now: Time, driver: usize) {
+        let mut output = std::mem::take(&mut self.output);
+        self.registry
+            .slot_mut(driver)
+            .driver
+            .service(now, &mut output);
+        if output.lost {
+            self.lose_driver(now, driver, &mut output);
+        } else {
+            for (session, result) in output.opened.drain(..) {
+                self.session_opened(now, driver, session, result);
+            }
+            for completed in output.completed.drain(..) {
+                self.complete(now, driver, completed);
+            }
+            let slot = self.registry.slot(driver);
+            if slot.is_sync() && !slot.queue.is_empty() && !slot.is_blocked() {
+                self.kick(driver);
+            }
+        }
+        self.output = output;
+    }
+
+    /// One request came back from the driver that had it.
+    pub(crate) fn complete(&mut self, now: Time, driver: usize, completed: Completed) {
+        let Completed { request, result } = completed;
+        let index = request.session.index as usize;
+        let slot = self.registry.slot_mut(driver);
+        let hot = &mut self.table.hot[index];
+        assert!(
+            slot.in_flight > 0 && hot.in_flight > 0,
+            "a driver returned a request it did not have"
+        );
+        slot.in_flight -= 1;
+        hot.in_flight -= 1;
+        let settle = hot.in_flight == 0 && hot.phase != Phase::Ready;
+        match result {
+            Ok(()) => self.finish(request, Ok(())),
+            Err(error) => {
+                slot.stats.errors += 1;
+                self.complete_failed(driver, request, error);
+            }
+        }
+        if settle {
+            self.settle(now, index);
+        }
+    }
+
+    #[cold]
+    fn complete_failed(&mut self, driver: usize, request: Box<Request>, error: DriverError) {
+        let error = match error {
+            DriverError::DigestMismatch => RequestError::DigestMismatch,
+            DriverError::TooBig => RequestError::TooBig,
+            DriverError::Device => RequestError::Device,
+            DriverError::Lost { untouched } => {
+                return self.complete_dropped(driver, request, untouched);
+            }
+        };
+        self.finish(request, Err(error));
+    }
+
+    /// A driver dropped a request: its card died or was reset.
+    fn complete_dropped(&mut self, driver: usize, mut request: Box<Request>, untouched: bool) {
+        let index = request.session.index as usize;
+        let hot = &self.table.hot[index];
+        let intact = untouched || UndoPool::restore(&mut request, hot.rules);
+        if intact && !untouched {
+            self.stats.undo_restores += 1;
+        }
+        let name = self.table.name(index);
+        match hot.phase {
+            Phase::Closing if intact => self.finish(request, Err(RequestError::Cancelled)),
+            Phase::Closing => self.finish(request, Err(RequestError::Device)),
+            Phase::Vacant => unreachable!("a freed session has no request in flight"),
+            _ if !intact => self.finish(request, Err(RequestError::Interrupted(name))),
+            Phase::Homeless => self.finish(request, Err(RequestError::NoDriver)),
+            // The driver lives and so does the session: only the card was reset. Whoever reports
+            // moves has none to report, and the request goes in again.
+            Phase::Ready => self.resubmit(driver, request),
+            Phase::Waiting if hot.policy == MigrationPolicy::Report => {
+                self.finish(request, Err(RequestError::Moved(name)));
+            }
+            Phase::Waiting => {
+                self.count_resubmission(&request);
+                self.put_back(index, request);
+            }
+        }
+    }
+
+    /// Queues a dropped request again on the same driver, before anything newer of its session.
+    fn resubmit(&mut self, driver: usize, mut request: Box<Request>) {
+        request.attempts += 1;
+        if request.attempts > ATTEMPTS_MAX {
+            return self.finish(request, Err(RequestError::Device));
+        }
+        self.count_resubmission(&request);
+        let slot = self.registry.slot_mut(driver);
+        let after = slot
+            .queue
+            .iter()
+            .rposition(|other| other.session == request.session && other.id < request.id);
+        slot.queue
+            .insert(after.map_or(0, |position| position + 1), request);
+        if slot.state == DriverState::Active {
+            self.kick(driver);
+        }
+    }
+
+    fn count_resubmission(&mut self, request: &Request) {
+        self.stats.resubmitted += 1;
+        self.events.push(FrameworkEvent::Resubmitted {
+            request: request.id,
+        });
+    }
+
+    /// Has a dropped or queued request wait in its session, in dispatch order.
+    pub(crate) fn put_back(&mut self, index: usize, request: Box<Request>) {
+        let waiting = &mut self.table.cold[index].waiting;
+        let position = waiting.partition_point(|other| other.id < request.id);
+        waiting.insert(position, request);
+    }
+
+    /// Ends a request: once, here, for every request there is.
+    pub(crate) fn finish(&mut self, mut request: Box<Request>, result: Result<(), RequestError>) {
+        self.undo.release(&mut request);
+        self.stats.in_flight -= 1;
+        if let Err(error) = result {
+            self.stats.errors += 1;
+            self.stats.moved += u64::from(matches!(error, RequestError::Moved(_)));
+        }
+        if request.flags.contains(RequestFlags::ORDERED) {
+            self.finish_in_order(Finished { request, result });
+        } else {
+            self.finished.push_back(Finished { request, result });
+        }
+    }
+
+    /// Holds an ordered request until those before it are done. Per session: a slow session holds up
+    /// nobody else.
+    fn finish_in_order(&mut self, finished: Finished) {
+        let index = finished.request.session.index as usize;
+        let hot = &mut self.table.hot[index];
+        let held = &mut self.table.cold[index].held;
+        let ahead = finished.request.order - hot.next_release;
+        if ahead == 0 && held.is_empty() {
+            hot.next_release += 1;
+            self.finished.push_back(finished);
+            return;
+        }
+        let place = usize::try_from(ahead).expect("a distance within the queues' bounds");
+        while held.len() <= place {
+            held.push_back(None);
+        }
+        held[place] = Some(finished);
+        while let Some(next) = held.front_mut().and_then(Option::take) {
+            held.pop_front();
+            hot.next_release += 1;
+            self.finished.push_back(next);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Requests on their way to a driver: `crypto_dispatch`, and the queue of a driver that is blocked.
+//!
+//! A request goes straight to its driver if nothing waits there; otherwise to the tail of the driver's
+//! queue, so that nothing overtakes. A refused request goes back to the head. Blocking is a level
+//! ([`CryptoDriver::unblock_generation`](crate::CryptoDriver::unblock_generation)), never an edge.
+
+use std::collections::VecDeque;
+
+use timebase::{Span, Time};
+
+use crate::event::FrameworkEvent;
+use crate::framework::Framework;
+use crate::registry::DriverState;
+use crate::table::{Lookup, Phase};
+use crate::{
+    Blocked, DriverFlags, Hint, MigrationPolicy, Request, RequestError, RequestFlags, RequestId,
+    RequestInvalid,
+};
+
+/// Refusals in one drain after which a driver that claims to have room is left alone for a while.
+const REFUSALS_MAX: u32 = 8;
+/// How long.
+const REFUSAL_PAUSE: Span = Span::from_ns(1_000);
+
+/// Dispatch hands the request back, untouched; no callback follows.
+#[derive(Debug, thiserror::Error)]
+#[error("request handed back: {reason}")]
+pub struct Rejected {
+    /// The request.
+    pub request: Box<Request>,
+    /// Which rule it breaks.
+    pub reason: RequestInvalid,
+}
+
+impl Framework {
+    /// Accepts a request or hands it back; `crypto_dispatch` of crypto_request(9). An accepted request
+    /// comes out of [`take_finished`](Self::take_finished) exactly once, perhaps as soon as this
+    /// returns.
+    ///
+    /// A request under a name from before a move is accepted and ends with
+    /// [`RequestError::Moved`]. With [`RequestFlags::BATCH`] it waits for neighbours, at the latest
+    /// until the framework's [`deadline`](Self::deadline), which is then `now`.
+    ///
+    /// # Errors
+    /// [`Rejected`] with the request if it breaks a rule of crypto_request(9) or the queue is full.
+    pub fn dispatch(&mut self, now: Time, request: Box<Request>) -> Result<RequestId, Rejected> {
+        let index = request.session.index as usize;
+        let ready = self.table.hot.get(index).is_some_and(|hot| {
+            hot.generation == request.session.generation && hot.phase == Phase::Ready
+        });
+        if !ready {
+            return self.dispatch_waiting(now, request);
+        }
+        let hot = &self.table.hot[index];
+        if let Err(reason) = hot.rules.check(&request) {
+            return Err(self.reject(request, reason));
+        }
+        let driver = usize::from(hot.driver);
+        let slot = self.registry.slot_mut(driver);
+        let batch = request.flags.contains(RequestFlags::BATCH);
+        if slot.queue.is_empty() && slot.refused_at.is_none() && !batch {
+            return Ok(self.dispatch_direct(now, driver, request));
+        }
+        let outcome = self.enqueue(now, driver, request);
+        let slot = self.registry.slot_mut(driver);
+        if batch && slot.queue.len() < self.limits.batch_len {
+            slot.runnable_at = slot.runnable_at.min(now);
+        } else {
+            self.kick(driver);
+        }
+        self.run_kicked(now);
+        outcome
+    }
+
+    /// Accepts requests from the front of `requests`, in order, and hands them over in runs: each
+    /// driver learns through [`Hint::More`] that more follows, and is flushed at the end.
+    /// `crypto_dispatch_batch`. Flags count as in [`dispatch`](Self::dispatch), except that nothing
+    /// waits for further neighbours.
+    ///
+    /// Returns the number of requests accepted.
+    ///
+    /// # Errors
+    /// [`Rejected`] with the first request that is handed back. Those before it were accepted, those
+    /// behind it are still in `requests`.
+    pub fn dispatch_batch(
+        &mut self,
+        now: Time,
+        requests: &mut VecDeque<Box<Request>>,
+    ) -> Result<usize, Rejected> {
+        let mut accepted = 0;
+        let mut outcome = Ok(());
+        while let Some(request) = requests.pop_front() {
+            if let Err(rejected) = self.dispatch_queued(now, request) {
+                outcome = Err(rejected);
+                break;
+            }
+            accepted += 1;
+        }
+        self.run_kicked(now);
+        outcome.map(|()| accepted)
+    }
+
+    /// Like dispatch, but only as far as the queue.
+    fn dispatch_queued(&mut self, now: Time, request: Box<Request>) -> Result<(), Rejected> {
+        let Lookup::Current(index) = self.table.lookup(request.session) else {
+            return self.dispatch_waiting(now, request).map(drop);
+        };
+        let hot = &self.table.hot[index];
+        if hot.phase != Phase::Ready {
+            return self.dispatch_waiting(now, request).map(drop);
+        }
+        if let Err(reason) = hot.rules.check(&request) {
+            return Err(self.reject(request, reason));
+        }
+        let driver = usize::from(hot.driver);
+        self.kick(driver);
+        self.enqueue(now, driver, request).map(drop)
+    }
+
+    fn dispatch_direct(
+        &mut self,
+        now: Time,
+        driver: usize,
+        mut request: Box<Request>,
+    ) -> RequestId {
+        let id = self.stamp(&mut request);
+        let taken = self.hand_over(now, driver, request, Hint::Last);
+        let slot = self.registry.slot(driver);
+        if slot.is_sync() {
+            self.collect(now, driver);
+        } else if !taken {
+            self.kick(driver);
+        }
+        self.run_kicked(now);
+        id
+    }
+
+    /// Puts a valid request at the tail of its driver's queue.
+    fn enqueue(
+        &mut self,
+        now: Time,
+        driver: usize,
+        mut request: Box<Request>,
+    ) -> Result<RequestId, Rejected> {
+        if self.registry.slot(driver).queue.len() >= self.limits.queue_len {
+            // The driver may have room that nobody used yet. What it completes is collected when the
+            // caller runs the kicked drivers.
+            self.drain(now, driver);
+            self.kick(driver);
+        }
+        if self.registry.slot(driver).queue.len() >= self.limits.queue_len {
+            return Err(self.reject(request, RequestInvalid::QueueFull));
+        }
+        let id = self.stamp(&mut request);
+        let slot = self.registry.slot_mut(driver);
+        slot.queue.push_back(request);
+        self.stats.queued += 1;
+        self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());
+        self.events.push(FrameworkEvent::Queued { request: id });
+        Ok(id)
+    }
+
+    /// Dispatch for a session that is not ready under this name.
+    #[cold]
+    fn dispatch_waiting(
+        &mut self,
+        now: Time,
+        mut request: Box<Request>,
+    ) -> Result<RequestId, Rejected> {
+        let (index, stale) = match self.table.lookup(request.session) {
+            Lookup::Current(index) => (index, false),
+            Lookup::Stale(index) => (index, true),
+            Lookup::Unknown => return Err(self.reject(request, RequestInvalid::NoSession)),
+        };
+        if let Err(reason) = self.table.hot[index].rules.check(&request) {
+            return Err(self.reject(request, reason));
+        }
+        if self.table.hot[index].phase == Phase::Homeless {
+            // A driver may have come since. If none has, the request ends below.
+            let _ = self.bind(now, index);
+        }
+        let homeless = self.table.hot[index].phase == Phase::Homeless;
+        let queue_full = self.table.cold[index].waiting.len() >= self.limits.queue_len;
+        if !stale && !homeless && queue_full {
+            return Err(self.reject(request, RequestInvalid::QueueFull));
+        }
+        let id = self.stamp(&mut request);
+        if homeless {
+            self.finish(request, Err(RequestError::NoDriver));
+        } else if stale {
+            let name = self.table.name(index);
+            self.finish(request, Err(RequestError::Moved(name)));
+        } else {
+            self.table.cold[index].waiting.push_back(request);
+            self.stats.queued += 1;
+            self.events.push(FrameworkEvent::Queued { request: id });
+        }
+        self.run_kicked(now);
+        Ok(id)
+    }
+
+    #[cold]
+    fn reject(&mut self, request: Box<Request>, reason: RequestInvalid) -> Rejected {
+        self.stats.rejected += 1;
+        if reason == RequestInvalid::QueueFull {
+            self.stats.queue_full += 1;
+        }
+        Rejected { request, reason }
+    }
+
+    /// Makes a request the framework's: from here on it ends exactly once.
+    fn stamp(&mut self, request: &mut Request) -> RequestId {
+        let id = self.next_id();
+        request.id = id;
+        request.attempts = 0;
+        if request.flags.contains(RequestFlags::ORDERED) {
+            let hot = &mut self.table.hot[request.session.index as usize];
+            request.order = hot.next_order;
+            hot.next_order += 1;
+        }
+        self.stats.ops += 1;
+        self.stats.bytes += request.payload.len as u64;
+        self.stats.in_flight += 1;
+        self.stats.in_flight_max = self.stats.in_flight_max.max(self.stats.in_flight);
+        id
+    }
+
+    /// Offers a request to its driver. A refusal puts it at the head of the driver's queue. Returns
+    /// whether the driver took it.
+    pub(crate) fn hand_over(
+        &mut self,
+        now: Time,
+        driver: usize,
+        mut request: Box<Request>,
+        hint: Hint,
+    ) -> bool {
+        let hot = &mut self.table.hot[request.session.index as usize];
+        debug_assert!(hot.phase == Phase::Ready && usize::from(hot.driver) == driver);
+        let slot = self.registry.slot_mut(driver);
+        if hot.policy == MigrationPolicy::Transparent
+            && request.undo.is_none()
+            && slot.flags.contains(DriverFlags::HARDWARE)
+        {
+            let len = self.undo.capture(&mut request, hot.rules);
+            self.stats.undo_copies += 1;
+            self.stats.undo_bytes += len as u64;
+        }
+        let bytes = request.payload.len as u64;
+        match slot.driver.process(now, hot.driver_session, request, hint) {
+            Ok(()) => {
+                hot.in_flight += 1;
+                slot.in_flight += 1;
+                slot.stats.ops += 1;
+                slot.stats.bytes += bytes;
+                true
+            }
+            Err(blocked) => {
+                self.refused(driver, blocked);
+                false
+            }
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, driver: usize, blocked: Blocked) {
+        let slot = self.registry.slot_mut(driver);
+        let (id, request) = (slot.id, blocked.request.id);
+        // At the head: putting it anywhere else lets later requests overtake it.
+        slot.queue.push_front(blocked.request);
+        slot.stats.refusals += 1;
+        self.stats.refusals += 1;
+        self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());
+        self.events.push(FrameworkEvent::Refused {
+            driver: id,
+            request,
+        });
+        slot.refused_at = Some(blocked.generation);
+        if slot.is_blocked() {
+            slot.stats.blocks += 1;
+            self.stats.blocks += 1;
+            self.events.push(FrameworkEvent::Blocked { driver: id });
+        } else {
+            // Room came while the driver refused: it is not blocked at all.
+            slot.refused_at = None;
+        }
+    }
+
+    /// Hands over what waits for a driver until it refuses, and flushes what it held back.
+    pub(crate) fn drain(&mut self, now: Time, driver: usize) {
+        let slot = self.registry.slot_mut(driver);
+        slot.kicked = false;
+        slot.runnable_at = Time::NEVER;
+        if slot.queue.is_empty() || slot.state == DriverState::Detached {
+            return;
+        }
+        let (mut held_back, mut refusals) = (false, 0);
+        loop {
+            let slot = self.registry.slot_mut(driver);
+            if slot.is_blocked() {
+                break;
+            }
+            if slot.refused_at.take().is_some() {
+                let id = slot.id;
+                self.events.push(FrameworkEvent::Unblocked { driver: id });
+            }
+            if refusals == REFUSALS_MAX {
+                slot.runnable_at = now + REFUSAL_PAUSE;
+                break;
+            }
+            let Some(request) = slot.queue.pop_front() else {
+                break;
+            };
+            let hint = if slot.queue.is_empty() {
+                Hint::Last
+            } else {
+                Hint::More
+            };
+            held_back |= hint == Hint::More;
+            if !self.hand_over(now, driver, request, hint) {
+                refusals += 1;
+            }
+        }
+        if held_back {
+            self.registry.slot_mut(driver).driver.flush(now);
+        }
+    }
+
+    /// Has a driver's queue drained before the framework returns to its caller.
+    pub(crate) fn kick(&mut self, driver: usize) {
+        self.registry.slot_mut(driver).kicked = true;
+        self.kicked = true;
+    }
+
+    /// Drains every driver that was kicked, and what those kick in turn. Ends because each round either
+    /// hands requests over or ends some.
+    pub(crate) fn run_kicked(&mut self, now: Time) {
+        while std::mem::take(&mut self.kicked) {
+            for driver in 0..self.registry.end() {
+                let Some(slot) = self.registry.get(driver) else {
+                    continue;
+                };
+                if !slot.kicked {
+                    continue;
+                }
+                let sync = slot.is_sync();
+                self.drain(now, driver);
+                if sync {
+                    self.collect(now, driver);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

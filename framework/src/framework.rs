@@ -1,0 +1,213 @@
+//! The framework: drivers, sessions and requests in one value.
+//!
+//! Owns everything and decides nothing here: see `lifecycle` (sessions), `dispatch` (requests on their
+//! way in), `completion` (on their way out) and `migration` (drivers that leave).
+
+use std::collections::VecDeque;
+
+use timebase::Time;
+
+use crate::completion::Finished;
+use crate::event::{EventLog, FrameworkEvent};
+use crate::registry::{DriverId, DriverInfo, Registry};
+use crate::stats::{DriverStats, FrameworkStats};
+use crate::table::{Lookup, SessionTable};
+use crate::undo::UndoPool;
+use crate::{CryptoDriver, DriverOutput, RequestId, SessionId};
+
+/// Bounds of everything that could grow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Most requests that wait for one driver, and for one session that is opening or moving. Beyond,
+    /// dispatch hands back with [`RequestInvalid::QueueFull`](crate::RequestInvalid::QueueFull).
+    /// Requests that a driver had taken, or that wait for a session, are put back beyond the limit.
+    pub queue_len: usize,
+    /// A queue of [`BATCH`](crate::RequestFlags::BATCH) requests is handed over when it is this long,
+    /// or at the latest when [`Framework::deadline`] says.
+    pub batch_len: usize,
+    /// Most sessions.
+    pub sessions: usize,
+    /// Most entries of the event log that nobody has read; older ones are dropped and counted. Zero
+    /// switches the log off.
+    pub event_len: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue_len: 1024,
+            batch_len: 32,
+            sessions: 1 << 21,
+            event_len: 4096,
+        }
+    }
+}
+
+/// OpenCrypto. Every call takes the present time and returns at once; what ended is fetched with
+/// [`take_finished`](Self::take_finished).
+pub struct Framework {
+    pub(crate) limits: Limits,
+    pub(crate) registry: Registry,
+    pub(crate) table: SessionTable,
+    pub(crate) finished: VecDeque<Finished>,
+    pub(crate) last_id: u64,
+    /// Whether a driver's slot is marked `kicked`.
+    pub(crate) kicked: bool,
+    /// Used again for every service, for its memory.
+    pub(crate) output: DriverOutput,
+    pub(crate) undo: UndoPool,
+    pub(crate) events: EventLog,
+    pub(crate) stats: FrameworkStats,
+}
+
+impl Framework {
+    /// A framework without drivers.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            registry: Registry::default(),
+            table: SessionTable::default(),
+            finished: VecDeque::new(),
+            last_id: 0,
+            kicked: false,
+            output: DriverOutput::default(),
+            undo: UndoPool::default(),
+            events: EventLog::new(limits.event_len),
+            stats: FrameworkStats::default(),
+        }
+    }
+
+    /// Adds a driver; `crypto_get_driverid`. New sessions may go to it at once; sessions on other
+    /// drivers stay there until [`rebalance`](Self::rebalance) is asked for.
+    ///
+    /// # Panics
+    /// If 65535 drivers are registered.
+    pub fn register(&mut self, driver: Box<dyn CryptoDriver>) -> DriverId {
+        let id = self.registry.insert(driver);
+        self.events
+            .push(FrameworkEvent::DriverRegistered { driver: id });
+        id
+    }
+
+    /// The next request that is done, in the order callbacks run.
+    #[inline]
+    pub fn take_finished(&mut self) -> Option<Finished> {
+        self.finished.pop_front()
+    }
+
+    /// Number of requests that are done and not fetched.
+    #[must_use]
+    pub fn finished_len(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// When [`service`](Self::service) must run for some driver even if nothing is heard from it;
+    /// [`Time::NEVER`] if it need not.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        self.registry
+            .iter()
+            .map(|slot| slot.deadline())
+            .min()
+            .unwrap_or(Time::NEVER)
+    }
+
+    /// The same for one driver; [`Time::NEVER`] for an unknown one. Not only the driver's own deadline:
+    /// requests that wait to be handed over together count too.
+    #[must_use]
+    pub fn driver_deadline(&self, id: DriverId) -> Time {
+        self.registry
+            .index_of(id)
+            .map_or(Time::NEVER, |index| self.registry.slot(index).deadline())
+    }
+
+    /// Takes what happened since the last call, oldest first.
+    pub fn events(&mut self) -> impl Iterator<Item = FrameworkEvent> + '_ {
+        self.events.drain()
+    }
+
+    /// Number of entries the event log lost because nobody read it.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.events.dropped()
+    }
+
+    /// Counters since the framework was made.
+    #[must_use]
+    pub fn stats(&self) -> &FrameworkStats {
+        &self.stats
+    }
+
+    /// Counters of one driver.
+    #[must_use]
+    pub fn driver_stats(&self, id: DriverId) -> Option<DriverStats> {
+        let index = self.registry.index_of(id)?;
+        Some(self.registry.slot(index).stats())
+    }
+
+    /// Every registered driver, by index.
+    pub fn drivers(&self) -> impl Iterator<Item = DriverInfo<'_>> {
+        self.registry.iter().map(|slot| DriverInfo {
+            id: slot.id,
+            name: slot.driver.name(),
+            flags: slot.flags,
+            state: slot.state,
+            blocked: slot.is_blocked(),
+            stats: slot.stats(),
+        })
+    }
+
+    /// A driver itself.
+    #[must_use]
+    pub fn driver(&self, id: DriverId) -> Option<&(dyn CryptoDriver + 'static)> {
+        let index = self.registry.index_of(id)?;
+        Some(self.registry.slot(index).driver.as_ref())
+    }
+
+    /// A driver itself, to change what only its owner knows about. Call
+    /// [`service`](Self::service) afterwards if something may have happened in it.
+    pub fn driver_mut(&mut self, id: DriverId) -> Option<&mut (dyn CryptoDriver + 'static)> {
+        let index = self.registry.index_of(id)?;
+        Some(self.registry.slot_mut(index).driver.as_mut())
+    }
+
+    /// The driver that serves a session, also while it opens or moves there; `None` for an unknown
+    /// session and one without a driver. A name from before a move is followed.
+    #[must_use]
+    pub fn session_driver(&self, id: SessionId) -> Option<DriverId> {
+        let index = self.find(id)?;
+        let hot = &self.table.hot[index];
+        hot.bound
+            .then(|| self.registry.slot(usize::from(hot.driver)).id)
+    }
+
+    /// The current name of the session that has, or had before a move, this name; `None` for a freed
+    /// one.
+    #[must_use]
+    pub fn session_current(&self, id: SessionId) -> Option<SessionId> {
+        self.find(id).map(|index| self.table.name(index))
+    }
+
+    /// Place of a session under any of its names.
+    pub(crate) fn find(&self, id: SessionId) -> Option<usize> {
+        match self.table.lookup(id) {
+            Lookup::Current(index) | Lookup::Stale(index) => Some(index),
+            Lookup::Unknown => None,
+        }
+    }
+
+    pub(crate) fn next_id(&mut self) -> RequestId {
+        self.last_id += 1;
+        RequestId(self.last_id)
+    }
+}
+
+impl std::fmt::Debug for Framework {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Framework")
+            .field("limits", &self.limits)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

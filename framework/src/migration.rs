@@ -1,0 +1,279 @@
+//! Sessions that go to another driver: because theirs was lost or unregistered, or on request.
+//!
+//! A session moves once, as a whole, and all its requests learn the same new name. A request that a
+//! driver still has finishes there or comes back as dropped; until then the session waits, so that a
+//! request submitted again is never overtaken by a newer one.
+
+use timebase::Time;
+
+use crate::choice::MigrationPolicy;
+use crate::error::NoSuchDriver;
+use crate::event::{FrameworkEvent, MoveReason};
+use crate::framework::Framework;
+use crate::registry::{DriverId, DriverState};
+use crate::table::{Draining, Phase};
+use crate::{DriverOutput, Request, RequestError, SessionError, SessionId};
+
+/// Which sessions [`Framework::rebalance`] moves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rebalance {
+    /// To better drivers (a larger probe score) and, among equals, from the most to the least loaded,
+    /// until numbers of sessions differ by at most one.
+    Even,
+    /// The same, but only onto this driver: a card that was plugged in again takes its share.
+    Onto(DriverId),
+}
+
+impl Framework {
+    /// Takes a driver out in an orderly way; `crypto_unregister_all`. Returns at once. Its sessions
+    /// move to other drivers now, idle ones too; requests it has finish there. The driver is told to
+    /// detach, serviced as before, and forgotten when it says that it is quiet. After
+    /// [`detach`](crate::CryptoDriver::detach) it is only asked for what it still has.
+    ///
+    /// # Errors
+    /// [`NoSuchDriver`] if no such driver is registered, or it is leaving already.
+    pub fn unregister(&mut self, now: Time, id: DriverId) -> Result<(), NoSuchDriver> {
+        let driver = self.registry.index_of(id).ok_or(NoSuchDriver(id))?;
+        let slot = self.registry.slot_mut(driver);
+        if slot.state != DriverState::Active {
+            return Err(NoSuchDriver(id));
+        }
+        slot.state = DriverState::Leaving;
+        self.move_all(now, driver, MoveReason::Unregistered);
+        self.evict(driver, None);
+        let slot = self.registry.slot_mut(driver);
+        slot.state = DriverState::Detached;
+        slot.driver.detach(now);
+        self.collect(now, driver);
+        self.run_kicked(now);
+        Ok(())
+    }
+
+    /// Moves a session to another driver. It drains where it is and goes on there; what follows for
+    /// its requests is up to its policy. The driver must be one that its choice accepts.
+    ///
+    /// # Errors
+    /// [`SessionError::NoSession`] for an unknown session, [`SessionError::Busy`] if it is opening or
+    /// moving, [`SessionError::NoDriver`] if `target` is unknown or may not or cannot serve it, and
+    /// [`SessionError::Open`] if `target` refuses; the session stays as it is.
+    pub fn move_session(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        target: DriverId,
+    ) -> Result<(), SessionError> {
+        let index = self.find(id).ok_or(SessionError::NoSession)?;
+        let driver = self.registry.index_of(target);
+        let driver = driver.ok_or(SessionError::NoDriver)?;
+        self.move_to(now, index, driver)?;
+        self.run_kicked(now);
+        Ok(())
+    }
+
+    /// Moves sessions that are open to drivers where they are better off, within their choice. Returns
+    /// the number of sessions that began to move.
+    pub fn rebalance(&mut self, now: Time, onto: Rebalance) -> usize {
+        let only = match onto {
+            Rebalance::Even => None,
+            Rebalance::Onto(id) => match self.registry.index_of(id) {
+                Some(driver) => Some(driver),
+                None => return 0,
+            },
+        };
+        let mut moved = 0;
+        for index in 0..self.table.hot.len() {
+            let Some(driver) = self.better_driver(index, only) else {
+                continue;
+            };
+            if self.move_to(now, index, driver).is_ok() {
+                moved += 1;
+            }
+        }
+        self.run_kicked(now);
+        moved
+    }
+
+    /// A driver where the session would be better off.
+    fn better_driver(&self, index: usize, only: Option<usize>) -> Option<usize> {
+        let (hot, cold) = (&self.table.hot[index], &self.table.cold[index]);
+        if hot.phase != Phase::Ready {
+            return None;
+        }
+        let params = cold.params.as_ref()?;
+        let current = usize::from(hot.driver);
+        let target = match only {
+            Some(driver) => driver,
+            None => self.registry.choose(params, cold.choice, &[])?,
+        };
+        if target == current {
+            return None;
+        }
+        let score = self.registry.score(target, params, cold.choice)?;
+        let current_score = self.registry.score(current, params, cold.choice);
+        let (to, from) = (self.registry.slot(target), self.registry.slot(current));
+        let better = Some(score) > current_score
+            || (Some(score) == current_score && to.sessions + 1 < from.sessions);
+        better.then_some(target)
+    }
+
+    fn move_to(&mut self, now: Time, index: usize, driver: usize) -> Result<(), SessionError> {
+        let (hot, cold) = (&self.table.hot[index], &self.table.cold[index]);
+        if hot.phase != Phase::Ready {
+            return Err(SessionError::Busy);
+        }
+        let from = usize::from(hot.driver);
+        if from == driver {
+            return Ok(());
+        }
+        let params = cold.params.as_ref().expect("parameters of a live session");
+        if self.registry.score(driver, params, cold.choice).is_none() {
+            return Err(SessionError::NoDriver);
+        }
+        let session = self
+            .open_on(now, index, driver)
+            .map_err(SessionError::Open)?;
+        let from_id = self.leave(now, index);
+        self.adopt(index, driver, session);
+        self.stats.moves += 1;
+        self.renamed(index, (from_id, MoveReason::Asked));
+        self.evict(from, Some(index));
+        Ok(())
+    }
+
+    /// A driver is gone. What it had comes with the news.
+    pub(crate) fn lose_driver(&mut self, now: Time, driver: usize, output: &mut DriverOutput) {
+        output.lost = false;
+        output.opened.clear();
+        self.registry.slot_mut(driver).state = DriverState::Detached;
+        self.move_all(now, driver, MoveReason::Lost);
+        for completed in output.completed.drain(..) {
+            self.complete(now, driver, completed);
+        }
+        self.evict(driver, None);
+        let slot = self.registry.slot(driver);
+        assert!(
+            slot.in_flight == 0 && slot.queue.is_empty() && slot.sessions == 0,
+            "a lost driver returned everything"
+        );
+        let id = slot.id;
+        self.registry.remove(driver);
+        self.events.push(FrameworkEvent::DriverLost { driver: id });
+    }
+
+    /// Moves every session of a driver away.
+    fn move_all(&mut self, now: Time, driver: usize, reason: MoveReason) {
+        for index in 0..self.table.hot.len() {
+            let hot = &self.table.hot[index];
+            if !hot.bound || usize::from(hot.driver) != driver {
+                continue;
+            }
+            let closing = hot.phase == Phase::Closing;
+            let from = self.leave(now, index);
+            if !closing {
+                self.rebind(now, index, (from, reason));
+            }
+            self.settle(now, index);
+        }
+    }
+
+    /// Takes a session off its driver: at once if the driver has no request of it, else when the last
+    /// one is back.
+    fn leave(&mut self, now: Time, index: usize) -> DriverId {
+        let hot = &self.table.hot[index];
+        let (driver, session, in_flight) = (
+            usize::from(hot.driver),
+            hot.driver_session,
+            hot.in_flight > 0,
+        );
+        self.unbind(index);
+        let slot = self.registry.slot_mut(driver);
+        let id = slot.id;
+        let cold = &mut self.table.cold[index];
+        if cold.opening {
+            // Nobody waits for the answer any more, and the driver is past being asked to close.
+            cold.opening = false;
+            slot.opening.retain(|entry| entry.1 != index);
+        } else if in_flight && cold.draining.is_none() {
+            let driver = id;
+            cold.draining = Some(Draining { driver, session });
+        } else {
+            self.close_on(now, id, session);
+        }
+        id
+    }
+
+    /// Finds the session, which is on no driver, another one; `from` says which it left, and why.
+    pub(crate) fn rebind(&mut self, now: Time, index: usize, from: (DriverId, MoveReason)) {
+        if self.bind(now, index).is_ok() {
+            self.stats.migrations += 1;
+            self.renamed(index, from);
+            return;
+        }
+        let session = self.table.name(index);
+        self.events
+            .push(FrameworkEvent::SessionHomeless { session });
+        self.redirect_waiting(index);
+    }
+
+    /// The session has another driver: gives it another name if its policy says so, and tells the
+    /// requests that wait in it.
+    fn renamed(&mut self, index: usize, (from_driver, reason): (DriverId, MoveReason)) {
+        let from = self.table.name(index);
+        let hot = &mut self.table.hot[index];
+        let to_driver = self.registry.slot(usize::from(hot.driver)).id;
+        // An opening that failed is no news to a consumer: nobody used the session there.
+        let report = hot.policy == MigrationPolicy::Report && reason != MoveReason::OpenFailed;
+        if report {
+            hot.generation = hot.generation.wrapping_add(1);
+        }
+        let to = self.table.name(index);
+        self.events.push(FrameworkEvent::SessionMoved {
+            from,
+            to,
+            from_driver,
+            to_driver,
+            reason,
+        });
+        if report {
+            self.redirect_waiting(index);
+        }
+    }
+
+    /// Sends what waits in the session where it belongs after the session changed.
+    fn redirect_waiting(&mut self, index: usize) {
+        for _ in 0..self.table.cold[index].waiting.len() {
+            let request = self.table.cold[index].waiting.pop_front();
+            self.redirect(request.expect("as many requests as counted"));
+        }
+    }
+
+    /// Takes requests that a driver has not seen out of its queue, all or those of one session, and
+    /// sends them where they belong now.
+    pub(crate) fn evict(&mut self, driver: usize, only: Option<usize>) {
+        for _ in 0..self.registry.slot(driver).queue.len() {
+            let queue = &mut self.registry.slot_mut(driver).queue;
+            let request = queue.pop_front().expect("as many requests as counted");
+            if only.is_none_or(|index| index == request.session.index as usize) {
+                self.redirect(request);
+            } else {
+                queue.push_back(request);
+            }
+        }
+    }
+
+    /// A request that no driver has seen, of a session that is not what it was: it ends, or waits.
+    fn redirect(&mut self, request: Box<Request>) {
+        let index = request.session.index as usize;
+        let hot = &self.table.hot[index];
+        let error = match hot.phase {
+            Phase::Closing => RequestError::Cancelled,
+            Phase::Homeless => RequestError::NoDriver,
+            Phase::Waiting if hot.policy == MigrationPolicy::Report => {
+                RequestError::Moved(self.table.name(index))
+            }
+            Phase::Waiting => return self.put_back(index, request),
+            Phase::Ready | Phase::Vacant => unreachable!("only what left its driver is redirected"),
+        };
+        self.finish(request, Err(error));
+    }
+}

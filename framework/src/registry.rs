@@ -1,0 +1,249 @@
+//! The registered drivers, their queues, and the choice among them; crypto_driver(9).
+//!
+//! A driver has a slot; the slot's generation makes a [`DriverId`] unique, so that an id kept after the
+//! driver is gone names nothing. Does not know sessions beyond their number.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use timebase::Time;
+
+use crate::choice::DriverChoice;
+use crate::stats::DriverStats;
+use crate::{CryptoDriver, DriverFlags, DriverSession, ProbeScore, Request, SessionParams};
+
+/// Most drivers registered at one time.
+const DRIVERS_MAX: usize = 0xFFFF;
+
+/// Name of a registered driver; `crid` of one driver. Not used again while anybody can remember it:
+/// only after 65536 other drivers had the same slot.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DriverId {
+    pub(crate) index: u16,
+    pub(crate) generation: u16,
+}
+
+impl DriverId {
+    /// The id as one number, for logs: the slot in the low half, its generation in the high half.
+    #[must_use]
+    pub const fn as_u32(self) -> u32 {
+        (self.generation as u32) << 16 | self.index as u32
+    }
+}
+
+impl fmt::Display for DriverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.generation == 0 {
+            write!(f, "{}", self.index)
+        } else {
+            write!(f, "{}.{}", self.index, self.generation)
+        }
+    }
+}
+
+/// How far a driver is from leaving.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DriverState {
+    /// Takes sessions and requests.
+    Active,
+    /// Being unregistered: its sessions are moving away.
+    Leaving,
+    /// Told to detach, or lost: only asked for what is still inside.
+    Detached,
+}
+
+/// A driver and what waits for it.
+pub(crate) struct DriverSlot {
+    pub(crate) driver: Box<dyn CryptoDriver>,
+    pub(crate) id: DriverId,
+    pub(crate) flags: DriverFlags,
+    pub(crate) state: DriverState,
+    /// Requests of open sessions that the driver has not taken, oldest first.
+    pub(crate) queue: VecDeque<Box<Request>>,
+    /// The unblock generation of a refusal that still stands.
+    pub(crate) refused_at: Option<u64>,
+    /// When the queue wants to be drained though nothing happened in the driver.
+    pub(crate) runnable_at: Time,
+    /// Whether the queue must be drained before the framework returns.
+    pub(crate) kicked: bool,
+    /// Sessions that the driver is opening, by their place in the table.
+    pub(crate) opening: VecDeque<(DriverSession, usize)>,
+    pub(crate) sessions: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) stats: DriverStats,
+}
+
+impl DriverSlot {
+    /// Whether the driver's last refusal still stands. A level, compared with the driver's own
+    /// counter: a wake-up that came between refusal and this question is not lost.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.refused_at
+            .is_some_and(|generation| self.driver.unblock_generation() == generation)
+    }
+
+    pub(crate) fn is_sync(&self) -> bool {
+        self.flags.contains(DriverFlags::SYNC)
+    }
+
+    pub(crate) fn deadline(&self) -> Time {
+        self.driver.deadline().min(self.runnable_at)
+    }
+
+    pub(crate) fn stats(&self) -> DriverStats {
+        DriverStats {
+            in_flight: self.in_flight,
+            queued: self.queue.len(),
+            sessions: self.sessions,
+            ..self.stats
+        }
+    }
+}
+
+/// A registered driver, for display.
+#[derive(Clone, Copy, Debug)]
+pub struct DriverInfo<'a> {
+    /// Its name here.
+    pub id: DriverId,
+    /// Its name for people.
+    pub name: &'a str,
+    /// What kind it is.
+    pub flags: DriverFlags,
+    /// How far it is from leaving.
+    pub state: DriverState,
+    /// Whether it refuses requests now.
+    pub blocked: bool,
+    /// Its counters.
+    pub stats: DriverStats,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u16,
+    slot: Option<DriverSlot>,
+}
+
+/// All drivers, by index.
+#[derive(Default)]
+pub(crate) struct Registry {
+    places: Vec<Place>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&mut self, driver: Box<dyn CryptoDriver>) -> DriverId {
+        let free = self.places.iter().position(|place| place.slot.is_none());
+        let index = free.unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() - 1
+        });
+        assert!(index < DRIVERS_MAX, "too many drivers");
+        let place = &mut self.places[index];
+        let id = DriverId {
+            index: u16::try_from(index).expect("an index below the limit"),
+            generation: place.generation,
+        };
+        place.slot = Some(DriverSlot {
+            flags: driver.flags(),
+            driver,
+            id,
+            state: DriverState::Active,
+            queue: VecDeque::new(),
+            refused_at: None,
+            runnable_at: Time::NEVER,
+            kicked: false,
+            opening: VecDeque::new(),
+            sessions: 0,
+            in_flight: 0,
+            stats: DriverStats::default(),
+        });
+        id
+    }
+
+    /// Forgets a driver; its id names nothing from now on.
+    pub(crate) fn remove(&mut self, index: usize) {
+        let place = &mut self.places[index];
+        place.slot = None;
+        place.generation = place.generation.wrapping_add(1);
+    }
+
+    /// One past the highest index in use.
+    pub(crate) fn end(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn index_of(&self, id: DriverId) -> Option<usize> {
+        let index = usize::from(id.index);
+        let slot = self.places.get(index)?.slot.as_ref()?;
+        (slot.id == id).then_some(index)
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<&DriverSlot> {
+        self.places.get(index)?.slot.as_ref()
+    }
+
+    /// The driver at `index`, which the caller knows to be registered.
+    #[inline]
+    pub(crate) fn slot(&self, index: usize) -> &DriverSlot {
+        self.places[index].slot.as_ref().expect("a driver here")
+    }
+
+    /// The driver at `index`, which the caller knows to be registered.
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut DriverSlot {
+        self.places[index].slot.as_mut().expect("a driver here")
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &DriverSlot> {
+        self.places.iter().filter_map(|place| place.slot.as_ref())
+    }
+
+    /// Whether the driver that `choice` names is there, so that no other may serve the session.
+    pub(crate) fn is_named_active(&self, choice: DriverChoice) -> bool {
+        choice
+            .named
+            .and_then(|id| self.index_of(id))
+            .is_some_and(|index| self.slot(index).state == DriverState::Active)
+    }
+
+    /// How well the driver at `index` would serve a session; `None` if it may not or cannot.
+    pub(crate) fn score(
+        &self,
+        index: usize,
+        params: &SessionParams,
+        choice: DriverChoice,
+    ) -> Option<ProbeScore> {
+        let slot = self.get(index)?;
+        let accepted = if self.is_named_active(choice) {
+            choice.named == Some(slot.id)
+        } else {
+            choice.accept.intersects(slot.flags)
+        };
+        if slot.state != DriverState::Active || !accepted {
+            return None;
+        }
+        slot.driver.probe_session(params)
+    }
+
+    /// The driver to open a session on: largest score, then fewest sessions, then lowest index, of
+    /// those not in `tried`.
+    pub(crate) fn choose(
+        &self,
+        params: &SessionParams,
+        choice: DriverChoice,
+        tried: &[DriverId],
+    ) -> Option<usize> {
+        let mut best: Option<(ProbeScore, usize, usize)> = None;
+        for index in 0..self.end() {
+            let Some(score) = self.score(index, params, choice) else {
+                continue;
+            };
+            let slot = self.slot(index);
+            let better = best.is_none_or(|(best_score, best_sessions, _)| {
+                score > best_score || (score == best_score && slot.sessions < best_sessions)
+            });
+            if better && !tried.contains(&slot.id) {
+                best = Some((score, slot.sessions, index));
+            }
+        }
+        best.map(|(_, _, index)| index)
+    }
+}

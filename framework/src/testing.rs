@@ -1,0 +1,346 @@
+//! A driver that does what a test says, and a framework around it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use timebase::Time;
+
+use crate::{
+    Blocked, Buffer, Cipher, Completed, CryptoDriver, DriverChoice, DriverError, DriverFlags,
+    DriverId, DriverOutput, DriverSession, Finished, Framework, FrameworkEvent, Hint, Key, Limits,
+    MigrationPolicy, Mode, OpenError, Operation, ProbeScore, Region, Request, RequestError,
+    RequestFlags, RequestId, SessionFlags, SessionId, SessionParams,
+};
+
+pub(crate) const NOW: Time = Time::from_ps(1_000);
+
+/// What a scripted driver did and shall do.
+#[derive(Default)]
+pub(crate) struct Script {
+    /// Requests it takes before it refuses.
+    pub(crate) room: usize,
+    /// Whether it opens sessions only when told so.
+    pub(crate) opens_late: bool,
+    /// How openings end.
+    pub(crate) open_result: Option<OpenError>,
+    /// How `open_session` itself ends.
+    pub(crate) open_now: Option<OpenError>,
+    /// Whether it makes room at the very moment it refuses.
+    pub(crate) unblocks_while_refusing: bool,
+    /// Whether it waits with `lost` after `detach`.
+    pub(crate) detaches_late: bool,
+    /// Whether it writes over the data of requests it takes.
+    pub(crate) scribbles: bool,
+    pub(crate) generation: u64,
+    pub(crate) held: VecDeque<(DriverSession, Box<Request>)>,
+    pub(crate) output: DriverOutput,
+    pub(crate) opening: Vec<DriverSession>,
+    pub(crate) open: Vec<DriverSession>,
+    pub(crate) last_session: u32,
+    /// Ids in the order offered and taken, with their hints.
+    pub(crate) taken: Vec<(RequestId, Hint)>,
+    /// The session, id and submission of everything taken.
+    pub(crate) seen: Vec<(SessionId, RequestId)>,
+    pub(crate) flushes: usize,
+    /// Whether `Hint::More` was the last word.
+    pub(crate) holds_back: bool,
+    pub(crate) detached: bool,
+    pub(crate) closed: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Handle(pub(crate) Rc<RefCell<Script>>);
+
+impl Handle {
+    /// Completes the `nth` request held, with `result`.
+    pub(crate) fn complete_nth(&self, nth: usize, result: Result<(), DriverError>) {
+        let mut script = self.0.borrow_mut();
+        let (_, request) = script.held.remove(nth).unwrap();
+        script.room += 1;
+        script.generation += 1;
+        script.output.completed.push(Completed { request, result });
+    }
+
+    pub(crate) fn complete_all(&self) {
+        while self.held() > 0 {
+            self.complete_nth(0, Ok(()));
+        }
+    }
+
+    /// The device dies: everything comes back dropped.
+    pub(crate) fn die(&self, untouched: bool) {
+        while self.held() > 0 {
+            self.complete_nth(0, Err(DriverError::Lost { untouched }));
+        }
+        self.0.borrow_mut().output.lost = true;
+    }
+
+    pub(crate) fn open_now(&self) {
+        let mut script = self.0.borrow_mut();
+        let opening = std::mem::take(&mut script.opening);
+        for session in opening {
+            let result = script.open_result.map_or(Ok(()), Err);
+            if result.is_ok() {
+                script.open.push(session);
+            }
+            script.output.opened.push((session, result));
+        }
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.0.borrow().held.len()
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.0.borrow_mut());
+    }
+
+    pub(crate) fn taken(&self) -> Vec<u64> {
+        self.0.borrow().taken.iter().map(|(id, _)| id.0).collect()
+    }
+
+    pub(crate) fn hints(&self) -> Vec<Hint> {
+        self.0
+            .borrow()
+            .taken
+            .iter()
+            .map(|(_, hint)| *hint)
+            .collect()
+    }
+
+    pub(crate) fn held_ids(&self) -> Vec<u64> {
+        let script = self.0.borrow();
+        script
+            .held
+            .iter()
+            .map(|(_, request)| request.id.0)
+            .collect()
+    }
+}
+
+struct Scripted {
+    name: String,
+    flags: DriverFlags,
+    handle: Handle,
+}
+
+impl CryptoDriver for Scripted {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn flags(&self) -> DriverFlags {
+        self.flags
+    }
+
+    fn probe_session(&self, _params: &SessionParams) -> Option<ProbeScore> {
+        Some(if self.flags.contains(DriverFlags::HARDWARE) {
+            ProbeScore::HARDWARE
+        } else {
+            ProbeScore::SOFTWARE
+        })
+    }
+
+    fn open_session(
+        &mut self,
+        _now: Time,
+        _params: &SessionParams,
+    ) -> Result<DriverSession, OpenError> {
+        let late = {
+            let mut script = self.handle.0.borrow_mut();
+            assert!(!script.detached, "no session opens on a detached driver");
+            if let Some(error) = script.open_now {
+                return Err(error);
+            }
+            script.last_session += 1;
+            let session = DriverSession(script.last_session);
+            script.opening.push(session);
+            script.opens_late
+        };
+        if !late {
+            self.handle.open_now();
+        }
+        Ok(DriverSession(self.handle.0.borrow().last_session))
+    }
+
+    fn close_session(&mut self, _now: Time, session: DriverSession) {
+        let mut script = self.handle.0.borrow_mut();
+        assert!(!script.detached, "no session closes on a detached driver");
+        assert!(
+            script.held.iter().all(|(of, _)| *of != session),
+            "no request of a closed session is in flight"
+        );
+        let at = script.open.iter().position(|open| *open == session);
+        script.open.remove(at.expect("an open session"));
+        script.closed += 1;
+    }
+
+    fn process(
+        &mut self,
+        _now: Time,
+        session: DriverSession,
+        mut request: Box<Request>,
+        hint: Hint,
+    ) -> Result<(), Blocked> {
+        let mut script = self.handle.0.borrow_mut();
+        assert!(!script.detached, "no request goes to a detached driver");
+        assert!(script.open.contains(&session), "the session is open");
+        script.holds_back = hint == Hint::More;
+        if script.room == 0 {
+            let generation = script.generation;
+            if script.unblocks_while_refusing {
+                script.generation += 1;
+                script.room += 1;
+            }
+            return Err(Blocked {
+                request,
+                generation,
+            });
+        }
+        script.room -= 1;
+        script.taken.push((request.id, hint));
+        script.seen.push((request.session, request.id));
+        if script.scribbles {
+            let (start, len) = (request.payload.start, request.payload.len);
+            request
+                .buffer
+                .for_each_part_mut(start, len, |part| part.fill(0xEE));
+        }
+        if self.flags.contains(DriverFlags::SYNC) {
+            script.room += 1;
+            let result = Ok(());
+            script.output.completed.push(Completed { request, result });
+        } else {
+            script.held.push_back((session, request));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, _now: Time) {
+        let mut script = self.handle.0.borrow_mut();
+        script.flushes += 1;
+        script.holds_back = false;
+    }
+
+    fn service(&mut self, _now: Time, output: &mut DriverOutput) {
+        let mut script = self.handle.0.borrow_mut();
+        output.completed.append(&mut script.output.completed);
+        output.opened.append(&mut script.output.opened);
+        if script.detached && !script.detaches_late && script.held.is_empty() {
+            script.output.lost = true;
+        }
+        output.lost |= std::mem::take(&mut script.output.lost);
+    }
+
+    fn deadline(&self) -> Time {
+        Time::NEVER
+    }
+
+    fn unblock_generation(&self) -> u64 {
+        self.handle.0.borrow().generation
+    }
+
+    fn detach(&mut self, _now: Time) {
+        self.handle.0.borrow_mut().detached = true;
+    }
+}
+
+/// A framework and the request sizes tests use.
+pub(crate) struct Bench {
+    pub(crate) framework: Framework,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> Self {
+        Self {
+            framework: Framework::new(limits),
+        }
+    }
+
+    pub(crate) fn driver(&mut self, name: &str, flags: DriverFlags) -> (DriverId, Handle) {
+        let handle = Handle(Rc::default());
+        handle.set(|script| script.room = 1_000_000);
+        let id = self.framework.register(Box::new(Scripted {
+            name: name.to_owned(),
+            flags,
+            handle: handle.clone(),
+        }));
+        (id, handle)
+    }
+
+    pub(crate) fn card(&mut self, name: &str) -> (DriverId, Handle) {
+        self.driver(name, DriverFlags::HARDWARE)
+    }
+
+    /// An open session on the best driver.
+    pub(crate) fn session(&mut self, policy: MigrationPolicy) -> SessionId {
+        self.session_with(DriverChoice::any(), policy)
+    }
+
+    pub(crate) fn session_with(
+        &mut self,
+        choice: DriverChoice,
+        policy: MigrationPolicy,
+    ) -> SessionId {
+        let id = self
+            .framework
+            .open_session(NOW, null_params(), choice, policy)
+            .unwrap();
+        self.service_all();
+        id
+    }
+
+    pub(crate) fn dispatch(&mut self, session: SessionId) -> u64 {
+        self.dispatch_flagged(session, RequestFlags::empty())
+    }
+
+    pub(crate) fn dispatch_flagged(&mut self, session: SessionId, flags: RequestFlags) -> u64 {
+        let mut request = request(session);
+        request.flags = flags;
+        self.framework.dispatch(NOW, request).unwrap().0
+    }
+
+    pub(crate) fn service_all(&mut self) {
+        let ids: Vec<_> = self.framework.drivers().map(|driver| driver.id).collect();
+        for id in ids {
+            self.framework.service(NOW, id);
+        }
+    }
+
+    pub(crate) fn finished(&mut self) -> Vec<(u64, Result<(), RequestError>)> {
+        std::iter::from_fn(|| self.framework.take_finished())
+            .map(|Finished { request, result }| (request.id.0, result))
+            .collect()
+    }
+
+    pub(crate) fn events(&mut self) -> Vec<FrameworkEvent> {
+        self.framework.events().collect()
+    }
+}
+
+pub(crate) fn null_params() -> SessionParams {
+    SessionParams {
+        mode: Mode::Cipher,
+        flags: SessionFlags::SEPARATE_OUTPUT,
+        cipher: Some(Cipher::Null),
+        digest: None,
+        cipher_key_len: 1,
+        cipher_key: Some(Key::new(&[7])),
+        auth_key_len: 0,
+        auth_key: None,
+        iv_len: 0,
+        auth_digest_len: 0,
+    }
+}
+
+pub(crate) fn request(session: SessionId) -> Box<Request> {
+    let buffer = Buffer::Memory((0..64).collect());
+    let mut request = Request::new(session, Operation::Encrypt, buffer);
+    request.payload = Region { start: 0, len: 64 };
+    request
+}

@@ -1,0 +1,313 @@
+//! The rules for session parameters (`check_csp`) and requests (`crp_sanity`), checked in every build.
+//!
+//! Owns no state: [`Rules`] is what dispatch needs of a session's parameters, in few enough bytes to
+//! sit beside the session's other hot fields.
+
+use crate::{
+    Cipher, Mode, Operation, ParamsError, Request, RequestInvalid, SessionFlags, SessionParams,
+};
+
+/// Longest key of a digest, in bytes. HMAC hashes keys longer than its block first.
+const AUTH_KEY_MAX: usize = 65_535;
+/// IVs are shorter than this, in bytes; `EALG_MAX_BLOCK_LEN`.
+const IV_END: usize = 64;
+
+impl SessionParams {
+    /// Checks every rule of crypto_session(9) that concerns the algorithms known here.
+    ///
+    /// # Errors
+    /// [`ParamsError`] names the first rule that is broken.
+    pub fn validate(&self) -> Result<(), ParamsError> {
+        if !SessionFlags::all().contains(self.flags) {
+            return Err(ParamsError::Flags(self.flags.bits()));
+        }
+        self.validate_flags()?;
+        match self.mode {
+            Mode::Cipher => {
+                self.validate_cipher(false)?;
+                self.validate_no_digest()?;
+                if self.auth_digest_len != 0 {
+                    return Err(ParamsError::DigestForbidden);
+                }
+            }
+            Mode::Digest => {
+                if self.cipher.is_some() || self.cipher_key_len != 0 || self.cipher_key.is_some() {
+                    return Err(ParamsError::CipherForbidden);
+                }
+                if self.iv_len != 0 {
+                    return Err(ParamsError::IvLength(self.iv_len));
+                }
+                self.validate_digest()?;
+            }
+            Mode::Aead => {
+                self.validate_cipher(true)?;
+                self.validate_no_digest()?;
+                if self.auth_digest_len > self.cipher.map_or(0, Cipher::tag_len) {
+                    return Err(ParamsError::DigestLength(self.auth_digest_len));
+                }
+            }
+            Mode::EncryptThenAuthenticate => {
+                self.validate_cipher(false)?;
+                self.validate_digest()?;
+            }
+        }
+        check_key(self.cipher_key.as_ref(), self.cipher_key_len)?;
+        check_key(self.auth_key.as_ref(), self.auth_key_len)
+    }
+
+    fn validate_flags(&self) -> Result<(), ParamsError> {
+        let has_aad = matches!(self.mode, Mode::Aead | Mode::EncryptThenAuthenticate);
+        if self.flags.contains(SessionFlags::SEPARATE_AAD) && !has_aad {
+            return Err(ParamsError::SeparateAad);
+        }
+        let has_esn = self.mode == Mode::EncryptThenAuthenticate;
+        if self.flags.contains(SessionFlags::ESN) && !has_esn {
+            return Err(ParamsError::Esn);
+        }
+        Ok(())
+    }
+
+    fn validate_cipher(&self, aead: bool) -> Result<(), ParamsError> {
+        let Some(cipher) = self.cipher.filter(|cipher| cipher.is_aead() == aead) else {
+            return Err(ParamsError::CipherKind);
+        };
+        if !cipher.takes_key_len(self.cipher_key_len) {
+            return Err(ParamsError::CipherKeyLength(self.cipher_key_len));
+        }
+        let iv_fits = match cipher {
+            Cipher::Null => self.iv_len < IV_END,
+            Cipher::AesCbc | Cipher::AesCtr => self.iv_len == 16,
+            // Eight bytes of sector number with a block counter of zero, or the whole tweak.
+            Cipher::AesXts => matches!(self.iv_len, 8 | 16),
+            Cipher::AesGcm => self.iv_len == 12,
+        };
+        if iv_fits {
+            Ok(())
+        } else {
+            Err(ParamsError::IvLength(self.iv_len))
+        }
+    }
+
+    fn validate_digest(&self) -> Result<(), ParamsError> {
+        let digest = self.digest.ok_or(ParamsError::DigestMissing)?;
+        let keyed = (1..=AUTH_KEY_MAX).contains(&self.auth_key_len);
+        if digest.is_keyed() != keyed || self.auth_key_len > AUTH_KEY_MAX {
+            return Err(ParamsError::AuthKeyLength(self.auth_key_len));
+        }
+        if self.auth_digest_len > digest.len() {
+            return Err(ParamsError::DigestLength(self.auth_digest_len));
+        }
+        Ok(())
+    }
+
+    fn validate_no_digest(&self) -> Result<(), ParamsError> {
+        if self.digest.is_some() || self.auth_key_len != 0 || self.auth_key.is_some() {
+            return Err(ParamsError::DigestForbidden);
+        }
+        Ok(())
+    }
+}
+
+fn check_key(key: Option<&crate::Key>, expected: usize) -> Result<(), ParamsError> {
+    match key.map(|key| key.bytes().len()) {
+        Some(actual) if actual != expected => Err(ParamsError::KeyMismatch { expected, actual }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What a request is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    mode: Mode,
+    flags: SessionFlags,
+    iv_len: u8,
+    digest_len: u8,
+    block_len: u8,
+    has_cipher_key: bool,
+    has_auth_key: bool,
+    cipher_key_len: u16,
+    auth_key_len: u16,
+}
+
+impl Rules {
+    /// The rules of `params`, which are valid.
+    pub(crate) fn new(params: &SessionParams) -> Self {
+        let small = |len: usize| u8::try_from(len).expect("a length within validated bounds");
+        let key = |len: usize| u16::try_from(len).expect("a key length within validated bounds");
+        Self {
+            mode: params.mode,
+            flags: params.flags,
+            iv_len: small(params.iv_len),
+            digest_len: small(params.digest_len()),
+            block_len: small(params.cipher.map_or(1, Cipher::block_len)),
+            has_cipher_key: params.cipher_key.is_some() || params.cipher_key_len == 0,
+            has_auth_key: params.auth_key.is_some() || params.auth_key_len == 0,
+            cipher_key_len: key(params.cipher_key_len),
+            auth_key_len: key(params.auth_key_len),
+        }
+    }
+
+    /// Bytes of digest a request of this operation writes.
+    pub(crate) fn written_digest_len(&self, operation: Operation) -> usize {
+        if self.mode == Mode::Cipher || operation.verifies() {
+            0
+        } else {
+            usize::from(self.digest_len)
+        }
+    }
+
+    /// Checks every rule of crypto_request(9).
+    #[inline]
+    pub(crate) fn check(&self, request: &Request) -> Result<(), RequestInvalid> {
+        let input_len = request.buffer.len();
+        self.check_operation(request)?;
+        self.check_aad(request, input_len)?;
+        self.check_iv(request, input_len)?;
+        self.check_payload(request, input_len)?;
+        self.check_digest(request, input_len)?;
+        self.check_keys(request)
+    }
+
+    fn check_operation(&self, request: &Request) -> Result<(), RequestInvalid> {
+        let operation = request.operation;
+        let fits = match operation {
+            Operation::Encrypt | Operation::Decrypt => self.mode == Mode::Cipher,
+            Operation::ComputeDigest | Operation::VerifyDigest => self.mode == Mode::Digest,
+            Operation::EncryptCompute | Operation::VerifyDecrypt => {
+                matches!(self.mode, Mode::Aead | Mode::EncryptThenAuthenticate)
+            }
+        };
+        if !fits {
+            return Err(RequestInvalid::Operation(operation));
+        }
+        if request.output.is_some() {
+            if !self.flags.contains(SessionFlags::SEPARATE_OUTPUT) {
+                return Err(RequestInvalid::OutputForbidden);
+            }
+            if operation == Operation::VerifyDigest {
+                return Err(RequestInvalid::VerifyOutput);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_aad(&self, request: &Request, input_len: usize) -> Result<(), RequestInvalid> {
+        let (start, len) = (request.aad.start, request.aad.len);
+        let has_aad = matches!(self.mode, Mode::Aead | Mode::EncryptThenAuthenticate);
+        if let Some(aad) = &request.separate_aad {
+            let allowed = has_aad && self.flags.contains(SessionFlags::SEPARATE_AAD);
+            if !allowed || (start, len) != (0, 0) || aad.is_empty() {
+                return Err(RequestInvalid::SeparateAad);
+            }
+            return Ok(());
+        }
+        let fits = if len == 0 {
+            start == 0
+        } else {
+            has_aad && region_fits(start, len, input_len)
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(RequestInvalid::Aad { start, len })
+        }
+    }
+
+    fn check_iv(&self, request: &Request, input_len: usize) -> Result<(), RequestInvalid> {
+        let start = request.iv_start;
+        if request.iv.is_some() {
+            return if self.iv_len != 0 && start == 0 {
+                Ok(())
+            } else {
+                Err(RequestInvalid::Iv(start))
+            };
+        }
+        if self.mode == Mode::Aead {
+            return Err(RequestInvalid::IvNotSeparate);
+        }
+        let fits = if self.iv_len == 0 {
+            start == 0
+        } else {
+            region_fits(start, usize::from(self.iv_len), input_len)
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(RequestInvalid::Iv(start))
+        }
+    }
+
+    fn check_payload(&self, request: &Request, input_len: usize) -> Result<(), RequestInvalid> {
+        let (start, len) = (request.payload.start, request.payload.len);
+        if !region_fits(start, len, input_len) {
+            return Err(RequestInvalid::Payload { start, len });
+        }
+        let output_start = request.payload_output_start;
+        let output_fits = match &request.output {
+            Some(output) if self.mode != Mode::Digest => {
+                region_fits(output_start, len, output.len())
+            }
+            Some(_) | None => output_start == 0,
+        };
+        if !output_fits {
+            return Err(RequestInvalid::PayloadOutput(output_start));
+        }
+        let block = usize::from(self.block_len);
+        // Blocks are one byte or sixteen: a mask, where a division would cost a third of dispatch.
+        if len & (block - 1) != 0 {
+            return Err(RequestInvalid::BlockMultiple { len, block });
+        }
+        Ok(())
+    }
+
+    fn check_digest(&self, request: &Request, input_len: usize) -> Result<(), RequestInvalid> {
+        let start = request.digest_start;
+        let fits = if self.mode == Mode::Cipher {
+            start == 0
+        } else {
+            let limit = match &request.output {
+                Some(output) if !request.operation.verifies() => output.len(),
+                Some(_) | None => input_len,
+            };
+            region_fits(start, usize::from(self.digest_len), limit)
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(RequestInvalid::Digest(start))
+        }
+    }
+
+    fn check_keys(&self, request: &Request) -> Result<(), RequestInvalid> {
+        let pairs = [
+            (
+                &request.cipher_key,
+                self.has_cipher_key,
+                self.cipher_key_len,
+            ),
+            (&request.auth_key, self.has_auth_key, self.auth_key_len),
+        ];
+        for (key, session_has, expected) in pairs {
+            match key {
+                None if !session_has => return Err(RequestInvalid::KeyMissing),
+                None => {}
+                Some(key) => {
+                    let len = key.bytes().len();
+                    if expected == 0 || len != usize::from(expected) {
+                        return Err(RequestInvalid::KeyLength(len));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `start..start + len` lies in `limit` bytes and does not begin at their end.
+#[inline]
+fn region_fits(start: usize, len: usize, limit: usize) -> bool {
+    (start == 0 || start < limit) && start.checked_add(len).is_some_and(|end| end <= limit)
+}
+
+#[cfg(test)]
+mod tests;
