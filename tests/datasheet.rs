@@ -1,0 +1,324 @@
+//! `docs/datasheet.md` says what `regs` says.
+//!
+//! Every table of the datasheet between `begin` and `end` marks is rendered here from the crate: from
+//! the register tables and constants where they are values, from the doc comments where they are
+//! words. After a change of `regs`, `UPDATE_DATASHEET=1 cargo test -p tests --test datasheet` writes
+//! the tables anew. The prose between them is for people to keep true.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use regs::{
+    Access, CipherCode, CommandFlags, Control, DeviceStatus, DigestCode, Opcode, Register,
+    RegisterInfo, RingControl, RingRegister, RingStatus, Status,
+};
+
+const UPDATE: &str = "UPDATE_DATASHEET";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests package is inside the workspace")
+}
+
+fn page_path() -> PathBuf {
+    root().join("docs/datasheet.md")
+}
+
+fn source(file: &str) -> String {
+    let path = root().join("device-model/regs/src").join(file);
+    std::fs::read_to_string(path).expect("a source file of regs")
+}
+
+/// Every generated section by its name.
+fn sections() -> Vec<(&'static str, String)> {
+    let register = source("register.rs");
+    let command = source("command.rs");
+    let completion = source("completion.rs");
+    let admin = source("admin.rs");
+    vec![
+        ("memory-map", memory_map()),
+        ("registers", registers(Register::TABLE)),
+        ("ring-registers", registers(RingRegister::TABLE)),
+        ("control", bits(&register, "Control")),
+        ("device-status", bits(&register, "DeviceStatus")),
+        ("ring-control", bits(&register, "RingControl")),
+        ("ring-status", bits(&register, "RingStatus")),
+        ("command", comment_table(&command)),
+        ("opcodes", codes(&command, "enum Opcode", 2)),
+        ("command-flags", flags(&command)),
+        ("completion", comment_table(&completion)),
+        ("status-codes", codes(&completion, "enum Status", 4)),
+        ("session-block", comment_table(&admin)),
+        ("cipher-codes", codes(&admin, "enum CipherCode", 2)),
+        ("digest-codes", codes(&admin, "enum DigestCode", 2)),
+    ]
+}
+
+fn memory_map() -> String {
+    let mut text = String::from("| offset | what |\n|---|---|\n");
+    let pairs = regs::MAX_RING_PAIRS;
+    let rows = [
+        (0, "control page".to_owned()),
+        (
+            regs::RING_PAGE,
+            format!(
+                "register slices of rings 0 to {pairs}, {:#x} bytes each",
+                regs::RING_STRIDE
+            ),
+        ),
+        (
+            regs::DOORBELL_PAGE,
+            format!(
+                "doorbells of rings 0 to {pairs}, {} bytes each: command at +0, completion at +{}",
+                regs::DOORBELL_STRIDE,
+                regs::COMPLETION_DOORBELL
+            ),
+        ),
+        (regs::BAR0_LEN, "end of BAR 0".to_owned()),
+    ];
+    for (offset, what) in rows {
+        writeln!(text, "| {offset:#08x} | {what} |").expect("a string takes every row");
+    }
+    text
+}
+
+fn registers(table: &[RegisterInfo]) -> String {
+    let mut text =
+        String::from("| offset | name | access | reset | meaning |\n|---|---|---|---|---|\n");
+    for row in table {
+        let access = match row.access {
+            Access::ReadOnly => "read only",
+            Access::ReadWrite => "read, write",
+            Access::WriteOneToClear => "write one to clear",
+            Access::Doorbell => "doorbell",
+        };
+        writeln!(
+            text,
+            "| {:#05x} | {} | {access} | {:#010x} | {} |",
+            row.offset,
+            row.name,
+            row.reset,
+            plain(row.description)
+        )
+        .expect("a string takes every row");
+    }
+    text
+}
+
+/// A doc comment without its links: the datasheet has no crate to link to.
+fn plain(doc: &str) -> String {
+    let mut text = String::new();
+    let mut rest = doc.trim();
+    while let Some((before, link)) = rest.split_once("[`") {
+        let (name, after) = link.split_once("`]").expect("a link that ends");
+        let after = match after.strip_prefix('(') {
+            Some(target) => target.split_once(')').expect("a target that ends").1,
+            None => after,
+        };
+        let _ = write!(text, "{before}`{name}`");
+        rest = after;
+    }
+    text + rest
+}
+
+/// A declaration inside an item of the source, with the doc comment above it.
+struct Declared {
+    line: String,
+    doc: String,
+}
+
+/// What the item whose declaration contains `head` declares, line by line.
+fn declared(source: &str, head: &str) -> Vec<Declared> {
+    let head = format!("{head} {{");
+    let lines = source.lines().skip_while(|line| !line.ends_with(&head));
+    let body = lines.skip(1).map(str::trim).take_while(|line| *line != "}");
+    let mut doc = Vec::new();
+    let mut found = Vec::new();
+    for line in body {
+        match line.strip_prefix("///") {
+            Some(text) => doc.push(text.trim()),
+            None if line.starts_with("#[default") => {}
+            None => {
+                let doc = plain(&std::mem::take(&mut doc).join(" "));
+                let line = line.to_owned();
+                found.push(Declared { line, doc });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "the source declares {head}");
+    found
+}
+
+/// Rows of an enum with explicit codes of `digits` hexadecimal digits.
+fn codes(source: &str, head: &str, digits: usize) -> String {
+    let mut text = String::from("| code | name | meaning |\n|---|---|---|\n");
+    for Declared { line, doc } in declared(source, head) {
+        let (name, code) = line.split_once(" = ").expect("an explicit code");
+        let code = number(code.trim_end_matches(','));
+        let width = digits + 2;
+        writeln!(text, "| {code:#0width$x} | {name} | {doc} |").expect("a string takes every row");
+    }
+    text
+}
+
+fn number(text: &str) -> u32 {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.expect("a number")
+}
+
+fn flags(source: &str) -> String {
+    let mut text = String::from("| bit | name | meaning |\n|---|---|---|\n");
+    for Declared { line, doc } in declared(source, "struct CommandFlags: u8") {
+        let line = line.strip_prefix("const ").expect("a constant");
+        let (name, bit) = line.split_once(" = 1 << ").expect("one bit");
+        let bit = number(bit.trim_end_matches(';'));
+        writeln!(text, "| {bit} | {name} | {doc} |").expect("a string takes every row");
+    }
+    text
+}
+
+/// Rows of a register whose fields are single bits from bit 0 on, then reserved bits.
+fn bits(source: &str, name: &str) -> String {
+    let mut text = String::from("| bit | name | meaning |\n|---|---|---|\n");
+    let fields = declared(source, &format!("struct {name}"));
+    let fields = fields
+        .iter()
+        .filter_map(|field| Some((field.line.strip_suffix(": bool,")?, &field.doc)));
+    let mut count = 0;
+    for (bit, (field, doc)) in fields.enumerate() {
+        let field = field.strip_prefix("pub ").expect("a public bit");
+        writeln!(text, "| {bit} | {field} | {doc} |").expect("a string takes every row");
+        count = bit + 1;
+    }
+    writeln!(text, "| 31..{count} | | Reserved, zero. |").expect("a string takes every row");
+    text
+}
+
+/// The table that stands in a doc comment of the source.
+fn comment_table(source: &str) -> String {
+    let rows = source.lines().filter_map(|line| {
+        let text = line.strip_prefix("///").or(line.strip_prefix("//!"))?;
+        text.trim().starts_with('|').then(|| text.trim())
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.len() > 2, "the source has a table in a comment");
+    rows.join("\n") + "\n"
+}
+
+/// `page` with what stands between the marks of section `name` replaced; `None` without marks.
+fn replaced(page: &str, name: &str, body: &str) -> Option<String> {
+    let begin = format!("<!-- begin {name} -->\n");
+    let end = format!("<!-- end {name} -->");
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{body}{end}{after}"))
+}
+
+/// The page as it should be, and the names of the sections it lacks.
+fn rendered(page: &str, sections: &[(&'static str, String)]) -> (String, Vec<&'static str>) {
+    let mut page = page.to_owned();
+    let mut missing = Vec::new();
+    for (name, body) in sections {
+        match replaced(&page, name, body) {
+            Some(changed) => page = changed,
+            None => missing.push(*name),
+        }
+    }
+    (page, missing)
+}
+
+/// The first line in which two pages differ, with its number.
+fn difference(found: &str, expected: &str) -> Option<(usize, String)> {
+    let count = found.lines().count().max(expected.lines().count());
+    let pairs = (0..count).map(|index| (found.lines().nth(index), expected.lines().nth(index)));
+    let mut pairs = pairs.enumerate();
+    let (index, (_, line)) = pairs.find(|(_, (found, expected))| found != expected)?;
+    Some((index + 1, line.unwrap_or("(the end)").to_owned()))
+}
+
+#[test]
+fn the_datasheet_shows_the_tables_of_regs() {
+    let page = std::fs::read_to_string(page_path()).expect("the datasheet");
+    let (expected, missing) = rendered(&page, &sections());
+    assert!(missing.is_empty(), "sections without marks: {missing:?}");
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(page_path(), &expected).expect("the datasheet can be written");
+        return;
+    }
+    if let Some((line, expected)) = difference(&page, &expected) {
+        panic!("docs/datasheet.md:{line} should read:\n{expected}\nset {UPDATE}=1 to rewrite it");
+    }
+}
+
+#[test]
+fn codes_in_the_datasheet_are_the_codes_of_the_crate() {
+    let statuses = codes(&source("completion.rs"), "enum Status", 4);
+    for status in Status::ALL {
+        let row = format!("| {:#06x} | {status:?} |", status as u16);
+        assert!(statuses.contains(&row), "{row}");
+    }
+    assert_eq!(statuses.lines().count(), Status::ALL.len() + 2);
+    let opcodes = codes(&source("command.rs"), "enum Opcode", 2);
+    for opcode in (0..=u8::MAX).filter_map(Opcode::from_code) {
+        let row = format!("| {:#04x} | {opcode:?} |", opcode as u8);
+        assert!(opcodes.contains(&row), "{row}");
+    }
+    for cipher in CipherCode::ALL {
+        let row = format!("| {:#04x} | {cipher:?} |", cipher as u8);
+        assert!(codes(&source("admin.rs"), "enum CipherCode", 2).contains(&row));
+    }
+    for digest in DigestCode::ALL {
+        let row = format!("| {:#04x} | {digest:?} |", digest as u8);
+        assert!(codes(&source("admin.rs"), "enum DigestCode", 2).contains(&row));
+    }
+}
+
+#[test]
+fn bits_in_the_datasheet_are_the_bits_of_the_crate() {
+    let text = source("register.rs");
+    for (name, bits_set) in [
+        ("Control", Control::new().with_reset(true).into_bits()),
+        (
+            "DeviceStatus",
+            DeviceStatus::new().with_fatal(true).into_bits(),
+        ),
+        (
+            "RingControl",
+            RingControl::new().with_reset(true).into_bits(),
+        ),
+        (
+            "RingStatus",
+            RingStatus::new().with_completion_full(true).into_bits(),
+        ),
+    ] {
+        let last = format!("| {} | ", bits_set.trailing_zeros());
+        let rows = bits(&text, name);
+        let row = rows.lines().rev().nth(1).expect("a row");
+        assert!(row.starts_with(&last), "{name}: {row}");
+    }
+    for (name, flag) in CommandFlags::all().iter_names() {
+        let row = format!("| {} | {name} |", flag.bits().trailing_zeros());
+        assert!(flags(&source("command.rs")).contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn a_changed_row_and_a_lost_section_are_found() {
+    let page = "# Datasheet\n<!-- begin a -->\n| old |\n<!-- end a -->\nend\n";
+    let sections = [("a", "| new |\n".to_owned()), ("b", String::new())];
+    let (expected, missing) = rendered(page, &sections);
+    assert_eq!(missing, ["b"]);
+    assert_eq!(difference(page, &expected), Some((3, "| new |".to_owned())));
+    assert_eq!(difference(&expected, &expected), None);
+    assert!(difference(page, "").is_some(), "a lost page");
+}
+
+#[test]
+fn links_of_doc_comments_become_plain_names() {
+    let doc = " See [`Control`]; a [`Status`](crate::Status) code.";
+    assert_eq!(plain(doc), "See `Control`; a `Status` code.");
+}
