@@ -209,8 +209,10 @@ fn read_cards(top: &Section<'_>, base: &Path) -> Result<Vec<CardSpec>, ScenarioE
     let mut cards: Vec<CardSpec> = Vec::new();
     for section in top.sections("card", &CARD_KEYS)? {
         if cards.len() == MAX_CARDS {
-            let found = format!("more than {MAX_CARDS} cards");
-            return Err(section.error(found, format!("at most {MAX_CARDS}")));
+            return Err(section.error(
+                format!("card {}", MAX_CARDS + 1),
+                format!("{MAX_CARDS} at most"),
+            ));
         }
         let card = read_card(&section, cards.len(), base)?;
         if cards.iter().any(|other| other.name == card.name) {

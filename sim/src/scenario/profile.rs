@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use device_model::{EngineGroup, Engines, LinkTiming, Profile, Rate};
+use device_model::{EngineGroup, Engines, LinkTiming, Profile, ProfileError, Rate};
 use timebase::Span;
 
 use super::ScenarioError;
@@ -97,16 +97,17 @@ pub(super) fn named_profile(item: &Item<'_>, base: &Path) -> Result<Profile, Sce
 
 fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> {
     let ns = |key: &str| Ok(Span::from_ns(top.require(key)?.integer(0..=MAX_NS)?));
-    let count = |key: &str, most: u32| top.require(key)?.count(1..=most);
+    let count = |key: &str| top.require(key)?.count(0..=u32::MAX);
+    let ring_pairs = top.require("ring_pairs")?.count(0..=u32::from(u16::MAX))?;
     let engines = top.require("engines")?.section(&ENGINES_KEYS)?;
-    Ok(Profile {
+    let profile = Profile {
         name: top.require("name")?.text()?.to_owned(),
-        ring_pairs: u16::try_from(count("ring_pairs", regs::MAX_RING_PAIRS)?).expect("at most 64"),
-        session_capacity: count("session_capacity", 1 << 24)?,
-        context_cache_entries: count("context_cache_entries", 1 << 24)?,
+        ring_pairs: u16::try_from(ring_pairs).expect("16 bits"),
+        session_capacity: count("session_capacity")?,
+        context_cache_entries: count("context_cache_entries")?,
         context_hit: ns("context_hit_ns")?,
         context_miss: ns("context_miss_ns")?,
-        fetch_burst: count("fetch_burst", regs::MAX_RING_ENTRIES)?,
+        fetch_burst: count("fetch_burst")?,
         command_overhead: ns("command_overhead_ns")?,
         link: read_link(&top.require("link")?.section(&LINK_KEYS)?)?,
         engines: Engines {
@@ -116,39 +117,52 @@ fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> {
         },
         interrupt_delay: ns("interrupt_delay_ns")?,
         reset_time: Span::from_us(top.require("reset_time_us")?.integer(0..=MAX_NS / 1_000)?),
-    })
+    };
+    profile.validate().map_err(|error| point_at(top, &error))?;
+    Ok(profile)
 }
 
 fn read_link(link: &Section<'_>) -> Result<LinkTiming, ScenarioError> {
-    let max_payload = link.require("max_payload")?;
-    let size = max_payload.count(128..=4_096)?;
-    if !size.is_power_of_two() {
-        return Err(max_payload.error("a power of two from 128 to 4096"));
-    }
     Ok(LinkTiming {
         latency: Span::from_ns(link.require("latency_ns")?.integer(0..=MAX_NS)?),
-        bytes_per_second: link
-            .require("bytes_per_second")?
-            .integer(1_000_000..=1_000_000_000_000)?,
-        max_payload: size,
-        packet_overhead: link.require("packet_overhead")?.count(0..=256)?,
+        bytes_per_second: link.require("bytes_per_second")?.integer(0..=u64::MAX)?,
+        max_payload: link.require("max_payload")?.count(0..=u32::MAX)?,
+        packet_overhead: link.require("packet_overhead")?.count(0..=u32::MAX)?,
     })
 }
 
 fn read_group(group: &Section<'_>) -> Result<EngineGroup, ScenarioError> {
-    let lanes = group.require("lanes")?.count(1..=64)?;
+    let lanes = group.require("lanes")?.count(0..=u32::from(u8::MAX))?;
     Ok(EngineGroup {
-        lanes: u8::try_from(lanes).expect("at most 64"),
-        clock_hz: group
-            .require("clock_hz")?
-            .integer(1_000_000..=10_000_000_000)?,
+        lanes: u8::try_from(lanes).expect("8 bits"),
+        clock_hz: group.require("clock_hz")?.integer(0..=u64::MAX)?,
         rate: Rate {
-            startup_cycles: group.require("startup_cycles")?.count(0..=1_000_000)?,
-            millicycles_per_byte: group
-                .require("millicycles_per_byte")?
-                .count(0..=10_000_000)?,
+            startup_cycles: group.require("startup_cycles")?.count(0..=u32::MAX)?,
+            millicycles_per_byte: group.require("millicycles_per_byte")?.count(0..=u32::MAX)?,
         },
     })
+}
+
+/// The complaint about the place of the number that makes the profile impossible.
+fn point_at(top: &Section<'_>, error: &ProfileError) -> ScenarioError {
+    let mut path: Vec<&str> = error.field.split('.').collect();
+    if ENGINES_KEYS.contains(&path[0]) {
+        path.insert(0, "engines");
+    }
+    // A time is called without its unit.
+    let is_called = |item: &Item<'_>, name: &str| {
+        let unit = item.name().strip_prefix(name);
+        unit.is_some_and(|unit| matches!(unit, "" | "_ns" | "_us"))
+    };
+    let mut items = top.items();
+    while let Some(at) = items.iter().position(|item| is_called(item, path[0])) {
+        path.remove(0);
+        if path.is_empty() {
+            return items[at].error(error.expected);
+        }
+        items = items[at].children();
+    }
+    top.error(error.to_string(), error.expected)
 }
 
 #[cfg(test)]
@@ -180,23 +194,39 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_file_says_what_the_model_says() {
+        assert_eq!(builtin_profile("reference"), Some(Profile::reference()));
+    }
+
+    #[test]
     fn a_number_no_card_can_have_is_pointed_at() {
-        let text = BUILTINS[0].1.replace("lanes = 8", "lanes = 65");
-        let message = profile_from_toml(&text, "fast.toml")
-            .expect_err("65 lanes")
-            .to_string();
-        assert!(message.contains("lanes is 65"), "{message}");
-        assert!(
-            message.contains("expected a whole number from 1 to 64"),
-            "{message}"
-        );
-        let text = BUILTINS[0]
-            .1
-            .replace("max_payload = 256", "max_payload = 300");
-        let message = profile_from_toml(&text, "fast.toml")
-            .expect_err("300 bytes")
-            .to_string();
-        assert!(message.contains("max_payload is 300"), "{message}");
+        let complaint = |old: &str, new: &str| {
+            assert!(BUILTINS[0].1.contains(old), "{old}");
+            let text = BUILTINS[0].1.replacen(old, new, 1);
+            profile_from_toml(&text, "fast.toml")
+                .expect_err(new)
+                .to_string()
+        };
+        for (old, new, expected) in [
+            ("lanes = 8", "lanes = 65", "1 to 64"),
+            ("lanes = 8", "lanes = 256", "a whole number from 0 to 255"),
+            (
+                "max_payload = 256",
+                "max_payload = 300",
+                "a power of two from 128 to 4096",
+            ),
+            ("clock_hz = 800_000_000", "clock_hz = 8", "1 MHz to 100 GHz"),
+            ("ring_pairs = 4", "ring_pairs = 0", "1 to 64"),
+            ("fetch_burst = 16", "fetch_burst = 0", "1 to 128"),
+        ] {
+            let message = complaint(old, new);
+            assert!(message.starts_with(&new.replace('=', "is")), "{message}");
+            assert!(
+                message.contains(&format!("expected {expected}")),
+                "{message}"
+            );
+            assert!(message.contains(&format!("| {new}")), "{message}");
+        }
     }
 
     #[test]

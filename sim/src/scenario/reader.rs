@@ -294,6 +294,21 @@ impl<'a> Item<'a> {
         Ok(section)
     }
 
+    /// The values of a table, none if it is no table.
+    pub(super) fn children(&self) -> Vec<Item<'a>> {
+        let DeValue::Table(table) = self.value.get_ref() else {
+            return Vec::new();
+        };
+        let (source, name) = (self.source, self.name.clone());
+        Section {
+            source,
+            name,
+            header: self.value.span(),
+            table,
+        }
+        .items()
+    }
+
     /// The complaint that the value is not what was `expected`.
     pub(super) fn error(&self, expected: impl Into<String>) -> ScenarioError {
         let found = format!("{} is {}", self.name, self.describe());
