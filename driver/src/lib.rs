@@ -3,7 +3,24 @@
 //! Owns bring-up, rings, sessions in card slots, interrupts, the watchdog and recovery. Knows the
 //! datasheet (`regs`), never the model: a card is reached through [`Transport`] (seam 2). Only `ocf`
 //! knows the framework.
+//!
+//! A driver is made by [`CardDriver::new`] and advanced by the framework through `CryptoDriver`; it has
+//! no clock and no thread.
 
+mod card;
+mod command;
+mod config;
+mod interrupt;
+mod mapping;
+mod ocf;
+mod recovery;
+mod ring;
+mod session;
+mod stats;
 mod transport;
 
+pub use card::DriverState;
+pub use config::{BringUpError, ConfigError, DriverConfig};
+pub use ocf::{CardDriver, RingOccupancy};
+pub use stats::{DriverStats, StatsHandle};
 pub use transport::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};

@@ -138,6 +138,11 @@ pub trait Transport {
     /// Vectors that fired since the last call, bit `n` for vector `n`.
     fn take_interrupts(&mut self) -> u128;
 
+    /// Whether a card is still in the slot, as far as the path can tell without asking the card.
+    fn is_present(&self) -> bool {
+        true
+    }
+
     /// Tells logs and checkers what the driver did.
     fn observe(&mut self, event: DriverEvent) {
         let _ = event;

@@ -1,0 +1,511 @@
+//! The card as a whole: its rings, what is in flight on them, and what a call of service does.
+//!
+//! One state machine ([`Phase`]) advanced by [`Card::service`]; its transitions stand in `recovery`.
+//! Registers are read in bring-up, after an error interrupt and by the watchdog, never on the way of a
+//! request. What leaves the card goes to a [`Sink`]; the jobs themselves (`J`) are the business of
+//! `ocf`.
+
+use std::sync::Arc;
+
+use regs::{CardSession, DEVICE_ID, DeviceAddr, Register, RingId, SessionBlock};
+use timebase::Time;
+
+use crate::command::AREA_LEN;
+use crate::interrupt::Vectors;
+use crate::ring::{AreaShape, Post, Ring, Stall, Verdict};
+use crate::session::{Refusal, Sessions};
+use crate::stats::Counters;
+use crate::{BringUpError, DriverConfig, DriverEvent, Transport};
+
+/// Most areas (segment lists, request keys) of one data ring.
+const MAX_AREAS: u32 = 256;
+/// Commands held back by hints before the doorbell is rung anyway.
+const MAX_HELD_BACK: u32 = 32;
+/// A read that nobody answered.
+pub(crate) const ALL_ONES: u32 = u32::MAX;
+/// Bit of the admin ring in a mask of rings.
+pub(crate) const ADMIN_BIT: u128 = 1;
+
+/// What a driver's card is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DriverState {
+    /// A reset is under way: the first one, or one that repairs a hang.
+    Resetting,
+    /// The card is back from a reset and gets its sessions again.
+    Restoring,
+    /// Requests are served.
+    Running,
+    /// The driver finishes what is in flight and stops the card.
+    Detaching,
+    /// The card is gone, given up or stopped for good.
+    Lost,
+}
+
+/// Where the card is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// The card was told to reset. `until` is set by the first call that knows the time.
+    Resetting { until: Option<Time>, poll_at: Time },
+    /// Sessions that were open before a reset are created again.
+    Restoring,
+    /// Requests are served.
+    Running,
+    /// No request is taken any more.
+    Detaching(Leave),
+    /// Nothing is left to do.
+    Lost,
+}
+
+/// How far a detach has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Leave {
+    /// Data commands are in flight.
+    Draining,
+    /// Sessions are being destroyed.
+    Closing,
+    /// The rings can be turned off.
+    Stopping,
+}
+
+/// Takes what leaves the card.
+pub(crate) trait Sink<T, J> {
+    /// `job` ended.
+    fn finish(&mut self, transport: &mut T, job: J, verdict: Verdict);
+    /// The opening of `session` ended.
+    fn opened(&mut self, session: CardSession, result: Result<(), Refusal>);
+    /// The card is lost; everything was handed over before.
+    fn lost(&mut self);
+}
+
+/// Why a job cannot be posted now. Whoever offered it may wait for the unblock generation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shortage {
+    /// The ring is full.
+    Ring,
+    /// DMA windows are used up.
+    Window,
+    /// Pool memory is used up.
+    Memory,
+    /// The ring's areas are used up.
+    Area,
+    /// The card resets.
+    Reset,
+}
+
+/// One card.
+pub(crate) struct Card<T, J> {
+    pub(crate) transport: T,
+    pub(crate) rings: Vec<Ring<J>>,
+    pub(crate) sessions: Sessions,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) generation: u64,
+    pub(crate) config: DriverConfig,
+    pub(crate) vectors: Vectors,
+    pub(crate) phase: Phase,
+    pub(crate) shared: Vec<DeviceAddr>,
+    /// Rings with work in flight, bit `n` for ring `n`.
+    pub(crate) busy: u128,
+    /// Data rings with commands the card does not know of.
+    pub(crate) held_back: u128,
+    /// Data rings that refused for lack of slots.
+    pub(crate) refused: u128,
+    /// Something refused for lack of what completions bring back: windows, memory, areas.
+    pub(crate) is_starved: bool,
+    /// Something refused because the card resets, or before it was reset.
+    pub(crate) is_waiting: bool,
+    /// Some ring has more completions than the budget allowed.
+    is_hungry: bool,
+    /// No ring can have stood still for the watchdog's time before this.
+    pub(crate) watchdog_at: Time,
+    pub(crate) fruitless_resets: u32,
+    /// Data commands in flight, all rings together.
+    pub(crate) in_flight: u32,
+    /// The last time anybody told us.
+    pub(crate) now: Time,
+}
+
+impl<T: Transport, J> Card<T, J> {
+    /// Checks that the right card answers, takes memory and starts a reset.
+    pub(crate) fn new(mut transport: T, config: DriverConfig) -> Result<Self, BringUpError> {
+        config.validate().map_err(BringUpError::Config)?;
+        match transport.read(Register::DeviceId.offset()) {
+            DEVICE_ID => {}
+            ALL_ONES => return Err(BringUpError::Gone),
+            id => return Err(BringUpError::ForeignDevice { id }),
+        }
+        let vector_count = transport.vectors();
+        if vector_count == 0 {
+            return Err(BringUpError::NoVectors);
+        }
+        let mut shared = Vec::new();
+        let memory = make_rings(&mut transport, &config, &mut shared);
+        let (sessions, rings) = match memory {
+            Ok(memory) => memory,
+            Err(error) => {
+                shared.drain(..).for_each(|addr| transport.unshare(addr));
+                return Err(error);
+            }
+        };
+        let mut card = Self {
+            vectors: Vectors::new(config.ring_pairs + 1, vector_count),
+            transport,
+            rings,
+            sessions,
+            counters: Arc::default(),
+            generation: 0,
+            config,
+            phase: Phase::Resetting {
+                until: None,
+                poll_at: Time::ZERO,
+            },
+            shared,
+            busy: 0,
+            held_back: 0,
+            refused: 0,
+            is_starved: false,
+            is_waiting: false,
+            is_hungry: false,
+            watchdog_at: Time::NEVER,
+            fruitless_resets: 0,
+            in_flight: 0,
+            now: Time::ZERO,
+        };
+        card.write_reset();
+        Ok(card)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    pub(crate) fn state(&self) -> DriverState {
+        match self.phase {
+            Phase::Resetting { .. } => DriverState::Resetting,
+            Phase::Restoring => DriverState::Restoring,
+            Phase::Running => DriverState::Running,
+            Phase::Detaching(_) => DriverState::Detaching,
+            Phase::Lost => DriverState::Lost,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Whether a data command is in flight, so that a completion will come.
+    pub(crate) fn has_data_in_flight(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    #[inline]
+    pub(crate) fn set_now(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Queues the creation of a session.
+    pub(crate) fn open(&mut self, block: Box<SessionBlock>) -> Result<CardSession, Refusal> {
+        if matches!(self.phase, Phase::Lost | Phase::Detaching(_)) {
+            return Err(Refusal::Device);
+        }
+        let session = self.sessions.open(block).inspect_err(|_| {
+            self.counters.refused_sessions.add(1);
+        })?;
+        self.post_admin();
+        Ok(session)
+    }
+
+    /// Queues the destruction of a session.
+    pub(crate) fn close(&mut self, session: CardSession) {
+        if self.phase != Phase::Lost {
+            self.sessions.close(session);
+            self.post_admin();
+        }
+    }
+
+    /// Posts to data ring `index`, which has room, and rings the doorbell unless more `follows`.
+    #[inline]
+    pub(crate) fn post(&mut self, index: usize, post: Post<J>, follows: bool) {
+        let ring = &mut self.rings[index];
+        let was_idle = ring.in_flight() == 0;
+        ring.post(&mut self.transport, post);
+        let bit = ADMIN_BIT << (index + 1);
+        self.held_back |= bit;
+        self.in_flight += 1;
+        self.counters.posted.add(1);
+        self.counters
+            .max_in_flight
+            .raise_to(u64::from(self.in_flight));
+        if was_idle {
+            self.busy |= bit;
+            ring.progress_at = self.now;
+            ring.stall = Stall::None;
+            self.watchdog_at = self.watchdog_at.min(self.now + self.config.watchdog);
+        }
+        if !follows || ring.unpublished() >= MAX_HELD_BACK {
+            self.publish();
+        }
+    }
+
+    /// Rings the doorbell of every ring with commands that the card does not know of.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        while self.held_back != 0 {
+            let ring = self.held_back.trailing_zeros() as usize;
+            self.held_back &= self.held_back - 1;
+            self.rings[ring - 1].publish(&mut self.transport);
+            self.counters.doorbells.add(1);
+        }
+    }
+
+    /// Notes a refusal; the generation that will be exceeded once there is room.
+    pub(crate) fn refuse(&mut self, index: usize, shortage: Shortage) -> u64 {
+        // What is held back must reach the card, or the room waited for never comes.
+        self.publish();
+        let counters = &self.counters;
+        let counter = match shortage {
+            Shortage::Ring => &counters.refused_ring_full,
+            Shortage::Window => &counters.refused_no_window,
+            Shortage::Memory => &counters.refused_no_memory,
+            Shortage::Area => &counters.refused_no_area,
+            Shortage::Reset => &counters.refused_not_running,
+        };
+        counter.add(1);
+        match shortage {
+            Shortage::Ring => self.refused |= ADMIN_BIT << (index + 1),
+            Shortage::Window | Shortage::Memory | Shortage::Area => self.is_starved = true,
+            Shortage::Reset => self.is_waiting = true,
+        }
+        if let Some(ring) = self.rings.get(index) {
+            let ring = ring.id();
+            self.transport.observe(DriverEvent::Refused { ring });
+        }
+        self.generation
+    }
+
+    /// Looks for what happened and hands it to `sink`.
+    pub(crate) fn service<S: Sink<T, J>>(&mut self, now: Time, sink: &mut S) {
+        self.now = now;
+        let in_flight = self.in_flight;
+        match self.phase {
+            Phase::Lost => return,
+            Phase::Resetting { until, .. } => {
+                // An interrupt now is an echo of the time before the reset: nothing is read for it.
+                let _ = self.transport.take_interrupts();
+                self.advance_reset(until, sink);
+            }
+            Phase::Running | Phase::Restoring | Phase::Detaching(_) => {
+                let fired = self.transport.take_interrupts();
+                self.reap_all(fired, sink);
+                if now >= self.watchdog_at {
+                    self.watch(sink);
+                }
+                self.settle(sink);
+            }
+        }
+        if self.phase != Phase::Lost && !self.transport.is_present() {
+            self.lose(sink);
+        }
+        self.unblock(self.in_flight < in_flight);
+        self.publish();
+    }
+
+    /// When `service` must run even if no interrupt arrives.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Time {
+        match self.phase {
+            Phase::Lost => Time::NEVER,
+            Phase::Resetting { poll_at, .. } => poll_at,
+            Phase::Detaching(_) if self.busy == 0 => self.now,
+            Phase::Detaching(_) | Phase::Restoring | Phase::Running => {
+                if self.is_hungry || self.held_back != 0 {
+                    self.now
+                } else {
+                    self.watchdog_at
+                }
+            }
+        }
+    }
+
+    fn reap_all<S: Sink<T, J>>(&mut self, fired: u128, sink: &mut S) {
+        let hit = self.vectors.rings_of(fired);
+        let mut todo = self.busy | hit;
+        let mut entries = 0;
+        self.is_hungry = false;
+        while todo != 0 {
+            let ring = todo.trailing_zeros();
+            todo &= todo - 1;
+            let is_hit = hit >> ring & 1 != 0;
+            entries += if ring == 0 {
+                self.reap_admin(is_hit, sink)
+            } else {
+                self.reap_data(ring as usize - 1, is_hit, sink)
+            };
+        }
+        if self.busy == 0 {
+            self.watchdog_at = Time::NEVER;
+        }
+        // Errors come on the admin ring's vector. One without any completion is looked into.
+        if fired & 1 != 0 && entries == 0 {
+            self.read_error(sink);
+        }
+    }
+
+    fn reap_data<S: Sink<T, J>>(&mut self, index: usize, is_hit: bool, sink: &mut S) -> u32 {
+        let ring = &mut self.rings[index];
+        let is_overdue =
+            ring.in_flight() > 0 && self.now >= ring.progress_at + self.config.watchdog;
+        let budget = self.config.reap_budget;
+        let reaped = ring.reap(
+            &mut self.transport,
+            budget,
+            &self.counters,
+            |transport, job, verdict| {
+                sink.finish(transport, job, verdict);
+            },
+        );
+        if reaped.entries == 0 && !is_hit {
+            return 0;
+        }
+        self.is_hungry |= reaped.is_exhausted;
+        // With the budget spent, service runs again at once: an interrupt would be for nothing.
+        ring.acknowledge(&mut self.transport, !reaped.is_exhausted);
+        self.counters.completion_doorbells.add(1);
+        if reaped.entries == 0 {
+            return 0;
+        }
+        self.counters.reaped.add(u64::from(reaped.jobs));
+        self.counters
+            .budget_exhausted
+            .add(u64::from(reaped.is_exhausted));
+        self.in_flight -= reaped.jobs;
+        if reaped.jobs > 0 {
+            ring.progress_at = self.now;
+            ring.stall = Stall::None;
+            self.fruitless_resets = 0;
+            if ring.in_flight() == 0 {
+                self.busy &= !(ADMIN_BIT << (index + 1));
+            }
+            if is_overdue {
+                let ring = ring.id();
+                self.note_stall(ring);
+                self.counters.polled_completions.add(u64::from(reaped.jobs));
+            }
+        }
+        reaped.entries
+    }
+
+    fn reap_admin<S: Sink<T, J>>(&mut self, is_hit: bool, sink: &mut S) -> u32 {
+        let ring = &mut self.sessions.ring;
+        let is_overdue =
+            ring.in_flight() > 0 && self.now >= ring.progress_at + self.config.watchdog;
+        let mut ended = Vec::new();
+        let budget = self.config.reap_budget;
+        let reaped = ring.reap(
+            &mut self.transport,
+            budget,
+            &self.counters,
+            |_, job, verdict| {
+                ended.push((job, verdict));
+            },
+        );
+        if reaped.entries > 0 || is_hit {
+            self.is_hungry |= reaped.is_exhausted;
+            ring.acknowledge(&mut self.transport, !reaped.is_exhausted);
+            self.counters.completion_doorbells.add(1);
+        }
+        if reaped.jobs > 0 {
+            ring.progress_at = self.now;
+            ring.stall = Stall::None;
+            if is_overdue {
+                self.note_stall(RingId::ADMIN);
+                self.counters.polled_completions.add(u64::from(reaped.jobs));
+            }
+        }
+        for (job, verdict) in ended {
+            if let Some((session, result)) = self.sessions.finish(job, verdict, &self.counters) {
+                sink.opened(session, result);
+            }
+        }
+        self.post_admin();
+        if self.sessions.ring.in_flight() == 0 {
+            self.busy &= !ADMIN_BIT;
+        }
+        reaped.entries
+    }
+
+    /// Posts queued admin commands, if the card takes any.
+    pub(crate) fn post_admin(&mut self) {
+        match self.phase {
+            Phase::Running
+            | Phase::Restoring
+            | Phase::Detaching(Leave::Draining | Leave::Closing) => {}
+            Phase::Resetting { .. } | Phase::Detaching(Leave::Stopping) | Phase::Lost => return,
+        }
+        let was_idle = self.sessions.ring.in_flight() == 0;
+        let has_posted = self.sessions.post(&mut self.transport, &self.counters);
+        if has_posted && was_idle {
+            self.busy |= ADMIN_BIT;
+            self.sessions.ring.progress_at = self.now;
+            self.sessions.ring.stall = Stall::None;
+            self.watchdog_at = self.watchdog_at.min(self.now + self.config.watchdog);
+        }
+    }
+
+    /// Raises the unblock generation if something refused and there is room again.
+    fn unblock(&mut self, has_reaped: bool) {
+        if self.refused == 0 && !self.is_starved && !self.is_waiting {
+            return;
+        }
+        if self.phase != Phase::Running {
+            return;
+        }
+        let mut has_room = self.is_waiting || (self.is_starved && has_reaped);
+        let mut refused = self.refused;
+        while refused != 0 {
+            let bit = refused.trailing_zeros() as usize;
+            refused &= refused - 1;
+            let ring = &self.rings[bit - 1];
+            // A quarter of the ring, so that the next batch does not block at its first request.
+            if ring.room() >= (ring.capacity() / 4).max(1) {
+                self.refused &= !(ADMIN_BIT << bit);
+                has_room = true;
+            }
+        }
+        if has_room {
+            self.is_waiting = false;
+            self.is_starved = false;
+            self.raise_generation();
+        }
+    }
+
+    pub(crate) fn raise_generation(&mut self) {
+        self.generation += 1;
+        self.counters.unblocks.add(1);
+    }
+
+    pub(crate) fn note_stall(&mut self, ring: RingId) {
+        self.counters.watchdog_firings.add(1);
+        self.transport.observe(DriverEvent::Watchdog { ring });
+    }
+}
+
+fn make_rings<T: Transport, J>(
+    transport: &mut T,
+    config: &DriverConfig,
+    shared: &mut Vec<DeviceAddr>,
+) -> Result<(Sessions, Vec<Ring<J>>), BringUpError> {
+    let areas = AreaShape {
+        len: AREA_LEN,
+        max_count: MAX_AREAS,
+    };
+    let sessions = Sessions::new(transport, config.sessions, config.ring_pairs, shared)?;
+    let rings = (1..=config.ring_pairs)
+        .map(|id| Ring::new(transport, RingId(id), config.ring_entries, areas, shared))
+        .collect::<Result<_, _>>()?;
+    Ok((sessions, rings))
+}

@@ -1,0 +1,490 @@
+//! Rings: the driver's half of the descriptor exchange, and the jobs in flight.
+//!
+//! Owns the memory of one ring pair, its indices, and a slab of records that hold what is in flight
+//! (`J`) from post to reap. A command's slot and its record are different things: completions may come
+//! in any order, so a record is found by cookie and a slot is free again when the card has fetched it.
+//! At most `entries - 1` commands are in flight, so neither ring can overflow. Does not look into jobs
+//! (`ocf`, `session`) and does not decide when to look (`card`).
+
+use std::sync::atomic::{Ordering, fence};
+
+use dma::Coherent;
+use regs::{
+    COMMAND_LEN, COMPLETION_LEN, Command, Completion, DeviceAddr, Doorbell, RingControl, RingId,
+    RingRegister, Slot, Status, Vector,
+};
+use timebase::{Span, Time};
+
+use crate::stats::Counters;
+use crate::{BringUpError, Direction, DriverConfig, DriverEvent, Transport};
+
+/// A piece of memory beside the ring that one command may use: segment lists, keys, session blocks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Area(u32);
+
+impl Area {
+    const NONE: Self = Self(u32::MAX);
+}
+
+/// How many areas a ring has, and how large they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AreaShape {
+    pub(crate) len: usize,
+    pub(crate) max_count: u32,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// The card said so.
+    Card(Status),
+    /// The card said something that means nothing.
+    Nonsense,
+    /// The card was reset or went away first.
+    Lost,
+}
+
+/// How far the watchdog has gone with a ring that stands still.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stall {
+    /// It does not stand still, or nobody looked yet.
+    None,
+    /// Its doorbell was rung again.
+    Rerung,
+}
+
+/// What the watchdog found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Finding {
+    /// Nothing is in flight.
+    Idle,
+    /// Something moved; look again when it is `due`.
+    Moves { due: Time },
+    /// Nothing moved for the watchdog's time.
+    Still,
+    /// Nothing moved for that time again after the doorbell was rung again.
+    Hung,
+}
+
+/// What a look at the completion ring found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Reaped {
+    /// Entries taken, strange ones included.
+    pub(crate) entries: u32,
+    /// Jobs that ended.
+    pub(crate) jobs: u32,
+    /// Whether the budget ended before the entries did.
+    pub(crate) is_exhausted: bool,
+}
+
+/// Something to post.
+pub(crate) struct Post<J> {
+    /// The command; the ring fills in the cookie.
+    pub(crate) command: Command,
+    /// What to hold until the completion.
+    pub(crate) job: J,
+    /// The area the command uses.
+    pub(crate) area: Option<Area>,
+    /// Bytes at the front of the area that are secret: zeroed when the command ends.
+    pub(crate) secret_len: u32,
+    /// The request served, for observers.
+    pub(crate) request: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Record<J> {
+    /// Which post of the ring filled the record, so that an old cookie is recognised.
+    generation: u32,
+    area: Area,
+    secret_len: u32,
+    job: Option<J>,
+}
+
+/// What a command is known by on the way back: record in bits 15..0, ring in 31..16, generation above.
+fn cookie(ring: RingId, record: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(ring.0) << 16 | u64::from(record)
+}
+
+/// One ring pair.
+#[derive(Debug)]
+pub(crate) struct Ring<J> {
+    id: RingId,
+    entries: u32,
+    /// Next slot to write a command to.
+    tail: Slot,
+    /// First slot the card does not know of.
+    published: Slot,
+    /// Next completion entry to look at.
+    head: Slot,
+    /// Phase bit of entries of the current lap.
+    phase: bool,
+    in_flight: u32,
+    /// Counts posts.
+    generation: u32,
+    records: Vec<Record<J>>,
+    free_records: Vec<u32>,
+    free_areas: Vec<Area>,
+    commands: Coherent,
+    completions: Coherent,
+    areas: Coherent,
+    area_shape: AreaShape,
+    command_addr: DeviceAddr,
+    completion_addr: DeviceAddr,
+    area_addr: DeviceAddr,
+    /// When something last moved.
+    pub(crate) progress_at: Time,
+    /// What was done since about standing still.
+    pub(crate) stall: Stall,
+}
+
+impl<J> Ring<J> {
+    /// Takes and shares the memory of a pair of `entries` each; every address shared is added to
+    /// `shared`, whether or not the rest succeeds.
+    pub(crate) fn new<T: Transport>(
+        transport: &mut T,
+        id: RingId,
+        entries: u32,
+        area_shape: AreaShape,
+        shared: &mut Vec<DeviceAddr>,
+    ) -> Result<Self, BringUpError> {
+        let capacity = entries - 1;
+        let area_count = capacity.min(area_shape.max_count);
+        let mut block = |len: usize, direction| {
+            let block = transport
+                .pool()
+                .coherent(len)
+                .map_err(BringUpError::Memory)?;
+            let addr = transport
+                .share(&block, direction)
+                .map_err(BringUpError::Map)?;
+            shared.push(addr);
+            Ok((block, addr))
+        };
+        let (commands, command_addr) = block(entries as usize * COMMAND_LEN, Direction::ToDevice)?;
+        let (completions, completion_addr) =
+            block(entries as usize * COMPLETION_LEN, Direction::FromDevice)?;
+        let (areas, area_addr) = block(area_count as usize * area_shape.len, Direction::ToDevice)?;
+        let record = || Record {
+            generation: 0,
+            area: Area::NONE,
+            secret_len: 0,
+            job: None,
+        };
+        Ok(Self {
+            id,
+            entries,
+            tail: Slot(0),
+            published: Slot(0),
+            head: Slot(0),
+            phase: true,
+            in_flight: 0,
+            generation: 0,
+            records: (0..capacity).map(|_| record()).collect(),
+            free_records: (0..capacity).rev().collect(),
+            free_areas: (0..area_count).rev().map(Area).collect(),
+            commands,
+            completions,
+            areas,
+            area_shape,
+            command_addr,
+            completion_addr,
+            area_addr,
+            progress_at: Time::ZERO,
+            stall: Stall::None,
+        })
+    }
+
+    /// Number of the pair.
+    pub(crate) fn id(&self) -> RingId {
+        self.id
+    }
+
+    /// Most commands in flight.
+    #[inline]
+    pub(crate) fn capacity(&self) -> u32 {
+        self.entries - 1
+    }
+
+    /// Commands in flight, held back ones included.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Commands that may be posted now.
+    #[inline]
+    pub(crate) fn room(&self) -> u32 {
+        self.capacity() - self.in_flight
+    }
+
+    /// Commands written that the card does not know of.
+    #[inline]
+    pub(crate) fn unpublished(&self) -> u32 {
+        self.published.distance_to(self.tail, self.entries)
+    }
+
+    /// Puts both rings back to their start. The card is reset and nothing is in flight.
+    pub(crate) fn rewind(&mut self) {
+        assert_eq!(self.in_flight, 0, "a ring is rewound when it is empty");
+        self.completions.zero();
+        (self.tail, self.published, self.head) = (Slot(0), Slot(0), Slot(0));
+        self.phase = true;
+        self.stall = Stall::None;
+    }
+
+    /// Writes the pair's registers and turns it on.
+    pub(crate) fn program<T: Transport>(
+        &self,
+        transport: &mut T,
+        vector: Vector,
+        config: &DriverConfig,
+    ) {
+        use RingRegister as R;
+        let coalesce_ns = u32::try_from(config.coalesce_timer.as_ns()).unwrap_or(u32::MAX);
+        let on = RingControl::new().with_enabled(true);
+        let values = [
+            (R::CommandBaseLow, self.command_addr.0 as u32),
+            (R::CommandBaseHigh, (self.command_addr.0 >> 32) as u32),
+            (R::CompletionBaseLow, self.completion_addr.0 as u32),
+            (R::CompletionBaseHigh, (self.completion_addr.0 >> 32) as u32),
+            (R::Entries, self.entries),
+            (R::CoalesceCount, config.coalesce_count),
+            (R::CoalesceTimer, coalesce_ns),
+            (R::RingVector, u32::from(vector.0)),
+            (R::RingControl, on.into_bits()),
+        ];
+        for (register, value) in values {
+            transport.write(self.id.register(register), value);
+        }
+    }
+
+    /// Turns the pair off.
+    pub(crate) fn stop<T: Transport>(&self, transport: &mut T) {
+        let off = RingControl::new().into_bits();
+        transport.write(self.id.register(RingRegister::RingControl), off);
+    }
+
+    /// An area for the next command, if one is left. Give it to [`post`](Self::post) or back.
+    #[inline]
+    pub(crate) fn take_area(&mut self) -> Option<Area> {
+        self.free_areas.pop()
+    }
+
+    /// Where the card sees `area`.
+    #[inline]
+    pub(crate) fn area_addr(&self, area: Area) -> DeviceAddr {
+        self.area_addr
+            .offset(u64::from(area.0) * self.area_shape.len as u64)
+    }
+
+    /// Writes `bytes` to `area`, from offset `at` on.
+    pub(crate) fn write_area(&self, area: Area, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.area_shape.len, "inside the area");
+        self.areas
+            .write(area.0 as usize * self.area_shape.len + at, bytes);
+    }
+
+    /// Writes a command to the next slot and holds its job. The card learns of it by
+    /// [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// If there is no [`room`](Self::room).
+    #[inline]
+    pub(crate) fn post<T: Transport>(&mut self, transport: &mut T, post: Post<J>) {
+        let index = self
+            .free_records
+            .pop()
+            .expect("the caller checked for room");
+        let record = &mut self.records[index as usize];
+        self.generation = self.generation.wrapping_add(1);
+        record.generation = self.generation;
+        record.area = post.area.unwrap_or(Area::NONE);
+        record.secret_len = post.secret_len;
+        record.job = Some(post.job);
+        let cookie = cookie(self.id, index, record.generation);
+        let mut command = post.command;
+        command.cookie = cookie;
+        let slot = self.tail;
+        self.commands
+            .write(slot.0 as usize * COMMAND_LEN, &command.to_bytes());
+        self.tail = slot.next(self.entries);
+        self.in_flight += 1;
+        transport.observe(DriverEvent::Posted {
+            ring: self.id,
+            slot,
+            cookie,
+            request: post.request,
+        });
+    }
+
+    /// Tells the card of every command written so far.
+    #[inline]
+    pub(crate) fn publish<T: Transport>(&mut self, transport: &mut T) {
+        let doorbell = Doorbell {
+            slot: self.tail,
+            arm: false,
+        };
+        // The card may fetch as soon as the doorbell arrives: the descriptors must be there first.
+        transport.barrier();
+        transport.write(self.id.command_doorbell(), doorbell.into_bits());
+        self.published = self.tail;
+    }
+
+    /// Tells the card what was reaped; with `arm` it sends an interrupt for whatever comes next.
+    #[inline]
+    pub(crate) fn acknowledge<T: Transport>(&mut self, transport: &mut T, arm: bool) {
+        let doorbell = Doorbell {
+            slot: self.head,
+            arm,
+        };
+        transport.write(self.id.completion_doorbell(), doorbell.into_bits());
+    }
+
+    /// Takes up to `budget` entries and gives each job that ended to `finish`.
+    #[inline]
+    pub(crate) fn reap<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        budget: u32,
+        counters: &Counters,
+        mut finish: impl FnMut(&mut T, J, Verdict),
+    ) -> Reaped {
+        let mut reaped = Reaped::default();
+        while let Some(entry) = self.next_entry() {
+            if reaped.entries == budget {
+                reaped.is_exhausted = true;
+                break;
+            }
+            reaped.entries += 1;
+            let slot = self.head;
+            self.advance_head();
+            let Some(job) = self.take(entry.cookie) else {
+                counters.strange_completions.add(1);
+                transport.observe(DriverEvent::Strange {
+                    ring: self.id,
+                    cookie: entry.cookie,
+                });
+                continue;
+            };
+            transport.observe(DriverEvent::Reaped {
+                ring: self.id,
+                slot,
+                cookie: entry.cookie,
+            });
+            reaped.jobs += 1;
+            let verdict = Status::from_code(entry.status).map_or(Verdict::Nonsense, Verdict::Card);
+            if verdict == Verdict::Nonsense {
+                counters.strange_completions.add(1);
+                transport.observe(DriverEvent::Strange {
+                    ring: self.id,
+                    cookie: entry.cookie,
+                });
+            }
+            finish(transport, job, verdict);
+        }
+        reaped
+    }
+
+    /// Judges whether the ring stands still, given how long it may take `limit` to move. Counts a still
+    /// ring as rung again: the caller does that.
+    pub(crate) fn look_into(&mut self, now: Time, limit: Span) -> Finding {
+        if self.in_flight == 0 {
+            return Finding::Idle;
+        }
+        let due = self.progress_at + limit;
+        if now < due {
+            return Finding::Moves { due };
+        }
+        match self.stall {
+            Stall::None => {
+                self.stall = Stall::Rerung;
+                self.progress_at = now;
+                Finding::Still
+            }
+            Stall::Rerung => Finding::Hung,
+        }
+    }
+
+    /// Takes every job in flight out, in the order they were posted, and zeroes every secret. The card no longer works on
+    /// them.
+    pub(crate) fn drain<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        mut take: impl FnMut(&mut T, J),
+    ) {
+        let mut order: Vec<u32> = (0..self.capacity()).collect();
+        order.sort_by_key(|&index| {
+            let age = self
+                .generation
+                .wrapping_sub(self.records[index as usize].generation);
+            std::cmp::Reverse(age)
+        });
+        for index in order {
+            if let Some(job) = self.release(index) {
+                take(transport, job);
+            }
+        }
+        self.areas.zero();
+        self.published = self.tail;
+    }
+
+    /// The entry at the head if the card has written it.
+    #[inline]
+    fn next_entry(&self) -> Option<Completion> {
+        let at = self.head.0 as usize * COMPLETION_LEN;
+        let mut word = [0; COMPLETION_LEN - Completion::STATUS_AT];
+        self.completions.read(at + Completion::STATUS_AT, &mut word);
+        if (word[0] & 1 != 0) != self.phase {
+            return None;
+        }
+        // The status word is written last. Reading it first and the rest after it is what makes the
+        // rest whole: one copy of all 32 bytes could have taken the front before the card wrote it.
+        fence(Ordering::Acquire);
+        let mut bytes = [0; COMPLETION_LEN];
+        self.completions.read(at, &mut bytes);
+        Some(Completion::from_bytes(&bytes))
+    }
+
+    #[inline]
+    fn advance_head(&mut self) {
+        self.head = self.head.next(self.entries);
+        if self.head == Slot(0) {
+            self.phase = !self.phase;
+        }
+    }
+
+    /// The job that `cookie` names, if it is in flight here.
+    #[inline]
+    fn take(&mut self, named: u64) -> Option<J> {
+        let index = (named & 0xFFFF) as u32;
+        let record = self.records.get(index as usize)?;
+        if named != cookie(self.id, index, record.generation) {
+            return None;
+        }
+        self.release(index)
+    }
+
+    /// Empties a record: zeroes its secrets and frees its area.
+    #[inline]
+    fn release(&mut self, index: u32) -> Option<J> {
+        const ZEROES: [u8; regs::SESSION_BLOCK_LEN] = [0; regs::SESSION_BLOCK_LEN];
+        let record = &mut self.records[index as usize];
+        let job = record.job.take()?;
+        let (area, secret_len) = (record.area, record.secret_len as usize);
+        record.area = Area::NONE;
+        self.free_records.push(index);
+        self.in_flight -= 1;
+        if area != Area::NONE {
+            if secret_len > 0 {
+                self.write_area(area, 0, &ZEROES[..secret_len]);
+            }
+            self.free_areas.push(area);
+        }
+        Some(job)
+    }
+
+    /// Gives an area back that no command uses.
+    pub(crate) fn return_area(&mut self, area: Area) {
+        self.free_areas.push(area);
+    }
+}

@@ -1,0 +1,425 @@
+//! Sessions in card slots, and the admin ring that creates and destroys them.
+//!
+//! Owns a copy of each session's keys while it is open, so that a reset, which zeroes the card's
+//! contexts, can be repaired without the framework: every live session is created again before requests
+//! are taken. A slot is handed out again only when the card has confirmed its destruction. Each session
+//! has at most one admin command queued or in flight, so the queue is bounded by the table.
+
+use std::collections::VecDeque;
+
+use regs::{
+    CardSession, CipherCode, Command, DeviceAddr, Opcode, RingId, SESSION_BLOCK_LEN, SessionBlock,
+    Status,
+};
+use zeroize::Zeroize;
+
+use crate::ring::{AreaShape, Post, Ring, Verdict};
+use crate::stats::Counters;
+use crate::{BringUpError, Transport};
+
+/// Entries of the admin ring.
+const ADMIN_ENTRIES: u32 = 64;
+
+/// What the hot path needs to know of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    /// Requests may be posted.
+    pub(crate) is_open: bool,
+    /// The payload is transformed, not only digested.
+    pub(crate) has_cipher: bool,
+    /// Index of the data ring that all its requests use, so that they stay in order.
+    pub(crate) ring: u8,
+    /// Bytes of digest.
+    pub(crate) digest_len: u8,
+    /// Bytes of IV.
+    pub(crate) iv_len: u8,
+    /// Bytes of cipher key of a request that brings keys.
+    pub(crate) cipher_key_len: u8,
+    /// Bytes of digest key of a request that brings keys.
+    pub(crate) digest_key_len: u8,
+}
+
+/// Why a session was not opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    /// The table is full.
+    NoRoom,
+    /// The card refused the parameters.
+    Unsupported,
+    /// The card failed or is gone.
+    Device,
+}
+
+/// Where a slot is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Life {
+    /// Nobody's.
+    Free,
+    /// To be created; its opener waits.
+    Opening,
+    /// To be created again after a reset; it was open before.
+    Restoring,
+    /// Closed before its creation ended.
+    Abandoned,
+    /// On the card.
+    Open,
+    /// Could not be created again; every request fails until it is closed.
+    Broken,
+    /// To be destroyed.
+    Closing,
+}
+
+#[derive(Debug)]
+struct Entry {
+    life: Life,
+    /// Boxed so that a growing table leaves no copies of keys behind.
+    block: Option<Box<SessionBlock>>,
+}
+
+/// An admin command in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdminJob {
+    session: CardSession,
+    opcode: Opcode,
+}
+
+/// The session table and the admin ring.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    pub(crate) ring: Ring<AdminJob>,
+    facts: Vec<Facts>,
+    entries: Vec<Entry>,
+    free: Vec<CardSession>,
+    queue: VecDeque<CardSession>,
+    limit: u32,
+    data_rings: u16,
+    restoring: u32,
+}
+
+impl Sessions {
+    /// A table of up to `limit` sessions spread over `data_rings` rings.
+    pub(crate) fn new<T: Transport>(
+        transport: &mut T,
+        limit: u32,
+        data_rings: u16,
+        shared: &mut Vec<DeviceAddr>,
+    ) -> Result<Self, BringUpError> {
+        let areas = AreaShape {
+            len: SESSION_BLOCK_LEN,
+            max_count: ADMIN_ENTRIES,
+        };
+        Ok(Self {
+            ring: Ring::new(transport, RingId::ADMIN, ADMIN_ENTRIES, areas, shared)?,
+            facts: Vec::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            queue: VecDeque::new(),
+            limit,
+            data_rings,
+            restoring: 0,
+        })
+    }
+
+    /// What the hot path needs to know of `session`; closed if there is no such session.
+    #[inline]
+    pub(crate) fn facts(&self, session: CardSession) -> Facts {
+        self.facts
+            .get(session.0 as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The stored keys of `session`.
+    pub(crate) fn block(&self, session: CardSession) -> Option<&SessionBlock> {
+        self.entries.get(session.0 as usize)?.block.as_deref()
+    }
+
+    /// Sessions that must be on the card again before requests are taken.
+    pub(crate) fn restoring(&self) -> u32 {
+        self.restoring
+    }
+
+    /// Whether no admin command is queued or in flight.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && self.ring.in_flight() == 0
+    }
+
+    /// Takes a slot for `block` and queues its creation.
+    pub(crate) fn open(&mut self, block: Box<SessionBlock>) -> Result<CardSession, Refusal> {
+        let session = match self.free.pop() {
+            Some(session) => session,
+            None if self.entries.len() < self.limit as usize => {
+                self.facts.push(Facts::default());
+                self.entries.push(Entry {
+                    life: Life::Free,
+                    block: None,
+                });
+                CardSession(self.entries.len() as u32 - 1)
+            }
+            None => return Err(Refusal::NoRoom),
+        };
+        let at = session.0 as usize;
+        self.facts[at] = Facts {
+            is_open: false,
+            has_cipher: block.cipher != CipherCode::None,
+            ring: ring_of(session, self.data_rings),
+            digest_len: block.digest_len,
+            iv_len: block.iv_len,
+            cipher_key_len: block.cipher_key().len() as u8,
+            digest_key_len: block.digest_key().len() as u8,
+        };
+        self.entries[at] = Entry {
+            life: Life::Opening,
+            block: Some(block),
+        };
+        self.queue.push_back(session);
+        Ok(session)
+    }
+
+    /// Zeroes the keys of `session` and queues its destruction. A session that is not open is ignored.
+    pub(crate) fn close(&mut self, session: CardSession) {
+        let Some(entry) = self.entries.get_mut(session.0 as usize) else {
+            return;
+        };
+        match entry.life {
+            Life::Free | Life::Closing | Life::Abandoned => return,
+            Life::Opening => entry.life = Life::Abandoned,
+            Life::Restoring => {
+                entry.life = Life::Abandoned;
+                self.restoring -= 1;
+            }
+            Life::Open => {
+                entry.life = Life::Closing;
+                self.queue.push_back(session);
+            }
+            Life::Broken => {
+                self.release(session);
+                return;
+            }
+        }
+        self.forget_keys(session);
+    }
+
+    /// Posts queued commands while the admin ring has room; true if any was posted.
+    pub(crate) fn post<T: Transport>(&mut self, transport: &mut T, counters: &Counters) -> bool {
+        let mut has_posted = false;
+        while self.ring.room() > 0 {
+            let Some(session) = self.queue.pop_front() else {
+                break;
+            };
+            match self.entries[session.0 as usize].life {
+                Life::Opening | Life::Restoring => self.post_create(transport, session),
+                Life::Closing => self.post_destroy(transport, session),
+                // Closed before its creation was posted: the card never knew of it.
+                Life::Abandoned => {
+                    self.release(session);
+                    continue;
+                }
+                Life::Free | Life::Open | Life::Broken => continue,
+            }
+            counters.admin_posted.add(1);
+            has_posted = true;
+        }
+        if has_posted {
+            self.ring.publish(transport);
+            counters.doorbells.add(1);
+        }
+        has_posted
+    }
+
+    fn post_create<T: Transport>(&mut self, transport: &mut T, session: CardSession) {
+        let area = self.ring.take_area().expect("as many areas as records");
+        let block = self.entries[session.0 as usize].block.as_deref();
+        let mut bytes = [0; SESSION_BLOCK_LEN];
+        block
+            .expect("a session to create has its block")
+            .write_to(&mut bytes);
+        self.ring.write_area(area, 0, &bytes);
+        bytes.zeroize();
+        let opcode = Opcode::SessionCreate;
+        let command = Command {
+            opcode: opcode as u8,
+            session,
+            source: self.ring.area_addr(area),
+            source_len: SESSION_BLOCK_LEN as u32,
+            ..Command::default()
+        };
+        let post = Post {
+            command,
+            job: AdminJob { session, opcode },
+            area: Some(area),
+            secret_len: SESSION_BLOCK_LEN as u32,
+            request: None,
+        };
+        self.ring.post(transport, post);
+    }
+
+    fn post_destroy<T: Transport>(&mut self, transport: &mut T, session: CardSession) {
+        let opcode = Opcode::SessionDestroy;
+        let command = Command {
+            opcode: opcode as u8,
+            session,
+            ..Command::default()
+        };
+        let post = Post {
+            command,
+            job: AdminJob { session, opcode },
+            area: None,
+            secret_len: 0,
+            request: None,
+        };
+        self.ring.post(transport, post);
+    }
+
+    /// Takes note of the end of an admin command; says what the opener of the session must hear.
+    pub(crate) fn finish(
+        &mut self,
+        job: AdminJob,
+        verdict: Verdict,
+        counters: &Counters,
+    ) -> Option<(CardSession, Result<(), Refusal>)> {
+        let session = job.session;
+        let result = admin_result(verdict);
+        if result.is_err() {
+            counters.admin_failed.add(1);
+        }
+        let at = session.0 as usize;
+        if job.opcode == Opcode::SessionDestroy {
+            self.release(session);
+            return None;
+        }
+        match (self.entries[at].life, result) {
+            (Life::Opening, Ok(())) => {
+                self.set_open(session);
+                Some((session, Ok(())))
+            }
+            (Life::Opening, Err(refusal)) => {
+                self.release(session);
+                Some((session, Err(refusal)))
+            }
+            (Life::Restoring, result) => {
+                self.restoring -= 1;
+                match result {
+                    Ok(()) => self.set_open(session),
+                    Err(_) => self.entries[at].life = Life::Broken,
+                }
+                None
+            }
+            (Life::Abandoned, Ok(())) => {
+                self.entries[at].life = Life::Closing;
+                self.queue.push_back(session);
+                None
+            }
+            (Life::Abandoned, Err(_)) => {
+                self.release(session);
+                None
+            }
+            (Life::Free | Life::Open | Life::Broken | Life::Closing, _) => None,
+        }
+    }
+
+    /// The card was reset and knows no session: whatever is wanted is queued for creation again.
+    pub(crate) fn on_reset(&mut self) {
+        self.queue.clear();
+        self.restoring = 0;
+        for at in 0..self.entries.len() {
+            let session = CardSession(at as u32);
+            self.facts[at].is_open = false;
+            match self.entries[at].life {
+                Life::Free => {}
+                Life::Closing | Life::Abandoned => self.release(session),
+                Life::Opening => self.queue.push_back(session),
+                Life::Open | Life::Broken | Life::Restoring => {
+                    self.entries[at].life = Life::Restoring;
+                    self.restoring += 1;
+                    self.queue.push_back(session);
+                }
+            }
+        }
+    }
+
+    /// The card turned out to hold `capacity` sessions and to have `data_rings` rings to use. Tells
+    /// `refused` of each session that cannot be opened after all.
+    pub(crate) fn fit(
+        &mut self,
+        capacity: u32,
+        data_rings: u16,
+        mut refused: impl FnMut(CardSession),
+    ) {
+        self.limit = self.limit.min(capacity);
+        self.data_rings = data_rings;
+        let limit = self.limit;
+        self.queue.retain(|session| session.0 < limit);
+        self.free.retain(|session| session.0 < limit);
+        for at in limit as usize..self.entries.len() {
+            if self.entries[at].life == Life::Opening {
+                refused(CardSession(at as u32));
+            }
+        }
+        self.entries.truncate(limit as usize);
+        self.facts.truncate(limit as usize);
+        for (at, facts) in self.facts.iter_mut().enumerate() {
+            facts.ring = ring_of(CardSession(at as u32), data_rings);
+        }
+    }
+
+    /// Queues the destruction of every session; tells `unopened` of those whose opener still waits.
+    pub(crate) fn close_all(&mut self, mut unopened: impl FnMut(CardSession)) {
+        for at in 0..self.entries.len() {
+            let session = CardSession(at as u32);
+            if self.entries[at].life == Life::Opening {
+                unopened(session);
+            }
+            self.close(session);
+        }
+    }
+
+    /// Drops every session at once: the card is gone. Tells `unopened` of those whose opener waits.
+    pub(crate) fn clear(&mut self, mut unopened: impl FnMut(CardSession)) {
+        for (at, entry) in self.entries.iter().enumerate() {
+            if entry.life == Life::Opening {
+                unopened(CardSession(at as u32));
+            }
+        }
+        self.entries.clear();
+        self.facts.clear();
+        self.free.clear();
+        self.queue.clear();
+        self.restoring = 0;
+        self.limit = 0;
+    }
+
+    fn set_open(&mut self, session: CardSession) {
+        let at = session.0 as usize;
+        self.entries[at].life = Life::Open;
+        self.facts[at].is_open = true;
+    }
+
+    fn forget_keys(&mut self, session: CardSession) {
+        let at = session.0 as usize;
+        self.facts[at] = Facts::default();
+        self.entries[at].block = None;
+    }
+
+    fn release(&mut self, session: CardSession) {
+        let at = session.0 as usize;
+        self.facts[at] = Facts::default();
+        self.entries[at] = Entry {
+            life: Life::Free,
+            block: None,
+        };
+        self.free.push(session);
+    }
+}
+
+fn ring_of(session: CardSession, data_rings: u16) -> u8 {
+    (session.0 % u32::from(data_rings)) as u8
+}
+
+fn admin_result(verdict: Verdict) -> Result<(), Refusal> {
+    match verdict {
+        Verdict::Card(Status::Success) => Ok(()),
+        Verdict::Card(Status::BadParameters) => Err(Refusal::Unsupported),
+        Verdict::Card(_) | Verdict::Nonsense | Verdict::Lost => Err(Refusal::Device),
+    }
+}
