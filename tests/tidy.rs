@@ -95,6 +95,13 @@ fn crates_know_only_what_the_architecture_says() {
 }
 
 #[test]
+fn the_architecture_draws_the_arrows() {
+    let tree = Tree::read();
+    let page = tree.file("docs/architecture.md").expect("the architecture");
+    assert_none(&manifest::drawn_arrows(page));
+}
+
+#[test]
 fn chance_and_crypto_families_stay_where_they_belong() {
     assert_none(&Tree::read().check("toml", manifest::reserved_crates));
 }

@@ -139,6 +139,23 @@ pub(crate) fn arrows(file: &File) -> Vec<Finding> {
         .collect()
 }
 
+/// The page that draws the arrows draws these.
+pub(crate) fn drawn_arrows(page: &File) -> Vec<Finding> {
+    let is_drawn = |line: &str| page.text.lines().any(|found| found == line);
+    let lines = ARROWS.iter().map(|(name, known)| {
+        let known = if known.is_empty() {
+            "nothing".to_owned()
+        } else {
+            known.join(", ")
+        };
+        format!("{name:<12} -> {known}")
+    });
+    let missing = lines.filter(|line| !is_drawn(line));
+    missing
+        .map(|line| page.finding(1, format!("does not draw {line}")))
+        .collect()
+}
+
 /// Chance and each family of cryptography stay where they belong.
 pub(crate) fn reserved_crates(file: &File) -> Vec<Finding> {
     let manifest = Manifest::read(file);
@@ -223,6 +240,14 @@ mod tests {
         let found = messages(arrows, &manifest("stranger", ""));
         assert_eq!(found, ["crate stranger has no arrows yet"]);
         assert!(arrows(&File::new("Cargo.toml", "[workspace]\n")).is_empty());
+    }
+
+    #[test]
+    fn an_arrow_that_is_drawn_wrongly_is_found() {
+        let page = "regs         -> nothing\ntimebase     -> dma\n";
+        let found = messages(drawn_arrows, &File::new("docs/architecture.md", page));
+        assert_eq!(found.len(), ARROWS.len() - 1);
+        assert_eq!(found[0], "does not draw timebase     -> nothing");
     }
 
     #[test]
