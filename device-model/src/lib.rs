@@ -2,9 +2,24 @@
 //!
 //! No I/O, no threads, no clock, no randomness. Time comes in as `now`; memory and interrupts are
 //! reached through [`Host`] (seam 3); what the card will do next is its [deadline](Card::deadline).
+//!
+//! What comes over the bus is not trusted: registers, descriptors, segment lists and session blocks
+//! end in a status or a stopped ring, never in a panic, an endless loop or memory without bound.
 
+mod card;
+pub mod engine;
+mod fault;
 mod host;
+mod interrupt;
+mod native;
+pub mod pci;
 mod profile;
+mod stats;
+mod timing;
 
+pub use card::Card;
+pub use fault::{Latch, STRAY_ADDR};
 pub use host::{CardEvent, DmaFault, Host};
+pub use native::MAX_PAYLOAD;
 pub use profile::{EngineGroup, Engines, LinkTiming, Profile, ProfileError, Rate};
+pub use stats::{CardStats, Endings, GroupStats, RingOccupancy};

@@ -1,0 +1,99 @@
+//! Latches: what silicon itself does wrong, pulled from outside.
+//!
+//! A latch shows that a checker can fail, or gives a driver's recovery something to recover from. What
+//! goes wrong around the card (on the link, in memory) is not here; that is a layer around a seam.
+//!
+//! Latches that name the `nth` event count from the moment they are pulled, beginning with zero, and
+//! act once. Of each kind, the last one pulled counts.
+
+use regs::DeviceAddr;
+
+/// One misbehaviour of the card.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Latch {
+    /// From now on, a destroyed session leaves its raw keys in context memory. A function reset or
+    /// loss of power still cleans it.
+    KeepKeysOnDestroy,
+    /// No command finishes any more. A function reset heals it.
+    HangEngines,
+    /// The scheduler stops: nothing is fetched and the heartbeat stands still. A function reset heals
+    /// it.
+    HangScheduler,
+    /// A command runs, but its completion is never written.
+    DropCompletion {
+        /// Which completion.
+        nth: u64,
+    },
+    /// A completion is written twice, if the ring has room for two.
+    DuplicateCompletion {
+        /// Which completion.
+        nth: u64,
+    },
+    /// One bit of a command's output is flipped.
+    CorruptOutput {
+        /// Which command, among those that write output.
+        nth: u64,
+    },
+    /// A command also writes to [`STRAY_ADDR`], which the card was never given.
+    WriteOutsideWindow {
+        /// Which command, among those that reach the engine.
+        nth: u64,
+    },
+}
+
+/// Where [`Latch::WriteOutsideWindow`] writes.
+pub const STRAY_ADDR: DeviceAddr = DeviceAddr(0x0BAD_0BAD_0000);
+
+/// Counts down to the event that a latch names.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Countdown(Option<u64>);
+
+impl Countdown {
+    /// Whether this event is the one.
+    #[inline]
+    pub(crate) fn strikes(&mut self) -> bool {
+        match self.0 {
+            None => false,
+            Some(0) => {
+                self.0 = None;
+                true
+            }
+            Some(left) => {
+                self.0 = Some(left - 1);
+                false
+            }
+        }
+    }
+}
+
+/// The latches of a card.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Latches {
+    pub(crate) keep_keys: bool,
+    pub(crate) engines_hang: bool,
+    pub(crate) scheduler_hangs: bool,
+    pub(crate) drop_completion: Countdown,
+    pub(crate) duplicate_completion: Countdown,
+    pub(crate) corrupt_output: Countdown,
+    pub(crate) stray_write: Countdown,
+}
+
+impl Latches {
+    pub(crate) fn pull(&mut self, latch: Latch) {
+        match latch {
+            Latch::KeepKeysOnDestroy => self.keep_keys = true,
+            Latch::HangEngines => self.engines_hang = true,
+            Latch::HangScheduler => self.scheduler_hangs = true,
+            Latch::DropCompletion { nth } => self.drop_completion = Countdown(Some(nth)),
+            Latch::DuplicateCompletion { nth } => self.duplicate_completion = Countdown(Some(nth)),
+            Latch::CorruptOutput { nth } => self.corrupt_output = Countdown(Some(nth)),
+            Latch::WriteOutsideWindow { nth } => self.stray_write = Countdown(Some(nth)),
+        }
+    }
+
+    /// What a function reset heals.
+    pub(crate) fn reset(&mut self) {
+        self.engines_hang = false;
+        self.scheduler_hangs = false;
+    }
+}

@@ -1,0 +1,194 @@
+//! Judges a command before any of its data is touched.
+//!
+//! Everything that the descriptor and its session can contradict is found here, so that a refused
+//! command has written nothing. What only the segment lists can tell is found by `execute`.
+
+use regs::{Command, CommandFlags, DigestCode, MAX_SEGMENTS, Opcode, SESSION_BLOCK_LEN, Status};
+use timebase::Span;
+
+use super::context::ContextTable;
+use crate::engine::{Context, Group, Operation};
+use crate::host::DmaFault;
+
+/// Longest payload of one command, in bytes.
+pub const MAX_PAYLOAD: u32 = 1 << 20;
+
+/// What a `Process` command needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) operation: Operation,
+    pub(crate) group: Group,
+    /// Generation of the context that the command was judged by.
+    pub(crate) generation: u32,
+    /// Bytes of request keys at the start of the source stream.
+    pub(crate) key_len: u32,
+    /// Bytes of digest at the end of the source stream.
+    pub(crate) digest_in: u32,
+    /// Bytes of the source stream.
+    pub(crate) source_len: u32,
+    /// Bytes of the destination stream.
+    pub(crate) destination_len: u32,
+}
+
+/// What is to be done for a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Task {
+    /// Nothing: its end is known.
+    Settled(Status),
+    Create,
+    Destroy,
+    Process(Plan),
+}
+
+/// A DMA fault of a command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Fault {
+    pub(crate) fault: DmaFault,
+    pub(crate) is_write: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) status: Status,
+    pub(crate) output_len: u32,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl From<Status> for Outcome {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Fault> for Outcome {
+    fn from(fault: Fault) -> Self {
+        Self {
+            status: if fault.is_write {
+                Status::WriteFault
+            } else {
+                Status::ReadFault
+            },
+            output_len: 0,
+            fault: Some(fault),
+        }
+    }
+}
+
+/// A command on the card.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    pub(crate) command: Command,
+    pub(crate) ring: u16,
+    pub(crate) task: Task,
+    /// Time of its write-back on the wire.
+    pub(crate) write_time: Span,
+    /// Set when it ran.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// Judges `command` of the admin ring or of a data ring.
+#[inline]
+pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) -> Task {
+    let task = match (Opcode::from_code(command.opcode), is_admin) {
+        (Some(Opcode::Process), false) => judge_process(command, contexts),
+        (Some(Opcode::Nop), _) => Ok(Task::Settled(Status::Success)),
+        (Some(Opcode::SessionCreate), true) => judge_create(command),
+        (Some(Opcode::SessionDestroy), true) => Ok(Task::Destroy),
+        (Some(Opcode::Process), true)
+        | (Some(Opcode::SessionCreate | Opcode::SessionDestroy), false)
+        | (None, _) => return Task::Settled(Status::BadOpcode),
+    };
+    let known = CommandFlags::all().bits();
+    if command.reserved != 0 || command.flags.bits() & !known != 0 {
+        return Task::Settled(Status::ReservedBits);
+    }
+    task.unwrap_or_else(Task::Settled)
+}
+
+fn judge_create(command: &Command) -> Result<Task, Status> {
+    let is_list = command.flags.contains(CommandFlags::SOURCE_SEGMENTS);
+    check_stream(command.source_len, is_list, SESSION_BLOCK_LEN as u32)?;
+    Ok(Task::Create)
+}
+
+#[inline]
+fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Task, Status> {
+    let (context, generation) = contexts.get(command.session).ok_or(Status::BadSession)?;
+    let flags = command.flags;
+    let operation = operation_of(context, flags)?;
+    if command.payload_len > MAX_PAYLOAD
+        || !context.takes_payload(command.payload_len as usize)
+        || (command.aad_len != 0 && !context.takes_aad())
+    {
+        return Err(Status::BadLength);
+    }
+    let digest_len = context.digest_len() as u32;
+    let (digest_in, digest_out) = match operation {
+        Operation::Seal => (0, digest_len),
+        Operation::Open => (digest_len, 0),
+    };
+    let key_len = if flags.contains(CommandFlags::REQUEST_KEYS) {
+        context.key_len() as u32
+    } else {
+        0
+    };
+    let payload_out = if context.has_cipher() {
+        command.payload_len
+    } else {
+        0
+    };
+    let plan = Plan {
+        operation,
+        group: context.group(),
+        generation,
+        key_len,
+        digest_in,
+        source_len: key_len + u32::from(command.aad_len) + command.payload_len + digest_in,
+        destination_len: payload_out + digest_out,
+    };
+    let source_is_list = flags.contains(CommandFlags::SOURCE_SEGMENTS);
+    check_stream(command.source_len, source_is_list, plan.source_len)?;
+    let destination_is_list = flags.contains(CommandFlags::DESTINATION_SEGMENTS);
+    check_stream(
+        command.destination_len,
+        destination_is_list,
+        plan.destination_len,
+    )?;
+    Ok(Task::Process(plan))
+}
+
+/// The operation that the flags ask for. A digest is never skipped: decryption without verification of
+/// a session that has a digest is refused.
+#[inline]
+fn operation_of(context: &Context, flags: CommandFlags) -> Result<Operation, Status> {
+    let has_digest = context.digest_len() != 0;
+    let encrypt = flags.contains(CommandFlags::ENCRYPT);
+    let verify = flags.contains(CommandFlags::VERIFY);
+    match (encrypt, verify) {
+        (true, false) => Ok(Operation::Seal),
+        (false, true) if has_digest => Ok(Operation::Open),
+        (false, false) if !has_digest => Ok(Operation::Open),
+        (true | false, true) | (false, false) => Err(Status::BadParameters),
+    }
+}
+
+/// A direct stream has exactly the length the command needs; a list has a number of segments that the
+/// card takes.
+#[inline]
+const fn check_stream(len: u32, is_list: bool, needed: u32) -> Result<(), Status> {
+    if is_list {
+        if len == 0 || len > MAX_SEGMENTS {
+            return Err(Status::BadSegments);
+        }
+    } else if len != needed {
+        return Err(Status::BadLength);
+    }
+    Ok(())
+}
+
+// The staging buffers for digests rely on it.
+const _: () = assert!(DigestCode::HmacSha512.len() <= crate::engine::DIGEST_MAX);

@@ -1,0 +1,258 @@
+//! Context table and context cache.
+//!
+//! The table owns the contexts; the cache is a timing model only (four ways, least recently used). A
+//! session number below the capacity names its place in the table directly.
+
+use regs::CardSession;
+use zeroize::Zeroize;
+
+use crate::engine::Context;
+
+/// Ways of the cache.
+const WAYS: usize = 4;
+/// Tag of an empty way.
+const EMPTY: u32 = u32::MAX;
+/// Most key strings that a card which forgets to clean can leave behind.
+const RESIDUE_MAX: usize = 64;
+
+/// One place of the table.
+#[derive(Debug, Default)]
+struct Place {
+    context: Option<Box<Context>>,
+    /// Counts creations, so that a command cannot use a context made after it.
+    generation: u32,
+}
+
+/// The contexts of a card.
+#[derive(Debug)]
+pub(crate) struct ContextTable {
+    places: Vec<Place>,
+    capacity: u32,
+    residue: Vec<Box<[u8]>>,
+}
+
+/// Why a context was not stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StoreError {
+    /// The number is not below the capacity.
+    OutOfTable,
+    /// The place is taken.
+    Taken,
+}
+
+impl ContextTable {
+    pub(crate) const fn new(capacity: u32) -> Self {
+        Self {
+            places: Vec::new(),
+            capacity,
+            residue: Vec::new(),
+        }
+    }
+
+    /// The context of `session` and its generation.
+    #[inline]
+    pub(crate) fn get(&self, session: CardSession) -> Option<(&Context, u32)> {
+        let place = self.places.get(session.0 as usize)?;
+        Some((place.context.as_deref()?, place.generation))
+    }
+
+    /// Whether `session` can be stored.
+    pub(crate) fn check_free(&self, session: CardSession) -> Result<(), StoreError> {
+        if session.0 >= self.capacity {
+            Err(StoreError::OutOfTable)
+        } else if self.get(session).is_some() {
+            Err(StoreError::Taken)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn store(
+        &mut self,
+        session: CardSession,
+        context: Context,
+    ) -> Result<(), StoreError> {
+        self.check_free(session)?;
+        let index = session.0 as usize;
+        if index >= self.places.len() {
+            self.places.resize_with(index + 1, Place::default);
+        }
+        let place = &mut self.places[index];
+        place.context = Some(Box::new(context));
+        place.generation = place.generation.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Zeroes a context; gives whether there was one. A card that keeps keys leaves them in its memory.
+    pub(crate) fn destroy(&mut self, session: CardSession, keep_keys: bool) -> bool {
+        let Some(place) = self.places.get_mut(session.0 as usize) else {
+            return false;
+        };
+        let Some(context) = place.context.take() else {
+            return false;
+        };
+        if keep_keys && self.residue.len() < RESIDUE_MAX {
+            self.residue.push(context.leak_raw_keys());
+        }
+        true
+    }
+
+    /// Zeroes everything.
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
+        for residue in &mut self.residue {
+            residue.zeroize();
+        }
+        self.residue.clear();
+    }
+
+    pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for context in self
+            .places
+            .iter()
+            .filter_map(|place| place.context.as_ref())
+        {
+            visit("context table", context.raw_keys());
+        }
+        for residue in &self.residue {
+            visit("context table", residue);
+        }
+    }
+}
+
+/// Which contexts are close to the engines.
+#[derive(Debug)]
+pub(crate) struct ContextCache {
+    /// Tags of each set, most recently used first.
+    sets: Vec<[u32; WAYS]>,
+    ways: usize,
+}
+
+impl ContextCache {
+    /// A cache of `entries` contexts, rounded down to whole sets.
+    pub(crate) fn new(entries: u32) -> Self {
+        let ways = WAYS.min(entries as usize);
+        let sets = (entries as usize).checked_div(ways).unwrap_or(0);
+        Self {
+            sets: vec![[EMPTY; WAYS]; sets],
+            ways,
+        }
+    }
+
+    /// Uses `session`; gives whether it was there already.
+    #[inline]
+    pub(crate) fn touch(&mut self, session: CardSession) -> bool {
+        let Some(index) = self.set_of(session) else {
+            return false;
+        };
+        let set = &mut self.sets[index][..self.ways];
+        if set[0] == session.0 {
+            return true;
+        }
+        let found = set.iter().position(|&tag| tag == session.0);
+        let last = found.unwrap_or(set.len() - 1);
+        set[..=last].rotate_right(1);
+        set[0] = session.0;
+        found.is_some()
+    }
+
+    /// Forgets `session`.
+    pub(crate) fn forget(&mut self, session: CardSession) {
+        if let Some(index) = self.set_of(session) {
+            for tag in &mut self.sets[index] {
+                if *tag == session.0 {
+                    *tag = EMPTY;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.sets.fill([EMPTY; WAYS]);
+    }
+
+    /// A multiplicative hash spreads neighbouring numbers; `None` without a cache.
+    #[inline]
+    fn set_of(&self, session: CardSession) -> Option<usize> {
+        let hash = u64::from(session.0.wrapping_mul(0x9E37_79B1));
+        let index = (hash * self.sets.len() as u64) >> 32;
+        (!self.sets.is_empty()).then_some(index as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use regs::{CipherCode, SessionBlock};
+
+    fn context() -> Context {
+        let mut block = SessionBlock::default();
+        block.cipher = CipherCode::AesCbc;
+        block.iv_len = 16;
+        block.set_keys(&[0x5A; 16], &[]).unwrap();
+        Context::new(&block).unwrap()
+    }
+
+    #[test]
+    fn a_place_is_taken_once_and_numbers_end_at_the_capacity() {
+        let mut table = ContextTable::new(4);
+        let session = CardSession(3);
+        assert_eq!(table.store(session, context()), Ok(()));
+        assert_eq!(table.store(session, context()), Err(StoreError::Taken));
+        let outside = table.store(CardSession(4), context());
+        assert_eq!(outside, Err(StoreError::OutOfTable));
+        let first = table.get(session).unwrap().1;
+        assert!(table.destroy(session, false));
+        assert!(!table.destroy(session, false));
+        assert_eq!(table.store(session, context()), Ok(()));
+        assert_ne!(table.get(session).unwrap().1, first);
+    }
+
+    #[test]
+    fn keys_are_seen_while_they_live_and_when_they_are_forgotten() {
+        let seen = |table: &ContextTable| {
+            let mut bytes = 0;
+            table.visit(&mut |_, memory| bytes += memory.len());
+            bytes
+        };
+        let mut table = ContextTable::new(4);
+        table.store(CardSession(0), context()).unwrap();
+        assert_eq!(seen(&table), 16);
+        table.destroy(CardSession(0), false);
+        assert_eq!(seen(&table), 0);
+        table.store(CardSession(0), context()).unwrap();
+        table.destroy(CardSession(0), true);
+        assert_eq!(seen(&table), 16);
+        table.clear();
+        assert_eq!(seen(&table), 0);
+    }
+
+    #[test]
+    fn the_least_recently_used_context_leaves_the_cache() {
+        let mut cache = ContextCache::new(4);
+        let mut touch = |session| cache.touch(CardSession(session));
+        for session in 0..4 {
+            assert!(!touch(session), "cold");
+        }
+        assert!(touch(0));
+        assert!(!touch(4), "takes the place of 1");
+        assert!(touch(0));
+        assert!(!touch(1));
+    }
+
+    #[test]
+    fn a_card_without_a_cache_always_misses() {
+        let mut cache = ContextCache::new(0);
+        assert!(!cache.touch(CardSession(1)));
+        assert!(!cache.touch(CardSession(1)));
+        cache.forget(CardSession(1));
+    }
+
+    #[test]
+    fn a_destroyed_session_is_not_in_the_cache() {
+        let mut cache = ContextCache::new(8);
+        cache.touch(CardSession(9));
+        cache.forget(CardSession(9));
+        assert!(!cache.touch(CardSession(9)));
+    }
+}

@@ -1,0 +1,16 @@
+//! The native card's front: rings, admin commands, contexts, and the way of a command through them.
+//!
+//! A command is fetched and judged (`fetch`), reserved on link and lane, finished in order of time
+//! (`schedule`), run in a batch (`execute`) and completed (`complete`).
+
+mod admin;
+pub(crate) mod command;
+mod complete;
+pub(crate) mod context;
+pub(crate) mod execute;
+mod fetch;
+pub(crate) mod ring;
+pub(crate) mod schedule;
+mod transfer;
+
+pub use command::MAX_PAYLOAD;

@@ -1,0 +1,390 @@
+//! The card's own time: what happens next, and catching up.
+//!
+//! Four queues, each in order of time: fetches that will arrive, commands that will finish, write-backs
+//! that will be visible, coalescing timers. Events are handled at their own time and in one order
+//! (finish, write-back, fetch, timer among equals), however long the step that catches up with them, so
+//! one big step and many small ones do the same.
+
+use std::collections::VecDeque;
+
+use timebase::{Span, Time};
+
+use super::command::Work;
+use crate::card::Card;
+use crate::host::Host;
+
+/// Something that happens to a command at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    pub(crate) at: Time,
+    /// Index into the works.
+    pub(crate) work: u32,
+}
+
+/// A descriptor fetch under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) at: Time,
+    pub(crate) ring: u16,
+    pub(crate) count: u32,
+}
+
+/// A set of ring pairs, which fit one word.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct RingSet(u128);
+
+impl RingSet {
+    #[inline]
+    pub(crate) fn set(&mut self, ring: usize, is_in: bool) {
+        let bit = 1 << ring;
+        if is_in {
+            self.0 |= bit;
+        } else {
+            self.0 &= !bit;
+        }
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The first pair at or after `from`, going round.
+    pub(crate) fn next_from(self, from: usize) -> Option<usize> {
+        let after = self.0 & (u128::MAX << from);
+        let set = if after != 0 { after } else { self.0 };
+        (set != 0).then(|| set.trailing_zeros() as usize)
+    }
+
+    pub(crate) fn iter(mut self) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || {
+            let ring = (self.0 != 0).then(|| self.0.trailing_zeros() as usize)?;
+            self.0 &= self.0 - 1;
+            Some(ring)
+        })
+    }
+}
+
+/// The queues of a card.
+#[derive(Debug)]
+pub(crate) struct Agenda {
+    pub(crate) fetches: VecDeque<Fetch>,
+    /// Sorted by time; equals in order of arrival.
+    finishing: VecDeque<Due>,
+    pub(crate) writing: VecDeque<Due>,
+    works: Vec<Work>,
+    free: Vec<u32>,
+    /// Earliest coalescing timer and its pair.
+    timer: (Time, usize),
+    pub(crate) last_fetch: Time,
+    pub(crate) last_finish: Time,
+}
+
+impl Default for Agenda {
+    fn default() -> Self {
+        Self {
+            fetches: VecDeque::new(),
+            finishing: VecDeque::new(),
+            writing: VecDeque::new(),
+            works: Vec::new(),
+            free: Vec::new(),
+            timer: (Time::NEVER, 0),
+            last_fetch: Time::ZERO,
+            last_finish: Time::ZERO,
+        }
+    }
+}
+
+impl Agenda {
+    #[inline]
+    pub(crate) fn work(&self, index: u32) -> &Work {
+        &self.works[index as usize]
+    }
+
+    #[inline]
+    pub(crate) fn work_mut(&mut self, index: u32) -> &mut Work {
+        &mut self.works[index as usize]
+    }
+
+    /// Takes `work` in; it finishes at `at`.
+    #[inline]
+    pub(crate) fn add(&mut self, at: Time, work: Work) {
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.works[index as usize] = work;
+                index
+            }
+            None => {
+                self.works.push(work);
+                self.works.len() as u32 - 1
+            }
+        };
+        // Lanes of one group finish nearly in order, so the place is nearly always the last. At worst
+        // the search passes what all windows hold together.
+        let mut place = self.finishing.len();
+        while place > 0 && self.finishing[place - 1].at > at {
+            place -= 1;
+        }
+        let due = Due { at, work: index };
+        if place == self.finishing.len() {
+            self.finishing.push_back(due);
+        } else {
+            self.finishing.insert(place, due);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn release(&mut self, index: u32) {
+        self.free.push(index);
+    }
+
+    /// Forgets everything of `ring` but its timer.
+    pub(crate) fn forget(&mut self, ring: usize, held: &VecDeque<u32>) {
+        let Self {
+            works,
+            free,
+            finishing,
+            writing,
+            fetches,
+            ..
+        } = self;
+        let mut keep = |due: &Due| {
+            let stays = usize::from(works[due.work as usize].ring) != ring;
+            if !stays {
+                free.push(due.work);
+            }
+            stays
+        };
+        finishing.retain(&mut keep);
+        writing.retain(&mut keep);
+        fetches.retain(|fetch| usize::from(fetch.ring) != ring);
+        free.extend(held);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.fetches.clear();
+        self.finishing.clear();
+        self.writing.clear();
+        self.works.clear();
+        self.free.clear();
+        self.timer = (Time::NEVER, 0);
+        self.last_fetch = Time::ZERO;
+        self.last_finish = Time::ZERO;
+    }
+
+    #[inline]
+    fn fetch_at(&self) -> Time {
+        self.fetches.front().map_or(Time::NEVER, |fetch| fetch.at)
+    }
+
+    #[inline]
+    fn write_at(&self) -> Time {
+        self.writing.front().map_or(Time::NEVER, |due| due.at)
+    }
+}
+
+impl Card {
+    /// Does everything that is due up to and including `now`.
+    #[inline]
+    pub fn advance<H: Host>(&mut self, now: Time, host: &mut H) {
+        loop {
+            let finish = self.finish_at();
+            let write = self.agenda.write_at();
+            let fetch = self.agenda.fetch_at();
+            let timer = self.agenda.timer.0;
+            let first = finish.min(write).min(fetch).min(timer);
+            if first > now {
+                break;
+            }
+            if finish == first {
+                self.finish_next();
+            } else if write == first {
+                self.write_due(now, host);
+            } else if fetch == first {
+                self.fetch_arrives(host);
+            } else {
+                self.timer_expires(host);
+            }
+        }
+        if self.resetting_until.is_some_and(|until| until <= now) {
+            self.resetting_until = None;
+        }
+    }
+
+    /// The next instant at which something visible outside may happen: an interrupt by count or timer,
+    /// the end of a reset, or the arrival of descriptors without which the card does not know more.
+    /// [`Time::NEVER`] when idle.
+    ///
+    /// It may be early, never late, for interrupts of completions. Advancing to it always makes
+    /// progress. An interrupt for an error is found when the card is advanced past it, at the latest
+    /// when all work that is on the card is done; its time may then lie before `now`.
+    #[must_use]
+    pub fn deadline(&self) -> Time {
+        if let Some(until) = self.resetting_until {
+            return until;
+        }
+        let agenda = &self.agenda;
+        let mut deadline = agenda.fetch_at().min(agenda.timer.0);
+        let finishing = if self.latches.engines_hang {
+            0
+        } else {
+            agenda.finishing.len()
+        };
+        let total = agenda.writing.len() + finishing;
+        if total == 0 {
+            return deadline;
+        }
+        let mut wait_for = total;
+        let mut timer: Option<Span> = None;
+        for ring in self.busy.iter() {
+            let ring = &self.rings[ring];
+            let coalescer = &ring.coalescer;
+            let Some(missing) = coalescer.missing() else {
+                continue;
+            };
+            // Commands behind a fence are not in the queues yet; any completion may let them go.
+            let in_sight = if ring.fenced.is_empty() { missing } else { 1 };
+            wait_for = wait_for.min(in_sight as usize);
+            if let Some(span) = coalescer.timer()
+                && !coalescer.has_pending()
+            {
+                timer = Some(timer.map_or(span, |timer| timer.min(span)));
+            }
+            if ring.published() != 0 && ring.fetching == 0 {
+                // Room on the card comes with a completion; then a fetch takes a round trip.
+                let fetched = self.visible_at(1) + self.link.round_trip();
+                deadline = deadline.min(fetched);
+            }
+        }
+        deadline = deadline.min(self.visible_at(wait_for));
+        if let Some(timer) = timer {
+            deadline = deadline.min(self.visible_at(1) + timer);
+        }
+        deadline
+    }
+
+    /// The next instant at which anything happens on the card: until then, [`advance`](Self::advance)
+    /// does nothing.
+    #[must_use]
+    pub fn next_internal(&self) -> Time {
+        let agenda = &self.agenda;
+        let queued = self.finish_at().min(agenda.write_at());
+        let reset = self.resetting_until.unwrap_or(Time::NEVER);
+        queued.min(agenda.fetch_at()).min(agenda.timer.0).min(reset)
+    }
+
+    #[inline]
+    fn finish_at(&self) -> Time {
+        match self.agenda.finishing.front() {
+            Some(due) if !self.latches.engines_hang => due.at,
+            Some(_) | None => Time::NEVER,
+        }
+    }
+
+    /// The earliest time at which the `nth` completion from now (counted from one) can be visible.
+    fn visible_at(&self, nth: usize) -> Time {
+        let agenda = &self.agenda;
+        let index = nth.saturating_sub(1);
+        if let Some(due) = agenda.writing.get(index) {
+            return due.at;
+        }
+        match agenda.finishing.get(index - agenda.writing.len()) {
+            Some(due) => due.at + self.link.write_at_least(agenda.work(due.work).write_time),
+            None => Time::NEVER,
+        }
+    }
+
+    /// The next command finishes: its result goes to memory, or waits for room.
+    #[inline]
+    fn finish_next(&mut self) {
+        let Some(due) = self.agenda.finishing.pop_front() else {
+            return;
+        };
+        let ring = &mut self.rings[usize::from(self.agenda.work(due.work).ring)];
+        if ring.held.is_empty() && ring.has_completion_room() {
+            self.begin_write(due.at, due.work);
+        } else {
+            ring.held.push_back(due.work);
+        }
+    }
+
+    /// Gives `work` a completion slot and its turn on the link.
+    #[inline]
+    pub(crate) fn begin_write(&mut self, now: Time, work: u32) {
+        let entry = self.agenda.work(work);
+        self.rings[usize::from(entry.ring)].writing += 1;
+        let at = self.link.write(now, entry.write_time);
+        self.agenda.writing.push_back(Due { at, work });
+    }
+
+    /// Runs all write-backs that are due before anything else happens as one batch, then completes
+    /// them one by one.
+    fn write_due<H: Host>(&mut self, now: Time, host: &mut H) {
+        let mut batch = 0;
+        while let Some(due) = self.agenda.writing.get(batch)
+            && self.is_next_write(due.at, now)
+        {
+            batch += 1;
+        }
+        self.run_batch(batch, host);
+        // Completing may bring forward a fetch or a timer; what was run then waits for its turn.
+        while let Some(&due) = self.agenda.writing.front()
+            && self.is_next_write(due.at, now)
+            && self.agenda.work(due.work).outcome.is_some()
+        {
+            self.agenda.writing.pop_front();
+            self.complete(due, host);
+        }
+    }
+
+    #[inline]
+    fn is_next_write(&self, at: Time, now: Time) -> bool {
+        at <= now
+            && at < self.finish_at()
+            && at <= self.agenda.fetch_at()
+            && at <= self.agenda.timer.0
+    }
+
+    /// The timer of `ring` is now set to its coalescer's expiry.
+    #[inline]
+    pub(crate) fn timer_changed(&mut self, ring: usize) {
+        let expiry = self.rings[ring].coalescer.expiry();
+        if expiry < self.agenda.timer.0 {
+            self.agenda.timer = (expiry, ring);
+        } else if self.agenda.timer.1 == ring {
+            let timers = self.rings.iter().map(|ring| ring.coalescer.expiry());
+            let (ring, expiry) = timers
+                .enumerate()
+                .min_by_key(|&(_, expiry)| expiry)
+                .unwrap_or((0, Time::NEVER));
+            self.agenda.timer = (expiry, ring);
+        }
+    }
+
+    fn timer_expires<H: Host>(&mut self, host: &mut H) {
+        let (at, ring) = self.agenda.timer;
+        self.rings[ring].coalescer.expire();
+        self.timer_changed(ring);
+        self.raise_ring(at, ring, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arbitration_goes_round() {
+        let mut set = RingSet::default();
+        assert_eq!(set.next_from(3), None);
+        for ring in [1, 4, 64] {
+            set.set(ring, true);
+        }
+        assert_eq!(set.next_from(0), Some(1));
+        assert_eq!(set.next_from(2), Some(4));
+        assert_eq!(set.next_from(5), Some(64));
+        assert_eq!(set.next_from(65), Some(1));
+        set.set(64, false);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [1, 4]);
+    }
+}

@@ -1,0 +1,103 @@
+//! Counters of a card, for reports.
+
+use regs::{RingId, Status};
+use timebase::Span;
+
+use crate::engine::Group;
+
+/// What one engine group did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct GroupStats {
+    /// Lanes of the group.
+    pub lanes: u8,
+    /// Commands put on a lane.
+    pub commands: u64,
+    /// Time that lanes worked, summed over the lanes. Counted when a command is put on its lane.
+    pub busy: Span,
+}
+
+/// Completions by the class of their status.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Endings {
+    /// [`Status::Success`].
+    pub success: u64,
+    /// [`Status::DigestMismatch`].
+    pub digest_mismatch: u64,
+    /// The command was malformed or did not fit its session.
+    pub refused: u64,
+    /// [`Status::ReadFault`] and [`Status::WriteFault`].
+    pub dma_fault: u64,
+    /// [`Status::EngineError`] and [`Status::Aborted`].
+    pub failed: u64,
+}
+
+impl Endings {
+    #[inline]
+    pub(crate) fn count(&mut self, status: Status) {
+        *match status {
+            Status::Success => &mut self.success,
+            Status::DigestMismatch => &mut self.digest_mismatch,
+            Status::BadOpcode
+            | Status::ReservedBits
+            | Status::BadSession
+            | Status::SessionExists
+            | Status::BadLength
+            | Status::BadSegments
+            | Status::BadParameters => &mut self.refused,
+            Status::ReadFault | Status::WriteFault => &mut self.dma_fault,
+            Status::EngineError | Status::Aborted => &mut self.failed,
+        } += 1;
+    }
+}
+
+/// Counters since power-on; a function reset leaves them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CardStats {
+    /// Descriptor fetches.
+    pub fetches: u64,
+    /// Commands fetched.
+    pub commands: u64,
+    /// Payload bytes of commands that reached an engine.
+    pub payload_bytes: u64,
+    /// Bytes written to destination streams.
+    pub output_bytes: u64,
+    /// Completions written.
+    pub completions: u64,
+    /// Completions by the class of their status.
+    pub endings: Endings,
+    /// Interrupt messages sent.
+    pub interrupts: u64,
+    /// DMA accesses that were refused.
+    pub dma_faults: u64,
+    /// Contexts found in the context cache.
+    pub context_hits: u64,
+    /// Contexts brought from the context table.
+    pub context_misses: u64,
+    /// Payloads transformed in host memory.
+    pub in_place: u64,
+    /// Payloads gathered into card memory and scattered back.
+    pub copied: u64,
+    /// Batches of due commands handed to the engine.
+    pub batches: u64,
+    /// Resets of the function.
+    pub resets: u64,
+    /// Engine groups, indexed by [`Group`].
+    pub groups: [GroupStats; Group::ALL.len()],
+}
+
+/// How full a ring pair is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RingOccupancy {
+    /// Which pair.
+    pub ring: RingId,
+    /// Whether it runs.
+    pub is_running: bool,
+    /// Commands published and not yet fetched.
+    pub published: u32,
+    /// Commands fetched whose completion is not yet visible.
+    pub fetched: u32,
+    /// Of these, results that wait for room in the completion ring.
+    pub held: u32,
+    /// Completions written and not yet acknowledged.
+    pub unreaped: u32,
+}

@@ -1,0 +1,263 @@
+//! The timing model: link, front end and engine lanes. Cycles live here and nowhere else.
+//!
+//! Every resource is reserved in closed form when a command arrives; nothing ticks. A direction of the
+//! link keeps its backlog: a packet reserved for later leaves no idle gap that earlier traffic could
+//! not use. An engine lane keeps the time at which it is free again.
+//!
+//! Not modelled: flow-control credits, ordering between traffic classes, refresh of card memory.
+
+use timebase::{Span, Time};
+
+use crate::engine::Group;
+use crate::profile::{EngineGroup, LinkTiming, Profile};
+
+/// Binary places of a fixed-point number of picoseconds.
+const FRACTION_BITS: u32 = 32;
+const PS_PER_SECOND: u128 = 1_000_000_000_000;
+
+/// Fixed-point picoseconds of one unit, `per_second` units a second.
+const fn ps_per_unit(per_second: u64) -> u64 {
+    let per_second = if per_second == 0 { 1 } else { per_second };
+    ((PS_PER_SECOND << FRACTION_BITS) / per_second as u128) as u64
+}
+
+#[inline]
+const fn scale(units: u64, ps_per_unit: u64) -> Span {
+    Span::from_ps(((units as u128 * ps_per_unit as u128) >> FRACTION_BITS) as u64)
+}
+
+/// One direction of the link.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pipe {
+    busy_until: Time,
+}
+
+impl Pipe {
+    /// Takes `duration` of the direction, asked for at `now`, beginning at `earliest` or later; gives
+    /// the time at which the last byte leaves.
+    #[inline]
+    fn reserve(&mut self, now: Time, earliest: Time, duration: Span) -> Time {
+        self.busy_until = self.busy_until.max(now) + duration;
+        self.busy_until.max(earliest + duration)
+    }
+}
+
+/// The link between card and host.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    up: Pipe,
+    down: Pipe,
+    ps_per_byte: u64,
+    max_payload: u32,
+    packet_overhead: u32,
+    header: Span,
+    latency: Span,
+}
+
+impl Link {
+    pub(crate) fn new(timing: &LinkTiming) -> Self {
+        let ps_per_byte = ps_per_unit(timing.bytes_per_second);
+        Self {
+            up: Pipe::default(),
+            down: Pipe::default(),
+            ps_per_byte,
+            max_payload: timing.max_payload.max(1),
+            packet_overhead: timing.packet_overhead,
+            header: scale(u64::from(timing.packet_overhead), ps_per_byte),
+            latency: timing.latency,
+        }
+    }
+
+    /// Time that `len` bytes take on the wire, headers included.
+    #[inline]
+    pub(crate) fn wire_time(&self, len: u32) -> Span {
+        let packets = if len <= self.max_payload {
+            1
+        } else {
+            len.div_ceil(self.max_payload)
+        };
+        let overhead = u64::from(packets) * u64::from(self.packet_overhead);
+        scale(u64::from(len) + overhead, self.ps_per_byte)
+    }
+
+    /// A read of `len` bytes, decided at `now` and sent at `sent` or later: when the last byte is on
+    /// the card.
+    #[inline]
+    pub(crate) fn read(&mut self, now: Time, sent: Time, len: u32) -> Time {
+        let asked = self.up.reserve(now, sent, self.header) + self.latency;
+        let duration = self.wire_time(len);
+        self.down.reserve(now, asked, duration) + self.latency
+    }
+
+    /// A write that takes `duration` on the wire, begun at `now`: when the last byte is in memory.
+    #[inline]
+    pub(crate) fn write(&mut self, now: Time, duration: Span) -> Time {
+        self.up.reserve(now, now, duration) + self.latency
+    }
+
+    /// What a write that takes `duration` needs at least, from its beginning to memory.
+    #[inline]
+    pub(crate) fn write_at_least(&self, duration: Span) -> Span {
+        duration + self.latency
+    }
+
+    /// What any read needs at least.
+    #[inline]
+    pub(crate) fn round_trip(&self) -> Span {
+        self.latency + self.latency
+    }
+}
+
+/// A reservation of an engine lane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Lane {
+    pub(crate) number: u8,
+    pub(crate) start: Time,
+    pub(crate) finish: Time,
+}
+
+/// The lanes of one engine group.
+#[derive(Clone, Debug)]
+struct Lanes {
+    free: Vec<Time>,
+    ps_per_millicycle: u64,
+    startup_millicycles: u64,
+    millicycles_per_byte: u64,
+}
+
+impl Lanes {
+    fn new(group: &EngineGroup) -> Self {
+        Self {
+            free: vec![Time::ZERO; usize::from(group.lanes.max(1))],
+            ps_per_millicycle: ps_per_unit(group.clock_hz.saturating_mul(1_000)),
+            startup_millicycles: u64::from(group.rate.startup_cycles) * 1_000,
+            millicycles_per_byte: u64::from(group.rate.millicycles_per_byte),
+        }
+    }
+
+    /// The lane that is free first, the lowest number among equals.
+    #[inline]
+    fn reserve(&mut self, ready: Time, len: u32) -> Lane {
+        let mut number = 0;
+        let mut free = self.free[0];
+        for (candidate, &at) in self.free.iter().enumerate().skip(1) {
+            if at < free {
+                (number, free) = (candidate, at);
+            }
+        }
+        let start = free.max(ready);
+        let millicycles = self.startup_millicycles + self.millicycles_per_byte * u64::from(len);
+        let finish = start + scale(millicycles, self.ps_per_millicycle);
+        self.free[number] = finish;
+        Lane {
+            number: number as u8,
+            start,
+            finish,
+        }
+    }
+}
+
+/// The part of a card between fetch and engine, and the engines' lanes.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    front_free: Time,
+    command_overhead: Span,
+    groups: [Lanes; Group::ALL.len()],
+}
+
+impl Lines {
+    pub(crate) fn new(profile: &Profile) -> Self {
+        let engines = &profile.engines;
+        Self {
+            front_free: Time::ZERO,
+            command_overhead: profile.command_overhead,
+            groups: [&engines.cipher, &engines.digest, &engines.combined].map(Lanes::new),
+        }
+    }
+
+    /// When the front end is done with the next command, which is on the card since `arrived`.
+    #[inline]
+    pub(crate) fn decode(&mut self, arrived: Time) -> Time {
+        self.front_free = self.front_free.max(arrived) + self.command_overhead;
+        self.front_free
+    }
+
+    /// Puts `len` bytes, complete at `ready`, on a lane of `group`.
+    #[inline]
+    pub(crate) fn work(&mut self, group: Group, ready: Time, len: u32) -> Lane {
+        self.groups[group as usize].reserve(ready, len)
+    }
+
+    /// Forgets all reservations.
+    pub(crate) fn clear(&mut self) {
+        self.front_free = Time::ZERO;
+        for lanes in &mut self.groups {
+            lanes.free.fill(Time::ZERO);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Rate;
+
+    fn link() -> Link {
+        Link::new(&LinkTiming {
+            latency: Span::from_ns(100),
+            bytes_per_second: 1_000_000_000,
+            max_payload: 256,
+            packet_overhead: 20,
+        })
+    }
+
+    #[test]
+    fn a_read_goes_up_and_comes_down() {
+        let mut link = link();
+        // 20 header bytes up, 64 + 20 bytes down, at one nanosecond a byte.
+        let done = link.read(Time::ZERO, Time::ZERO, 64);
+        assert_eq!(done, Time::ZERO + Span::from_ns(20 + 100 + 84 + 100));
+    }
+
+    #[test]
+    fn long_writes_pay_for_every_packet() {
+        assert_eq!(link().wire_time(257), Span::from_ns(257 + 2 * 20));
+        assert_eq!(link().wire_time(256), Span::from_ns(256 + 20));
+    }
+
+    #[test]
+    fn a_reservation_for_later_leaves_the_link_free_until_then() {
+        let mut link = link();
+        let late = link.read(Time::ZERO, Time::ZERO + Span::from_us(10), 64);
+        let soon = link.read(Time::ZERO, Time::ZERO, 64);
+        assert!(soon < Time::ZERO + Span::from_us(1), "{soon}");
+        assert!(late > Time::ZERO + Span::from_us(10), "{late}");
+    }
+
+    #[test]
+    fn writes_queue_behind_each_other() {
+        let mut link = link();
+        let first = link.write(Time::ZERO, Span::from_ns(50));
+        let second = link.write(Time::ZERO, Span::from_ns(50));
+        assert_eq!(second - first, Span::from_ns(50));
+    }
+
+    #[test]
+    fn the_lane_that_is_free_first_works_and_ties_go_to_the_lowest() {
+        let mut lanes = Lanes::new(&EngineGroup {
+            lanes: 2,
+            clock_hz: 1_000_000_000,
+            rate: Rate {
+                startup_cycles: 10,
+                millicycles_per_byte: 500,
+            },
+        });
+        let first = lanes.reserve(Time::ZERO, 100);
+        assert_eq!(first.number, 0);
+        assert_eq!(first.finish, Time::ZERO + Span::from_ns(60));
+        assert_eq!(lanes.reserve(Time::ZERO, 0).number, 1);
+        let third = lanes.reserve(Time::ZERO, 0);
+        assert_eq!(third.number, 1);
+        assert_eq!(third.start, Time::ZERO + Span::from_ns(10));
+    }
+}
