@@ -171,7 +171,7 @@ pub trait CryptoDriver {
     fn unblock_generation(&self) -> u64;
 
     /// Stops the device in an orderly way. Afterwards no session is opened or closed and no request is
-    /// offered: sessions that are still open go with the device. `service` goes on reporting completions and sets `lost` when
-    /// everything is out and the device is quiet.
+    /// offered: sessions that are still open go with the device. `service` goes on reporting
+    /// completions and sets `lost` when everything is out and the device is quiet.
     fn detach(&mut self, now: Time);
 }

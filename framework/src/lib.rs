@@ -20,6 +20,7 @@ mod migration;
 mod registry;
 mod request;
 mod session;
+pub mod software;
 mod stats;
 mod table;
 #[cfg(test)]

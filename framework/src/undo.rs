@@ -22,6 +22,8 @@ impl UndoPool {
     pub(crate) fn capture(&mut self, request: &mut Request, rules: Rules) -> usize {
         let mut copy = self.spare.pop().unwrap_or_default();
         let [payload, digest] = written(request, rules);
+        // At once: memory that a growing vector leaves behind would keep data.
+        copy.reserve(payload.1 + digest.1);
         let target = request.output.as_ref().unwrap_or(&request.buffer);
         for (start, len) in [payload, digest] {
             target.for_each_part(start, len, |part| copy.extend_from_slice(part));
