@@ -209,3 +209,6 @@ impl Framework {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

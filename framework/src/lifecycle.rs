@@ -234,3 +234,6 @@ impl Framework {
         self.stats.sessions -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,3 +277,6 @@ impl Framework {
         self.finish(request, Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;
