@@ -179,7 +179,7 @@ pub(crate) fn functions(code: &[char]) -> Vec<Function> {
 }
 
 /// The word that follows `at`, if only white space is between.
-fn word_after(code: &[char], at: usize) -> Option<String> {
+pub(crate) fn word_after(code: &[char], at: usize) -> Option<String> {
     let rest = code[at..].iter().skip_while(|c| c.is_whitespace());
     let word: String = rest.take_while(|&&c| is_word(c)).collect();
     (!word.is_empty()).then_some(word)

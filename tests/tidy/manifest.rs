@@ -45,16 +45,16 @@ const RESERVED: [(&str, &[&str]); 7] = [
     ("rand", &["sim", "tests"]),
     // Card and software driver take their cryptography from two families, so that one checks the
     // other.
-    ("aws-lc", &["framework"]),
-    ("aes", &["device-model"]),
-    ("cbc", &["device-model"]),
-    ("ctr", &["device-model"]),
-    ("hmac", &["device-model"]),
-    ("sha", &["device-model"]),
+    ("aws-lc", &["framework", "tests"]),
+    ("aes", &["device-model", "tests"]),
+    ("cbc", &["device-model", "tests"]),
+    ("ctr", &["device-model", "tests"]),
+    ("hmac", &["device-model", "tests"]),
+    ("sha", &["device-model", "tests"]),
 ];
 
 /// Crates that may say for themselves how unsafe code is linted.
-const OWN_LINTS: [&str; 1] = ["dma"];
+const OWN_LINTS: [&str; 2] = ["dma", "tests"];
 
 /// One line of a manifest that names a dependency.
 struct Dependency {
