@@ -44,8 +44,13 @@ pub enum DriverState {
 /// Where the card is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
-    /// The card was told to reset. `until` is set by the first call that knows the time.
-    Resetting { until: Option<Time>, poll_at: Time },
+    /// The card was told to reset; what was in flight stays mapped until it is over. `until` is set by
+    /// the first call that knows the time.
+    Resetting {
+        until: Option<Time>,
+        poll_at: Time,
+        then: Then,
+    },
     /// Sessions that were open before a reset are created again.
     Restoring,
     /// Requests are served.
@@ -56,6 +61,15 @@ pub(crate) enum Phase {
     Lost,
 }
 
+/// What follows a reset.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Then {
+    /// The card is used.
+    Use,
+    /// The card is left alone.
+    Leave,
+}
+
 /// How far a detach has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Leave {
@@ -63,8 +77,6 @@ pub(crate) enum Leave {
     Draining,
     /// Sessions are being destroyed.
     Closing,
-    /// The rings can be turned off.
-    Stopping,
 }
 
 /// Takes what leaves the card.
@@ -114,7 +126,7 @@ pub(crate) struct Card<T, J> {
     /// Something refused because the card resets, or before it was reset.
     pub(crate) is_waiting: bool,
     /// Some ring has more completions than the budget allowed.
-    is_hungry: bool,
+    pub(crate) is_hungry: bool,
     /// No ring can have stood still for the watchdog's time before this.
     pub(crate) watchdog_at: Time,
     pub(crate) fruitless_resets: u32,
@@ -157,6 +169,7 @@ impl<T: Transport, J> Card<T, J> {
             phase: Phase::Resetting {
                 until: None,
                 poll_at: Time::ZERO,
+                then: Then::Use,
             },
             shared,
             busy: 0,
@@ -180,10 +193,12 @@ impl<T: Transport, J> Card<T, J> {
 
     pub(crate) fn state(&self) -> DriverState {
         match self.phase {
-            Phase::Resetting { .. } => DriverState::Resetting,
+            Phase::Resetting {
+                then: Then::Use, ..
+            } => DriverState::Resetting,
             Phase::Restoring => DriverState::Restoring,
             Phase::Running => DriverState::Running,
-            Phase::Detaching(_) => DriverState::Detaching,
+            Phase::Detaching(_) | Phase::Resetting { .. } => DriverState::Detaching,
             Phase::Lost => DriverState::Lost,
         }
     }
@@ -209,7 +224,7 @@ impl<T: Transport, J> Card<T, J> {
 
     /// Queues the creation of a session.
     pub(crate) fn open(&mut self, block: Box<SessionBlock>) -> Result<CardSession, Refusal> {
-        if matches!(self.phase, Phase::Lost | Phase::Detaching(_)) {
+        if matches!(self.state(), DriverState::Lost | DriverState::Detaching) {
             return Err(Refusal::Device);
         }
         let session = self.sessions.open(block).inspect_err(|_| {
@@ -293,10 +308,10 @@ impl<T: Transport, J> Card<T, J> {
         let in_flight = self.in_flight;
         match self.phase {
             Phase::Lost => return,
-            Phase::Resetting { until, .. } => {
+            Phase::Resetting { until, then, .. } => {
                 // An interrupt now is an echo of the time before the reset: nothing is read for it.
                 let _ = self.transport.take_interrupts();
-                self.advance_reset(until, sink);
+                self.advance_reset(until, then, sink);
             }
             Phase::Running | Phase::Restoring | Phase::Detaching(_) => {
                 let fired = self.transport.take_interrupts();
@@ -441,10 +456,8 @@ impl<T: Transport, J> Card<T, J> {
     /// Posts queued admin commands, if the card takes any.
     pub(crate) fn post_admin(&mut self) {
         match self.phase {
-            Phase::Running
-            | Phase::Restoring
-            | Phase::Detaching(Leave::Draining | Leave::Closing) => {}
-            Phase::Resetting { .. } | Phase::Detaching(Leave::Stopping) | Phase::Lost => return,
+            Phase::Running | Phase::Restoring | Phase::Detaching(_) => {}
+            Phase::Resetting { .. } | Phase::Lost => return,
         }
         let was_idle = self.sessions.ring.in_flight() == 0;
         let has_posted = self.sessions.post(&mut self.transport, &self.counters);

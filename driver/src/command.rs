@@ -6,6 +6,8 @@
 
 use regs::{CardSession, Command, CommandFlags, DeviceAddr, MAX_SEGMENTS, SEGMENT_LEN, Segment};
 
+/// Longest payload of a command, in bytes. Datasheet: data commands.
+pub(crate) const PAYLOAD_MAX: u32 = 1 << 20;
 /// Most key bytes of a command: cipher key and digest key.
 pub(crate) const KEYS_MAX: usize = 64 + 128;
 /// Offset of the source's segment list in an area, in bytes; the keys stand before it.

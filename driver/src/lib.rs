@@ -19,6 +19,9 @@ mod session;
 mod stats;
 mod transport;
 
+#[cfg(test)]
+mod tests;
+
 pub use card::DriverState;
 pub use config::{BringUpError, ConfigError, DriverConfig};
 pub use ocf::{CardDriver, RingOccupancy};

@@ -10,7 +10,7 @@ use regs::{
 };
 use timebase::{Span, Time};
 
-use crate::card::{ALL_ONES, Card, Leave, Phase, Sink};
+use crate::card::{ALL_ONES, Card, Leave, Phase, Sink, Then};
 use crate::ring::{Finding, Verdict};
 use crate::session::Refusal;
 use crate::{DriverEvent, Transport};
@@ -30,26 +30,38 @@ impl<T: Transport, J> Card<T, J> {
 
     /// Stops the card in an orderly way; `service` does it.
     pub(crate) fn detach(&mut self) {
-        let leave = match self.phase {
+        self.phase = match self.phase {
             Phase::Lost | Phase::Detaching(_) => return,
             // The card has no sessions and no rings: there is nothing to be orderly about.
-            Phase::Resetting { .. } => Leave::Stopping,
-            Phase::Restoring | Phase::Running => Leave::Draining,
+            Phase::Resetting { until, poll_at, .. } => Phase::Resetting {
+                until,
+                poll_at,
+                then: Then::Leave,
+            },
+            Phase::Restoring | Phase::Running => Phase::Detaching(Leave::Draining),
         };
         self.publish();
-        self.phase = Phase::Detaching(leave);
         // Whoever waits for room learns at the next offer that there will be none.
         self.raise_generation();
     }
 
     /// Looks whether the reset is over.
-    pub(crate) fn advance_reset<S: Sink<T, J>>(&mut self, until: Option<Time>, sink: &mut S) {
+    pub(crate) fn advance_reset<S: Sink<T, J>>(
+        &mut self,
+        until: Option<Time>,
+        then: Then,
+        sink: &mut S,
+    ) {
         let until = until.unwrap_or(self.now + self.config.reset_timeout);
         let Some(status) = self.read_device_status() else {
             return self.lose(sink);
         };
         if status.ready() && !status.resetting() {
-            return self.bring_up(sink);
+            self.hand_back(sink);
+            return match then {
+                Then::Use => self.bring_up(sink),
+                Then::Leave => self.finish_detach(sink),
+            };
         }
         if self.now >= until {
             self.counters.reset_timeouts.add(1);
@@ -58,6 +70,7 @@ impl<T: Transport, J> Card<T, J> {
         self.phase = Phase::Resetting {
             until: Some(until),
             poll_at: (self.now + RESET_POLL).min(until),
+            then,
         };
     }
 
@@ -166,29 +179,32 @@ impl<T: Transport, J> Card<T, J> {
         }
     }
 
-    /// Resets a card that hangs. Finished jobs are salvaged, the others handed back as lost.
+    /// Resets a card that hangs. What is in flight stays mapped until the reset is over, because the card
+    /// may write until then.
     pub(crate) fn recover<S: Sink<T, J>>(&mut self, sink: &mut S) {
         self.counters.resets.add(1);
         self.fruitless_resets += 1;
         self.transport.observe(DriverEvent::Reset);
         self.write_reset();
-        // The read comes back behind everything the card wrote before it stopped.
-        if self.read_device_status().is_none() {
+        if self.fruitless_resets > MAX_FRUITLESS_RESETS || self.read_device_status().is_none() {
             return self.lose(sink);
         }
-        self.hand_back(sink);
-        if matches!(self.phase, Phase::Detaching(_)) {
-            return self.finish_detach(sink);
-        }
-        if self.fruitless_resets > MAX_FRUITLESS_RESETS {
-            return self.lose(sink);
-        }
+        // Nothing is awaited but the reset; then there is room for whoever was refused.
         self.is_waiting |= self.is_starved || self.refused != 0;
         self.is_starved = false;
         self.refused = 0;
+        self.busy = 0;
+        self.held_back = 0;
+        self.is_hungry = false;
+        self.watchdog_at = Time::NEVER;
+        let then = match self.phase {
+            Phase::Detaching(_) => Then::Leave,
+            Phase::Running | Phase::Restoring | Phase::Resetting { .. } | Phase::Lost => Then::Use,
+        };
         self.phase = Phase::Resetting {
             until: Some(self.now + self.config.reset_timeout),
             poll_at: self.now + RESET_POLL,
+            then,
         };
     }
 
@@ -222,7 +238,6 @@ impl<T: Transport, J> Card<T, J> {
                 }
                 self.finish_detach(sink);
             }
-            Leave::Stopping => self.finish_detach(sink),
             Leave::Draining | Leave::Closing => {}
         }
     }
