@@ -183,6 +183,12 @@ pub enum SessionBlockError {
 }
 
 impl SessionBlock {
+    /// A block without keys.
+    #[must_use]
+    pub fn new(cipher: CipherCode, digest: DigestCode) -> Self {
+        Self { cipher, digest, ..Self::default() }
+    }
+
     /// The cipher key.
     #[must_use]
     pub fn cipher_key(&self) -> &[u8] {

@@ -30,7 +30,7 @@ pub enum Status {
     BadLength = 0x14,
     /// A segment list is empty, too long or malformed.
     BadSegments = 0x15,
-    /// The session block asks for what the card lacks.
+    /// The session block asks for what the card lacks, or the flags for what the session lacks.
     BadParameters = 0x16,
     /// A read outside a live window, or of a write-only one.
     ReadFault = 0x20,

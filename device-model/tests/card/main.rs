@@ -1,0 +1,11 @@
+//! The card from outside: registers, rings, memory and interrupts, one promise a test.
+
+mod bench;
+mod coalescing;
+mod commands;
+mod deadlines;
+mod faults;
+mod power;
+mod registers;
+mod rings;
+mod wild;
