@@ -127,7 +127,8 @@ impl Framework {
             // The driver lives and so does the session: only the card was reset. Whoever reports
             // moves has none to report, and the request goes in again.
             Phase::Ready => self.resubmit(driver, request),
-            Phase::Waiting if hot.policy == MigrationPolicy::Report => {
+            // The name is the same if the session was homeless between two drivers.
+            Phase::Waiting if hot.policy == MigrationPolicy::Report && request.session != name => {
                 self.finish(request, Err(RequestError::Moved(name)));
             }
             Phase::Waiting => {
@@ -173,7 +174,6 @@ impl Framework {
     /// Ends a request: once, here, for every request there is.
     pub(crate) fn finish(&mut self, mut request: Box<Request>, result: Result<(), RequestError>) {
         self.undo.release(&mut request);
-        self.stats.in_flight -= 1;
         if let Err(error) = result {
             self.stats.errors += 1;
             self.stats.moved += u64::from(matches!(error, RequestError::Moved(_)));
@@ -181,8 +181,13 @@ impl Framework {
         if request.flags.contains(RequestFlags::ORDERED) {
             self.finish_in_order(Finished { request, result });
         } else {
-            self.finished.push_back(Finished { request, result });
+            self.call_back(Finished { request, result });
         }
+    }
+
+    fn call_back(&mut self, finished: Finished) {
+        self.stats.in_flight -= 1;
+        self.finished.push_back(finished);
     }
 
     /// Holds an ordered request until those before it are done. Per session: a slow session holds up
@@ -194,7 +199,7 @@ impl Framework {
         let ahead = finished.request.order - hot.next_release;
         if ahead == 0 && held.is_empty() {
             hot.next_release += 1;
-            self.finished.push_back(finished);
+            self.call_back(finished);
             return;
         }
         let place = usize::try_from(ahead).expect("a distance within the queues' bounds");
@@ -202,11 +207,18 @@ impl Framework {
             held.push_back(None);
         }
         held[place] = Some(finished);
-        while let Some(next) = held.front_mut().and_then(Option::take) {
-            held.pop_front();
-            hot.next_release += 1;
-            self.finished.push_back(next);
+        while let Some(next) = self.take_held(index) {
+            self.call_back(next);
         }
+    }
+
+    /// The ordered request of a session that is next, if it is done.
+    fn take_held(&mut self, index: usize) -> Option<Finished> {
+        let held = &mut self.table.cold[index].held;
+        let next = held.front_mut()?.take()?;
+        held.pop_front();
+        self.table.hot[index].next_release += 1;
+        Some(next)
     }
 }
 

@@ -211,3 +211,6 @@ impl std::fmt::Debug for Framework {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

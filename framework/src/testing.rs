@@ -26,8 +26,12 @@ pub(crate) struct Script {
     pub(crate) open_result: Option<OpenError>,
     /// How `open_session` itself ends.
     pub(crate) open_now: Option<OpenError>,
-    /// Whether it makes room at the very moment it refuses.
+    /// Whether it claims to have room at the very moment it refuses.
     pub(crate) unblocks_while_refusing: bool,
+    /// Room it then has.
+    pub(crate) room_after_refusing: usize,
+    /// Whether it is gone, but `service` has not said so.
+    pub(crate) dead: bool,
     /// Whether it waits with `lost` after `detach`.
     pub(crate) detaches_late: bool,
     /// Whether it writes over the data of requests it takes.
@@ -70,10 +74,17 @@ impl Handle {
 
     /// The device dies: everything comes back dropped.
     pub(crate) fn die(&self, untouched: bool) {
+        self.reset(untouched);
+        let mut script = self.0.borrow_mut();
+        script.output.lost = true;
+        script.dead = true;
+    }
+
+    /// The device is reset: everything comes back dropped.
+    pub(crate) fn reset(&self, untouched: bool) {
         while self.held() > 0 {
             self.complete_nth(0, Err(DriverError::Lost { untouched }));
         }
-        self.0.borrow_mut().output.lost = true;
     }
 
     pub(crate) fn open_now(&self) {
@@ -187,11 +198,16 @@ impl CryptoDriver for Scripted {
         assert!(!script.detached, "no request goes to a detached driver");
         assert!(script.open.contains(&session), "the session is open");
         script.holds_back = hint == Hint::More;
+        if script.dead {
+            let result = Err(DriverError::Lost { untouched: true });
+            script.output.completed.push(Completed { request, result });
+            return Ok(());
+        }
         if script.room == 0 {
             let generation = script.generation;
             if script.unblocks_while_refusing {
                 script.generation += 1;
-                script.room += 1;
+                script.room += script.room_after_refusing;
             }
             return Err(Blocked {
                 request,

@@ -406,3 +406,19 @@ fn an_opening_session_follows_when_its_card_dies() {
     bench.framework.service(NOW, two.0);
     assert_eq!(two.1.taken(), [1]);
 }
+
+#[test]
+fn a_request_dropped_after_its_session_was_homeless_is_not_told_of_a_move_to_the_same_name() {
+    let mut bench = Bench::new();
+    let one = bench.card("one");
+    let session = bench.session(REPORT);
+    bench.dispatch(session);
+    one.1.set(|script| script.detaches_late = true);
+    bench.framework.unregister(NOW, one.0).unwrap();
+    let two = bench.card("two");
+    bench.dispatch(session);
+    bench.framework.service(NOW, two.0);
+    one.1.die(true);
+    bench.framework.service(NOW, one.0);
+    assert_eq!(two.1.taken(), [1, 2]);
+}
