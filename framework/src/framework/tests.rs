@@ -100,7 +100,7 @@ impl World {
             Step::Room { driver, room } => {
                 if let Some((_, handle)) = self.alive(driver) {
                     handle.set(|script| {
-                        (script.room, script.generation) = (room, script.generation + 1)
+                        (script.room, script.generation) = (room, script.generation + 1);
                     });
                 }
             }
