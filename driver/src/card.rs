@@ -23,6 +23,8 @@ const MAX_AREAS: u32 = 256;
 const MAX_HELD_BACK: u32 = 32;
 /// A read that nobody answered.
 pub(crate) const ALL_ONES: u32 = u32::MAX;
+/// Bit of the vector that errors are told on, the admin ring's.
+const ERROR_VECTOR: u128 = 1;
 /// Bit of the admin ring in a mask of rings.
 pub(crate) const ADMIN_BIT: u128 = 1;
 
@@ -349,23 +351,25 @@ impl<T: Transport, J> Card<T, J> {
     fn reap_all<S: Sink<T, J>>(&mut self, fired: u128, sink: &mut S) {
         let hit = self.vectors.rings_of(fired);
         let mut todo = self.busy | hit;
-        let mut entries = 0;
+        let error_rings = self.vectors.rings_of(fired & ERROR_VECTOR);
+        let mut is_explained = error_rings == 0;
         self.is_hungry = false;
         while todo != 0 {
             let ring = todo.trailing_zeros();
             todo &= todo - 1;
             let is_hit = hit >> ring & 1 != 0;
-            entries += if ring == 0 {
+            let entries = if ring == 0 {
                 self.reap_admin(is_hit, sink)
             } else {
                 self.reap_data(ring as usize - 1, is_hit, sink)
             };
+            is_explained |= entries > 0 && error_rings >> ring & 1 != 0;
         }
         if self.busy == 0 {
             self.watchdog_at = Time::NEVER;
         }
-        // Errors come on the admin ring's vector. One without any completion is looked into.
-        if fired & 1 != 0 && entries == 0 {
+        // An error message has the admin ring's vector; without a completion it is looked into.
+        if !is_explained {
             self.read_error(sink);
         }
     }
@@ -405,7 +409,7 @@ impl<T: Transport, J> Card<T, J> {
             if ring.in_flight() == 0 {
                 self.busy &= !(ADMIN_BIT << (index + 1));
             }
-            if is_overdue {
+            if is_overdue && !is_hit {
                 let ring = ring.id();
                 self.note_stall(ring);
                 self.counters.polled_completions.add(u64::from(reaped.jobs));
@@ -436,7 +440,7 @@ impl<T: Transport, J> Card<T, J> {
         if reaped.jobs > 0 {
             ring.progress_at = self.now;
             ring.stall = Stall::None;
-            if is_overdue {
+            if is_overdue && !is_hit {
                 self.note_stall(RingId::ADMIN);
                 self.counters.polled_completions.add(u64::from(reaped.jobs));
             }

@@ -166,6 +166,36 @@ fn a_ring_that_stops_on_an_error_is_reset_at_once() {
 }
 
 #[test]
+fn an_error_is_not_hidden_by_completions_of_other_rings() {
+    let (mut bench, session) = Bench::running(8);
+    for id in 1..=2 {
+        let request = bench.request(id);
+        bench.process(session, request).unwrap();
+    }
+    bench.card().fetch(1);
+    bench.card().complete(1, 0, Status::Success);
+    bench.card().fail_ring(1);
+    bench.service();
+    assert_eq!(bench.completed(), [(1, Ok(()))]);
+    assert_eq!(bench.driver.state(), DriverState::Resetting);
+}
+
+#[test]
+fn a_fault_of_one_command_does_not_reset_the_card() {
+    let (mut bench, session) = Bench::running(8);
+    let request = bench.request(1);
+    bench.process(session, request).unwrap();
+    bench.card().fetch(1);
+    bench.card().complete(1, 0, Status::WriteFault);
+    bench.card().causes = regs::INTERRUPT_LINK_ERROR;
+    bench.card().interrupts |= 1;
+    bench.service();
+    assert_eq!(bench.completed(), [(1, Err(DriverError::Device))]);
+    assert_eq!(bench.driver.state(), DriverState::Running);
+    assert_eq!(bench.card().causes, 0, "so that the next one is told");
+}
+
+#[test]
 fn all_ones_bring_everything_back_exactly_once() {
     let (mut bench, session) = Bench::running(8);
     let free = bench.card().pool.clone();
