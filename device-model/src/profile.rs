@@ -127,7 +127,7 @@ impl Profile {
                 combined: group(8, 120, 1_000),
             },
             interrupt_delay: Span::from_ns(100),
-            reset_time: Span::from_ms(1),
+            reset_time: Span::from_us(50),
         }
     }
 

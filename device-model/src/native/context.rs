@@ -4,6 +4,7 @@
 //! session number below the capacity names its place in the table directly.
 
 use regs::CardSession;
+use timebase::Time;
 use zeroize::Zeroize;
 
 use crate::engine::Context;
@@ -120,12 +121,34 @@ impl ContextTable {
     }
 }
 
+/// One context in the cache.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    tag: u32,
+    /// When it arrived, or will.
+    since: Time,
+}
+
+const NO_WAY: Way = Way {
+    tag: EMPTY,
+    since: Time::ZERO,
+};
+
 /// Which contexts are close to the engines.
 #[derive(Debug)]
 pub(crate) struct ContextCache {
-    /// Tags of each set, most recently used first.
-    sets: Vec<[u32; WAYS]>,
+    /// Ways of each set, most recently used first.
+    sets: Vec<[Way; WAYS]>,
     ways: usize,
+}
+
+/// Where a context was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Found {
+    /// In the cache, since (or from) this time on.
+    Cached(Time),
+    /// In the table.
+    Fetched,
 }
 
 impl ContextCache {
@@ -134,41 +157,47 @@ impl ContextCache {
         let ways = WAYS.min(entries as usize);
         let sets = (entries as usize).checked_div(ways).unwrap_or(0);
         Self {
-            sets: vec![[EMPTY; WAYS]; sets],
+            sets: vec![[NO_WAY; WAYS]; sets],
             ways,
         }
     }
 
-    /// Uses `session`; gives whether it was there already.
+    /// Uses `session`. If it has to be fetched, it is in the cache from `arrives` on.
     #[inline]
-    pub(crate) fn touch(&mut self, session: CardSession) -> bool {
+    pub(crate) fn touch(&mut self, session: CardSession, arrives: Time) -> Found {
         let Some(index) = self.set_of(session) else {
-            return false;
+            return Found::Fetched;
         };
         let set = &mut self.sets[index][..self.ways];
-        if set[0] == session.0 {
-            return true;
+        if set[0].tag == session.0 {
+            return Found::Cached(set[0].since);
         }
-        let found = set.iter().position(|&tag| tag == session.0);
+        let found = set.iter().position(|way| way.tag == session.0);
         let last = found.unwrap_or(set.len() - 1);
         set[..=last].rotate_right(1);
-        set[0] = session.0;
-        found.is_some()
+        if found.is_some() {
+            return Found::Cached(set[0].since);
+        }
+        set[0] = Way {
+            tag: session.0,
+            since: arrives,
+        };
+        Found::Fetched
     }
 
     /// Forgets `session`.
     pub(crate) fn forget(&mut self, session: CardSession) {
         if let Some(index) = self.set_of(session) {
-            for tag in &mut self.sets[index] {
-                if *tag == session.0 {
-                    *tag = EMPTY;
+            for way in &mut self.sets[index] {
+                if way.tag == session.0 {
+                    *way = NO_WAY;
                 }
             }
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.sets.fill([EMPTY; WAYS]);
+        self.sets.fill([NO_WAY; WAYS]);
     }
 
     /// A multiplicative hash spreads neighbouring numbers; `None` without a cache.
@@ -230,7 +259,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_context_leaves_the_cache() {
         let mut cache = ContextCache::new(4);
-        let mut touch = |session| cache.touch(CardSession(session));
+        let mut touch = |session| cache.touch(CardSession(session), Time::ZERO) != Found::Fetched;
         for session in 0..4 {
             assert!(!touch(session), "cold");
         }
@@ -243,16 +272,18 @@ mod tests {
     #[test]
     fn a_card_without_a_cache_always_misses() {
         let mut cache = ContextCache::new(0);
-        assert!(!cache.touch(CardSession(1)));
-        assert!(!cache.touch(CardSession(1)));
+        assert_eq!(cache.touch(CardSession(1), Time::ZERO), Found::Fetched);
+        assert_eq!(cache.touch(CardSession(1), Time::ZERO), Found::Fetched);
         cache.forget(CardSession(1));
     }
 
     #[test]
     fn a_destroyed_session_is_not_in_the_cache() {
         let mut cache = ContextCache::new(8);
-        cache.touch(CardSession(9));
+        let at = Time::from_ps(7);
+        assert_eq!(cache.touch(CardSession(9), at), Found::Fetched);
+        assert_eq!(cache.touch(CardSession(9), Time::ZERO), Found::Cached(at));
         cache.forget(CardSession(9));
-        assert!(!cache.touch(CardSession(9)));
+        assert_eq!(cache.touch(CardSession(9), at), Found::Fetched);
     }
 }

@@ -8,6 +8,7 @@ use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, RingId, SEGMENT_LEN,
 use timebase::Time;
 
 use super::command::{Plan, Task, Work, judge};
+use super::context::Found;
 use super::schedule::Fetch;
 use super::transfer::Bus;
 use crate::card::Card;
@@ -201,7 +202,7 @@ impl Card {
         (command, plan): (&Command, &Plan),
         host: &mut H,
     ) -> Time {
-        let ready = decoded + self.look_up(command.session);
+        let ready = self.look_up(command.session, decoded);
         let lists = CommandFlags::SOURCE_SEGMENTS | CommandFlags::DESTINATION_SEGMENTS;
         let listed = if command.flags.intersects(lists) {
             self.read_lists(now, ready, command)
@@ -231,14 +232,20 @@ impl Card {
         lane.finish
     }
 
+    /// When the context of `session` is there for a command decoded at `decoded`. One that is already
+    /// on its way is waited for.
     #[inline]
-    fn look_up(&mut self, session: CardSession) -> timebase::Span {
-        if self.cache.touch(session) {
-            self.stats.context_hits += 1;
-            self.profile.context_hit
-        } else {
-            self.stats.context_misses += 1;
-            self.profile.context_miss
+    fn look_up(&mut self, session: CardSession, decoded: Time) -> Time {
+        let fetched = decoded + self.profile.context_miss;
+        match self.cache.touch(session, fetched) {
+            Found::Cached(since) => {
+                self.stats.context_hits += 1;
+                since.max(decoded + self.profile.context_hit)
+            }
+            Found::Fetched => {
+                self.stats.context_misses += 1;
+                fetched
+            }
         }
     }
 }
