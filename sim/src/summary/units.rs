@@ -77,7 +77,7 @@ pub(crate) fn share(part: u64, whole: u64) -> String {
 }
 
 /// Three significant digits, more before the point if need be.
-fn three_digits(number: f64) -> String {
+pub(crate) fn three_digits(number: f64) -> String {
     let decimals = if number < 9.995 {
         2
     } else if number < 99.95 {

@@ -1,0 +1,146 @@
+use super::*;
+use crate::outcome::{MarkKind, Sample};
+
+fn page(outcome: &Outcome) -> String {
+    let scenario = Scenario::builtin("failover").expect("built in");
+    let replay = Replay {
+        scenario: "failover".to_owned(),
+        seed: 7,
+        input: None,
+    };
+    render(&scenario, outcome, &replay)
+}
+
+/// Elements that are open at the end, after checking that each end meets its beginning.
+fn open_elements(page: &str) -> Vec<String> {
+    const VOID: [&str; 2] = ["meta", "!DOCTYPE"];
+    let mut open: Vec<String> = Vec::new();
+    let mut rest = page;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let end = rest.find('>').expect("an end of the tag");
+        let tag = &rest[..end];
+        let name = tag
+            .trim_start_matches('/')
+            .split_whitespace()
+            .next()
+            .unwrap_or_default();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop().as_deref(), Some(name));
+        } else if !VOID.contains(&name) {
+            open.push(name.to_owned());
+        }
+        rest = &rest[end + 1..];
+        // What a script or a style holds is no markup.
+        if matches!(name, "script" | "style") && !tag.starts_with('/') {
+            rest = &rest[rest.find("</").expect("an end of the element")..];
+        }
+    }
+    open
+}
+
+#[test]
+fn the_page_is_well_formed_and_says_what_ran() {
+    let page = page(&sample::outcome());
+    assert_eq!(open_elements(&page), Vec::<String>::new());
+    for said in [
+        "Passed",
+        "9f86d081884c7d65",
+        "ringside run failover --seed 7",
+        "card0",
+        "software",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+}
+
+#[test]
+fn the_page_needs_nothing_from_outside() {
+    let page = page(&sample::outcome());
+    for reference in ["http:", "https:", "src=", "href=", "@import", "//cdn"] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+    assert!(include_str!("hover.js").lines().count() <= 30);
+}
+
+#[test]
+fn a_failed_run_says_what_went_wrong() {
+    let page = page(&sample::failed());
+    assert!(page.contains("Failed"));
+    assert!(page.contains("request 4711 called back twice"));
+    assert!(page.contains("1 violation"));
+}
+
+#[test]
+fn many_marks_stay_few_shapes() {
+    let mut outcome = sample::outcome();
+    let templates = outcome.marks.clone();
+    for lap in 0..200_u64 {
+        outcome
+            .marks
+            .extend(templates.iter().cloned().map(|mut mark| {
+                mark.at += Span::from_ns(lap * 10);
+                mark
+            }));
+    }
+    outcome.marks.sort_by_key(|mark| mark.at);
+    let page = page(&outcome);
+    assert!(page.matches("class=\"blocked\"").count() < 3_000);
+    assert!(page.matches("class=\"mark ").count() < 600);
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn names_are_text_and_never_markup() {
+    let mut outcome = sample::outcome();
+    let name = "</script><script>alert(1)</script>";
+    outcome.series[0].name = name.to_owned();
+    outcome.summary.drivers[0].name = name.to_owned();
+    outcome.summary.scenario = name.to_owned();
+    for mark in &mut outcome.marks {
+        mark.text = name.to_owned();
+    }
+    let page = page(&outcome);
+    assert!(!page.contains("<script>alert"));
+    assert_eq!(open_elements(&page), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_without_requests_has_a_page_without_plots() {
+    let mut outcome = sample::outcome();
+    outcome.summary.requests = 0;
+    outcome.summary.elapsed_ps = 0;
+    outcome.summary.drivers.clear();
+    outcome.series.clear();
+    outcome.marks.clear();
+    let page = page(&outcome);
+    assert!(page.contains("nothing to plot"));
+    assert!(!page.contains("NaN"));
+}
+
+#[test]
+fn odd_series_draw_without_nonsense() {
+    for samples in [
+        vec![Sample::default()],
+        vec![
+            Sample {
+                requests: 1,
+                ..Sample::default()
+            };
+            3
+        ],
+    ] {
+        for step in [Span::ZERO, Span::from_ps(1), Span::from_ms(1)] {
+            let mut outcome = sample::outcome();
+            outcome.marks.retain(|mark| mark.kind == MarkKind::Unplug);
+            for driver in &mut outcome.series {
+                driver.step = step;
+                driver.samples.clone_from(&samples);
+            }
+            outcome.series[1].samples.clear();
+            let page = page(&outcome);
+            assert!(!page.contains("NaN") && !page.contains("inf "), "{step:?}");
+        }
+    }
+}
