@@ -135,7 +135,7 @@ pub struct FaultSpec {
 /// When a fault happens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trigger {
-    /// At a point of virtual time.
+    /// This long after the workload began.
     At(Time),
     /// When this many requests have called back.
     AfterRequests(u64),
@@ -170,6 +170,13 @@ pub enum Action {
     },
     /// Sessions are spread over the drivers again.
     Rebalance,
+    /// The card's silicon misbehaves.
+    Latch {
+        /// Slot of the card.
+        card: usize,
+        /// How.
+        latch: device_model::Latch,
+    },
 }
 
 /// A count that must lie in a range for the run to pass.

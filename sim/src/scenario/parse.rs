@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use device_model::Latch;
 use timebase::{Span, Time};
 
 use super::diagnostic::Source;
@@ -52,8 +53,8 @@ const WORKLOAD_KEYS: [&str; 12] = [
 ];
 const SIZE_KEYS: [&str; 2] = ["bytes", "weight"];
 const TRIGGERS: [&str; 4] = ["at_us", "after_requests", "ring_full", "after_previous_us"];
-const ACTIONS: [&str; 4] = ["unplug", "plug", "detach", "rebalance"];
-const FAULT_KEYS: [&str; 8] = [
+const ACTIONS: [&str; 5] = ["unplug", "plug", "detach", "rebalance", "latch"];
+const FAULT_KEYS: [&str; 9] = [
     "at_us",
     "after_requests",
     "ring_full",
@@ -62,8 +63,19 @@ const FAULT_KEYS: [&str; 8] = [
     "plug",
     "detach",
     "rebalance",
+    "latch",
 ];
 const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
+const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
+const LATCH_KINDS: [&str; 7] = [
+    "keep-keys-on-destroy",
+    "hang-engines",
+    "hang-scheduler",
+    "drop-completion",
+    "duplicate-completion",
+    "corrupt-output",
+    "write-outside-window",
+];
 const BOUND_KEYS: [&str; 2] = ["at_least", "at_most"];
 const PLACEMENTS: [(&str, Placement); 3] = [
     ("any", Placement::Any),
@@ -406,19 +418,37 @@ fn read_trigger(item: &Item<'_>, cards: &[&str]) -> Result<Trigger, ScenarioErro
 }
 
 fn read_action(item: &Item<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
-    if item.name() == "rebalance" {
-        return if item.boolean()? {
-            Ok(Action::Rebalance)
-        } else {
-            Err(item.error("`true`, or no fault at all"))
-        };
+    let card = || item.one_of("card", cards);
+    match item.name() {
+        "unplug" => Ok(Action::Unplug { card: card()? }),
+        "plug" => Ok(Action::Plug { card: card()? }),
+        "detach" => Ok(Action::Detach { card: card()? }),
+        "latch" => read_latch(&item.section(&LATCH_KEYS)?, cards),
+        _ if item.boolean()? => Ok(Action::Rebalance),
+        _ => Err(item.error("`true`, or no fault at all")),
     }
-    let card = item.one_of("card", cards)?;
-    Ok(match item.name() {
-        "unplug" => Action::Unplug { card },
-        "plug" => Action::Plug { card },
-        _ => Action::Detach { card },
-    })
+}
+
+fn read_latch(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
+    let card = section.require("card")?.one_of("card", cards)?;
+    let kind = section.require("kind")?;
+    let nth = section.integer("nth", 1..=MAX_REQUESTS, 1)?;
+    let name = LATCH_KINDS[kind.one_of("kind of latch", &LATCH_KINDS)?];
+    let latch = match name {
+        "keep-keys-on-destroy" => Latch::KeepKeysOnDestroy,
+        "hang-engines" => Latch::HangEngines,
+        "hang-scheduler" => Latch::HangScheduler,
+        "drop-completion" => Latch::DropCompletion { nth },
+        "duplicate-completion" => Latch::DuplicateCompletion { nth },
+        "corrupt-output" => Latch::CorruptOutput { nth },
+        _ => Latch::WriteOutsideWindow { nth },
+    };
+    match (latch, section.get("nth")) {
+        (Latch::KeepKeysOnDestroy | Latch::HangEngines | Latch::HangScheduler, Some(nth)) => {
+            Err(nth.error(format!("no `nth`, as `{name}` does not count")))
+        }
+        _ => Ok(Action::Latch { card, latch }),
+    }
 }
 
 fn read_expectations(top: &Section<'_>) -> Result<Vec<Expectation>, ScenarioError> {

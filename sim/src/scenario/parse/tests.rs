@@ -291,7 +291,7 @@ fn a_fault_needs_one_trigger_and_one_action() {
  --> small.toml:7:1
   |
 7 | [[fault]]
-  | ^^^^^^^^^ expected one of `unplug`, `plug`, `detach` or `rebalance`"
+  | ^^^^^^^^^ expected one of `unplug`, `plug`, `detach`, `rebalance` or `latch`"
     );
     let message = complaint_after("[[fault]]\nunplug = \"left\"\n");
     assert!(message.contains("no trigger in [[fault]]"), "{message}");
@@ -311,6 +311,36 @@ fn a_fault_needs_one_trigger_and_one_action() {
         "{message}"
     );
     assert!(message.contains("did you mean `at_us`?"), "{message}");
+}
+
+#[test]
+fn a_latch_is_read_and_its_kind_is_checked() {
+    let text = |latch: &str| format!("{SMALL}[[fault]]\nat_us = 1\nlatch = {latch}\n");
+    let read = |latch: &str| {
+        let scenario = Scenario::from_toml(&text(latch), "small.toml").expect("a scenario");
+        scenario.faults[0].action
+    };
+    let card = 0;
+    assert_eq!(
+        read("{ card = \"left\", kind = \"drop-completion\", nth = 3 }"),
+        Action::Latch {
+            card,
+            latch: Latch::DropCompletion { nth: 3 }
+        }
+    );
+    assert_eq!(
+        read("{ card = \"left\", kind = \"hang-engines\" }"),
+        Action::Latch {
+            card,
+            latch: Latch::HangEngines
+        }
+    );
+    let message = complaint(&text("{ card = \"left\", kind = \"hang-engine\" }"));
+    assert!(message.contains("did you mean `hang-engines`"), "{message}");
+    let message = complaint(&text(
+        "{ card = \"left\", kind = \"hang-engines\", nth = 3 }",
+    ));
+    assert!(message.contains("does not count"), "{message}");
 }
 
 #[test]
