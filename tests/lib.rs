@@ -1,1 +1,138 @@
-//! Shared helpers of the tests that cross crates.
+//! Shared helpers of the tests and benchmarks that cross crates.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use device_model::{Card, Profile};
+use dma::Pool;
+use driver::{CardDriver, DriverConfig};
+use framework::{
+    Buffer, DriverChoice, DriverId, Framework, Limits, MigrationPolicy, Operation, Region, Request,
+    SessionId, SessionParams,
+};
+use sim::checker::Checkers;
+use sim::link::{Clock, Delays, LinkTransport, Port};
+use sim::recorder::{Level, Recorder};
+use sim::schedule::{Actor, Schedule};
+use timebase::{Span, Time};
+
+const CARD: Actor = Actor(0);
+const DRIVER: Actor = Actor(1);
+
+/// One card, its driver and a framework on a virtual clock, without consumers: the whole way from
+/// dispatch to callback, for benchmarks and tests that look at single requests.
+#[derive(Debug)]
+pub struct Rig {
+    /// Virtual time.
+    pub clock: Clock,
+    /// The slot with the card.
+    pub port: Rc<RefCell<Port>>,
+    /// The framework; its one driver is the card's.
+    pub framework: Framework,
+    /// The card's driver.
+    pub driver: DriverId,
+    /// DMA memory.
+    pub pool: Pool,
+    /// Events and their digest.
+    pub recorder: Rc<RefCell<Recorder>>,
+    schedule: Schedule,
+    /// Appointments kept so far.
+    pub steps: u64,
+}
+
+impl Rig {
+    /// A rig with a card of `profile`, rings of `ring_entries` and interrupts every
+    /// `coalesce_count` completions.
+    ///
+    /// # Panics
+    /// If the card does not come up.
+    #[must_use]
+    pub fn new(profile: Profile, ring_entries: u32, coalesce_count: u32, level: Level) -> Self {
+        let clock: Clock = Rc::new(Cell::new(Time::ZERO));
+        let recorder = Rc::new(RefCell::new(Recorder::new(level, Checkers::default())));
+        let delays = Delays::new((Span::ZERO, Span::ZERO), Span::ZERO, 0);
+        let port = Port::new(0, Rc::clone(&clock), Rc::clone(&recorder), delays);
+        let port = Rc::new(RefCell::new(port));
+        let pool = Pool::new(64 << 20).expect("memory for the pool");
+        let config = DriverConfig {
+            name: "card0".to_owned(),
+            ring_pairs: profile.ring_pairs,
+            ring_entries,
+            coalesce_count,
+            coalesce_timer: Span::from_us(5),
+            ..DriverConfig::default()
+        };
+        port.borrow_mut().plug(Card::new(profile).expect("a valid profile"));
+        let alive = Rc::new(Cell::new(true));
+        let transport = LinkTransport::new(Rc::clone(&port), pool.clone(), alive);
+        let card_driver = CardDriver::new(transport, config).expect("the driver starts");
+        let mut framework = Framework::new(Limits { event_len: 0, ..Limits::default() });
+        let driver = framework.register(Box::new(card_driver));
+        let schedule = Schedule::new(2, 0);
+        let mut rig =
+            Self { clock, port, framework, driver, pool, recorder, schedule, steps: 0 };
+        rig.schedule.set(DRIVER, Time::ZERO);
+        rig
+    }
+
+    /// Virtual time now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.get()
+    }
+
+    /// Keeps the next appointment; false if there is none.
+    #[inline]
+    pub fn step(&mut self) -> bool {
+        self.settle();
+        let Some((at, actor)) = self.schedule.next_due() else { return false };
+        self.steps += 1;
+        self.clock.set(at);
+        if actor == CARD {
+            self.port.borrow_mut().advance();
+        } else {
+            self.framework.service(at, self.driver);
+        }
+        true
+    }
+
+    #[inline]
+    fn settle(&mut self) {
+        let now = self.now();
+        let port = self.port.borrow();
+        let wants = self.framework.driver_deadline(self.driver).min(port.interrupt_deadline());
+        self.schedule.set(CARD, port.card_deadline().max(now));
+        self.schedule.at_latest(DRIVER, wants.max(now));
+    }
+
+    /// Opens a session and waits until it can be used.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn open(&mut self, params: SessionParams) -> SessionId {
+        let now = self.now();
+        let session = self
+            .framework
+            .open_session(now, params, DriverChoice::any(), MigrationPolicy::Report)
+            .expect("the card serves the session");
+        for _ in 0..1000 {
+            if !self.step() {
+                break;
+            }
+        }
+        session
+    }
+
+    /// A request on a fresh pooled buffer: `len` bytes of payload, then room for a digest.
+    ///
+    /// # Panics
+    /// If the pool is empty.
+    #[must_use]
+    pub fn request(&self, session: SessionId, operation: Operation, len: usize) -> Box<Request> {
+        let buffer = self.pool.take(len + 64).expect("pool memory");
+        let mut request = Request::new(session, operation, Buffer::Pooled(buffer));
+        request.payload = Region { start: 0, len };
+        request.digest_start = 0;
+        request
+    }
+}

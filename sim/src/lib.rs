@@ -3,6 +3,21 @@
 //! Owns virtual time, the seed, the in-process link between driver and card, the DMA windows, the
 //! consumers and the checkers; runs a [`scenario::Scenario`] to an [`outcome::Outcome`].
 
+pub mod checker;
+pub mod cli;
+pub mod cpu;
 pub mod event;
+pub mod input;
+pub mod link;
+pub mod memory;
 pub mod outcome;
+pub mod recorder;
+pub mod reference;
+pub mod report;
 pub mod scenario;
+pub mod schedule;
+pub mod series;
+pub mod summary;
+pub mod trace;
+mod workload;
+pub mod world;

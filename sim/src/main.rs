@@ -1,2 +1,7 @@
 //! The `ringside` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sim::cli::main()
+}

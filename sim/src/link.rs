@@ -1,0 +1,416 @@
+//! The in-process link: a machine slot with a card in it on one side, a driver on the other.
+//!
+//! Owns the card, its DMA windows and what is under way between the two: posted register writes
+//! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as on
+//! PCIe. A slot that is empty answers with all ones and loses writes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use device_model::{Card, CardEvent, DmaFault, Host};
+use dma::{Coherent, Pool, PoolBuffer};
+use driver::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use regs::{DeviceAddr, Vector};
+use timebase::{Span, Time};
+
+use crate::event::Event;
+use crate::memory::WindowTable;
+use crate::recorder::Recorder;
+
+/// Offset of the command register in configuration space.
+const PCI_COMMAND: u16 = 0x04;
+/// Memory space and bus master enable.
+const PCI_COMMAND_ENABLE: u32 = 0b110;
+
+/// Virtual time as everybody in the world reads it.
+pub type Clock = Rc<Cell<Time>>;
+
+/// One machine slot.
+#[derive(Debug)]
+pub struct Port {
+    index: u16,
+    card: Option<Card>,
+    windows: WindowTable,
+    writes: VecDeque<PostedWrite>,
+    interrupts: VecDeque<(Time, Vector)>,
+    pending_vectors: u128,
+    clock: Clock,
+    recorder: Rc<RefCell<Recorder>>,
+    delays: Delays,
+}
+
+/// Delays of the link, drawn from the seed.
+#[derive(Debug)]
+pub struct Delays {
+    /// Smallest and largest extra delay of an interrupt.
+    pub interrupt: (Span, Span),
+    /// Largest extra delay of a register write.
+    pub write: Span,
+    /// Where the draws come from.
+    pub chance: Xoshiro256PlusPlus,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PostedWrite {
+    arrives: Time,
+    offset: u32,
+    value: u32,
+}
+
+impl Delays {
+    /// Delays drawn from `seed`.
+    #[must_use]
+    pub fn new(interrupt: (Span, Span), write: Span, seed: u64) -> Self {
+        Self {
+            interrupt,
+            write,
+            chance: Xoshiro256PlusPlus::seed_from_u64(seed),
+        }
+    }
+
+    #[inline]
+    fn draw(&mut self, low: Span, high: Span) -> Span {
+        if high <= low {
+            return low;
+        }
+        low + Span::from_ps(self.chance.next_u64() % ((high - low).as_ps() + 1))
+    }
+}
+
+impl Port {
+    /// An empty slot.
+    #[must_use]
+    pub fn new(index: u16, clock: Clock, recorder: Rc<RefCell<Recorder>>, delays: Delays) -> Self {
+        Self {
+            index,
+            card: None,
+            windows: WindowTable::default(),
+            writes: VecDeque::new(),
+            interrupts: VecDeque::new(),
+            pending_vectors: 0,
+            clock,
+            recorder,
+            delays,
+        }
+    }
+
+    /// Puts a card into the slot and enables its memory space and bus mastering.
+    pub fn plug(&mut self, mut card: Card) {
+        card.config_write(PCI_COMMAND, PCI_COMMAND_ENABLE);
+        self.card = Some(card);
+        self.writes.clear();
+        self.interrupts.clear();
+        self.pending_vectors = 0;
+    }
+
+    /// Pulls the card out at once: nothing under way arrives, and nothing leaves it any more.
+    /// Returns what is left of it.
+    pub fn unplug(&mut self) -> Option<Card> {
+        self.advance();
+        self.writes.clear();
+        self.interrupts.clear();
+        let mut card = self.card.take()?;
+        card.pull_out();
+        Some(card)
+    }
+
+    /// The card, if there is one.
+    #[must_use]
+    pub fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
+    /// The card, to pull a latch in it.
+    pub fn card_mut(&mut self) -> Option<&mut Card> {
+        self.card.as_mut()
+    }
+
+    /// The DMA windows.
+    #[must_use]
+    pub fn windows(&self) -> &WindowTable {
+        &self.windows
+    }
+
+    /// When the card must be looked at next: a write arrives, or it does something visible.
+    #[must_use]
+    #[inline]
+    pub fn card_deadline(&self) -> Time {
+        let write = self
+            .writes
+            .front()
+            .map_or(Time::NEVER, |write| write.arrives);
+        let card = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
+        write.min(card)
+    }
+
+    /// When the next interrupt reaches the driver.
+    #[must_use]
+    #[inline]
+    pub fn interrupt_deadline(&self) -> Time {
+        self.interrupts
+            .front()
+            .map_or(Time::NEVER, |&(arrives, _)| arrives)
+    }
+
+    /// Brings the card to the present: delivers the writes that have arrived, each at its time, and
+    /// lets it do what is due.
+    #[inline]
+    pub fn advance(&mut self) {
+        let now = self.clock.get();
+        while let Some(write) = self
+            .writes
+            .front()
+            .copied()
+            .filter(|write| write.arrives <= now)
+        {
+            self.writes.pop_front();
+            self.deliver(write);
+        }
+        let Some(card) = &mut self.card else { return };
+        if card.next_internal() <= now {
+            let mut recorder = self.recorder.borrow_mut();
+            let mut side = CardSide {
+                card: self.index,
+                windows: &mut self.windows,
+                interrupts: &mut self.interrupts,
+                delays: &mut self.delays,
+                recorder: &mut recorder,
+            };
+            card.advance(now, &mut side);
+        }
+    }
+
+    fn deliver(&mut self, write: PostedWrite) {
+        let Some(card) = &mut self.card else { return };
+        let mut recorder = self.recorder.borrow_mut();
+        let PostedWrite {
+            arrives,
+            offset,
+            value,
+        } = write;
+        recorder.record(
+            arrives,
+            Event::WriteArrived {
+                card: self.index,
+                offset,
+                value,
+            },
+        );
+        let mut side = CardSide {
+            card: self.index,
+            windows: &mut self.windows,
+            interrupts: &mut self.interrupts,
+            delays: &mut self.delays,
+            recorder: &mut recorder,
+        };
+        card.mmio_write(arrives, offset, value, &mut side);
+    }
+
+    fn post(&mut self, offset: u32, value: u32) {
+        let Some(card) = &self.card else { return };
+        let earliest = self.clock.get() + card.profile().link.latency;
+        let jittered = earliest + self.delays.draw(Span::ZERO, self.delays.write);
+        // Posted writes never overtake each other.
+        let arrives = self
+            .writes
+            .back()
+            .map_or(jittered, |last| jittered.max(last.arrives));
+        self.writes.push_back(PostedWrite {
+            arrives,
+            offset,
+            value,
+        });
+    }
+
+    fn read(&mut self, offset: u32) -> u32 {
+        let now = self.clock.get();
+        if self.card.is_none() {
+            return u32::MAX;
+        }
+        // A read pushes the writes before it: they arrive at the latest when it does.
+        while let Some(mut write) = self.writes.pop_front() {
+            write.arrives = write.arrives.min(now);
+            self.deliver(write);
+        }
+        self.advance();
+        let Some(card) = &mut self.card else {
+            return u32::MAX;
+        };
+        let mut recorder = self.recorder.borrow_mut();
+        let mut side = CardSide {
+            card: self.index,
+            windows: &mut self.windows,
+            interrupts: &mut self.interrupts,
+            delays: &mut self.delays,
+            recorder: &mut recorder,
+        };
+        card.mmio_read(now, offset, &mut side)
+    }
+
+    fn take_interrupts(&mut self) -> u128 {
+        let now = self.clock.get();
+        self.advance();
+        while let Some(&(arrives, vector)) = self.interrupts.front() {
+            if arrives > now {
+                break;
+            }
+            self.interrupts.pop_front();
+            self.pending_vectors |= 1_u128.checked_shl(u32::from(vector.0)).unwrap_or(0);
+            let event = Event::InterruptArrived {
+                card: self.index,
+                vector: vector.0,
+            };
+            self.recorder.borrow_mut().record(arrives, event);
+        }
+        std::mem::take(&mut self.pending_vectors)
+    }
+}
+
+/// The machine as the card in a slot sees it.
+struct CardSide<'a> {
+    card: u16,
+    windows: &'a mut WindowTable,
+    interrupts: &'a mut VecDeque<(Time, Vector)>,
+    delays: &'a mut Delays,
+    recorder: &'a mut Recorder,
+}
+
+impl Host for CardSide<'_> {
+    #[inline]
+    fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
+        self.windows.read(addr, bytes)
+    }
+
+    #[inline]
+    fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
+        self.windows.write(addr, bytes)
+    }
+
+    #[inline]
+    fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
+        self.windows.in_place(addr, len)
+    }
+
+    fn interrupt(&mut self, at: Time, vector: Vector) {
+        let (low, high) = self.delays.interrupt;
+        let arrives = at + self.delays.draw(low, high);
+        // Messages of different vectors may overtake each other on their way through the host.
+        let place = self
+            .interrupts
+            .partition_point(|&(other, _)| other <= arrives);
+        self.interrupts.insert(place, (arrives, vector));
+    }
+
+    #[inline]
+    fn observe(&mut self, at: Time, event: CardEvent) {
+        if let CardEvent::DmaFault { addr, .. } = event {
+            self.recorder
+                .explain_fault(self.card, addr, self.windows.explain(addr));
+        }
+        self.recorder.record(
+            at,
+            Event::Card {
+                card: self.card,
+                event,
+            },
+        );
+    }
+}
+
+/// The driver's end of the link.
+#[derive(Clone, Debug)]
+pub struct LinkTransport {
+    port: Rc<RefCell<Port>>,
+    pool: Pool,
+    /// The card that was in the slot when this driver was started; another one is not its card.
+    alive: Rc<Cell<bool>>,
+}
+
+impl LinkTransport {
+    /// A driver's end of `port`. `alive` turns false when its card is pulled out.
+    #[must_use]
+    pub fn new(port: Rc<RefCell<Port>>, pool: Pool, alive: Rc<Cell<bool>>) -> Self {
+        Self { port, pool, alive }
+    }
+}
+
+impl Transport for LinkTransport {
+    fn read(&mut self, offset: u32) -> u32 {
+        if self.alive.get() {
+            self.port.borrow_mut().read(offset)
+        } else {
+            u32::MAX
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, offset: u32, value: u32) {
+        if self.alive.get() {
+            self.port.borrow_mut().post(offset, value);
+        }
+    }
+
+    #[inline]
+    fn barrier(&mut self) {
+        // In one thread every store is visible before the next write already.
+    }
+
+    #[inline]
+    fn map(
+        &mut self,
+        buffer: PoolBuffer,
+        direction: Direction,
+    ) -> Result<Mapped, (PoolBuffer, MapError)> {
+        self.port.borrow_mut().windows.map(buffer, direction)
+    }
+
+    #[inline]
+    fn unmap(&mut self, mapped: Mapped) -> Unmapped {
+        self.port.borrow_mut().windows.unmap(mapped)
+    }
+
+    fn share(&mut self, block: &Coherent, direction: Direction) -> Result<DeviceAddr, MapError> {
+        self.port.borrow_mut().windows.share(block, direction)
+    }
+
+    fn unshare(&mut self, addr: DeviceAddr) {
+        self.port.borrow_mut().windows.unshare(addr);
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn vectors(&self) -> u16 {
+        128
+    }
+
+    #[inline]
+    fn take_interrupts(&mut self) -> u128 {
+        if self.alive.get() {
+            self.port.borrow_mut().take_interrupts()
+        } else {
+            0
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        self.alive.get()
+    }
+
+    #[inline]
+    fn observe(&mut self, event: DriverEvent) {
+        let port = self.port.borrow();
+        let at = port.clock.get();
+        port.recorder.borrow_mut().record(
+            at,
+            Event::Driver {
+                card: port.index,
+                event,
+            },
+        );
+    }
+}

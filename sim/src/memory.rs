@@ -1,0 +1,353 @@
+//! DMA windows: what one card can reach, and how (an IOMMU).
+//!
+//! Owns every buffer that is posted to the card: mapping moves the buffer in, unmapping moves it out,
+//! so the host cannot touch what the card may touch. A window's address is its number in the upper
+//! bits and the offset below; freed numbers are used again in turn, oldest first, so a card that uses
+//! a stale address meets a fault rather than somebody else's buffer.
+
+use std::collections::VecDeque;
+
+use device_model::DmaFault;
+use dma::{Coherent, PoolBuffer};
+use driver::{Direction, MapError, Mapped, Unmapped};
+use regs::DeviceAddr;
+
+/// Bits of an address that are the offset in its window.
+const OFFSET_BITS: u32 = 28;
+/// Most windows of one card; 48-bit addresses.
+const MAX_WINDOWS: usize = 1 << 20;
+/// Freed windows wait in a queue at least this long before one is used again, as far as room allows.
+const QUARANTINE: usize = 1024;
+
+/// The windows of one card.
+#[derive(Debug, Default)]
+pub struct WindowTable {
+    windows: Vec<Window>,
+    free: VecDeque<u32>,
+    live: usize,
+}
+
+#[derive(Debug)]
+struct Window {
+    memory: Memory,
+    readable: bool,
+    writable: bool,
+    touched: bool,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Closed,
+    Streaming(PoolBuffer),
+    Coherent(Coherent),
+}
+
+/// Why an access was refused, for reports.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FaultReason {
+    /// No window ever had this address.
+    NeverMapped,
+    /// The window was closed.
+    Stale,
+    /// The window is live, the direction is wrong.
+    Direction,
+    /// The access runs past the window's end.
+    PastEnd,
+}
+
+impl WindowTable {
+    /// Opens a window on `buffer` and keeps it.
+    ///
+    /// # Errors
+    /// [`MapError`] with the buffer if the table or the window would be too big.
+    #[inline]
+    pub fn map(
+        &mut self,
+        buffer: PoolBuffer,
+        direction: Direction,
+    ) -> Result<Mapped, (PoolBuffer, MapError)> {
+        let len = buffer.len();
+        if len >= 1 << OFFSET_BITS {
+            return Err((buffer, MapError::TooLong(len)));
+        }
+        let Some(window) = self.take_number() else {
+            return Err((buffer, MapError::NoWindow));
+        };
+        self.open(window, Memory::Streaming(buffer), direction);
+        Ok(Mapped {
+            addr: address(window),
+            window,
+            len: len as u32,
+        })
+    }
+
+    /// Closes a window and gives its buffer back.
+    ///
+    /// # Panics
+    /// If `mapped` is not of this table: a bug of the driver.
+    #[inline]
+    pub fn unmap(&mut self, mapped: Mapped) -> Unmapped {
+        let window = &mut self.windows[mapped.window as usize];
+        let Memory::Streaming(buffer) = std::mem::replace(&mut window.memory, Memory::Closed)
+        else {
+            panic!("window {} holds no buffer to unmap", mapped.window);
+        };
+        let touched = window.touched;
+        self.close(mapped.window);
+        Unmapped { buffer, touched }
+    }
+
+    /// Opens a window on a coherent block.
+    ///
+    /// # Errors
+    /// [`MapError`] if the table or the window would be too big.
+    pub fn share(
+        &mut self,
+        block: &Coherent,
+        direction: Direction,
+    ) -> Result<DeviceAddr, MapError> {
+        if block.len() >= 1 << OFFSET_BITS {
+            return Err(MapError::TooLong(block.len()));
+        }
+        let window = self.take_number().ok_or(MapError::NoWindow)?;
+        self.open(window, Memory::Coherent(block.clone()), direction);
+        Ok(address(window))
+    }
+
+    /// Closes the window of a coherent block.
+    ///
+    /// # Panics
+    /// If no block is shared at `addr`: a bug of the driver.
+    pub fn unshare(&mut self, addr: DeviceAddr) {
+        let number = (addr.0 >> OFFSET_BITS) as u32;
+        let window = &mut self.windows[number as usize];
+        assert!(
+            matches!(window.memory, Memory::Coherent(_)),
+            "no block is shared at {addr}"
+        );
+        window.memory = Memory::Closed;
+        self.close(number);
+    }
+
+    /// Windows that are open.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Reads through a window.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if the range is not inside one live window that the card may read.
+    #[inline]
+    pub fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
+        let (window, at) = self.reach(addr, bytes.len(), |window| window.readable)?;
+        match &window.memory {
+            Memory::Streaming(buffer) => bytes.copy_from_slice(&buffer[at..at + bytes.len()]),
+            Memory::Coherent(block) => block.read(at, bytes),
+            Memory::Closed => unreachable!("reach finds live windows only"),
+        }
+        Ok(())
+    }
+
+    /// Writes through a window.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if the range is not inside one live window that the card may write.
+    #[inline]
+    pub fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
+        let (window, at) = self.reach(addr, bytes.len(), |window| window.writable)?;
+        window.touched = true;
+        match &mut window.memory {
+            Memory::Streaming(buffer) => buffer[at..at + bytes.len()].copy_from_slice(bytes),
+            Memory::Coherent(block) => block.write(at, bytes),
+            Memory::Closed => unreachable!("reach finds live windows only"),
+        }
+        Ok(())
+    }
+
+    /// Streaming memory to work on in place; `None` for a coherent block.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if the range is not inside one live window that the card may read and write.
+    #[inline]
+    pub fn in_place(
+        &mut self,
+        addr: DeviceAddr,
+        len: usize,
+    ) -> Result<Option<&mut [u8]>, DmaFault> {
+        let (window, at) = self.reach(addr, len, |window| window.readable && window.writable)?;
+        window.touched = true;
+        match &mut window.memory {
+            Memory::Streaming(buffer) => Ok(Some(&mut buffer[at..at + len])),
+            Memory::Coherent(_) => Ok(None),
+            Memory::Closed => unreachable!("reach finds live windows only"),
+        }
+    }
+
+    /// Why an access of `len` bytes at `addr` is refused; `None` if the address is good (so only the
+    /// direction can be wrong).
+    #[must_use]
+    pub fn explain(&self, addr: DeviceAddr) -> FaultReason {
+        let number = (addr.0 >> OFFSET_BITS) as usize;
+        let Some(window) = number.checked_sub(1).and_then(|_| self.windows.get(number)) else {
+            return FaultReason::NeverMapped;
+        };
+        let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
+        match window.memory.len() {
+            None => FaultReason::Stale,
+            Some(len) if at >= len => FaultReason::PastEnd,
+            Some(_) if window.readable && window.writable => FaultReason::PastEnd,
+            Some(_) => FaultReason::Direction,
+        }
+    }
+
+    #[inline]
+    fn reach(
+        &mut self,
+        addr: DeviceAddr,
+        len: usize,
+        allowed: impl Fn(&Window) -> bool,
+    ) -> Result<(&mut Window, usize), DmaFault> {
+        let fault = DmaFault { addr };
+        let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
+        let window = self
+            .windows
+            .get_mut((addr.0 >> OFFSET_BITS) as usize)
+            .ok_or(fault)?;
+        let window_len = window.memory.len().ok_or(fault)?;
+        let inside = at.checked_add(len).is_some_and(|end| end <= window_len);
+        if !inside || !allowed(window) {
+            return Err(fault);
+        }
+        Ok((window, at))
+    }
+
+    fn open(&mut self, number: u32, memory: Memory, direction: Direction) {
+        let (readable, writable) = match direction {
+            Direction::ToDevice => (true, false),
+            Direction::FromDevice => (false, true),
+            Direction::Bidirectional => (true, true),
+        };
+        self.windows[number as usize] = Window {
+            memory,
+            readable,
+            writable,
+            touched: false,
+        };
+        self.live += 1;
+    }
+
+    fn close(&mut self, number: u32) {
+        self.free.push_back(number);
+        self.live -= 1;
+    }
+
+    fn take_number(&mut self) -> Option<u32> {
+        if self.windows.is_empty() {
+            // Number 0 is never used: a null address is never mapped.
+            self.windows.push(Window::closed());
+        }
+        if self.free.len() > QUARANTINE || self.windows.len() == MAX_WINDOWS {
+            return self.free.pop_front();
+        }
+        self.windows.push(Window::closed());
+        Some(self.windows.len() as u32 - 1)
+    }
+}
+
+impl Window {
+    const fn closed() -> Self {
+        Self {
+            memory: Memory::Closed,
+            readable: false,
+            writable: false,
+            touched: false,
+        }
+    }
+}
+
+impl Memory {
+    #[inline]
+    fn len(&self) -> Option<usize> {
+        match self {
+            Self::Closed => None,
+            Self::Streaming(buffer) => Some(buffer.len()),
+            Self::Coherent(block) => Some(block.len()),
+        }
+    }
+}
+
+const fn address(window: u32) -> DeviceAddr {
+    DeviceAddr((window as u64) << OFFSET_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table_with(len: usize, direction: Direction) -> (WindowTable, Mapped) {
+        let pool = dma::Pool::new(1 << 16).unwrap();
+        let mut table = WindowTable::default();
+        let mapped = table.map(pool.take(len).unwrap(), direction).unwrap();
+        (table, mapped)
+    }
+
+    #[test]
+    fn a_window_is_exact_to_the_byte() {
+        let (mut table, mapped) = table_with(100, Direction::Bidirectional);
+        assert!(table.write(mapped.addr, &[1; 100]).is_ok());
+        assert!(table.write(mapped.addr, &[1; 101]).is_err());
+        assert!(table.write(mapped.addr.offset(99), &[1]).is_ok());
+        assert!(table.write(mapped.addr.offset(100), &[1]).is_err());
+        assert_eq!(table.explain(mapped.addr.offset(100)), FaultReason::PastEnd);
+    }
+
+    #[test]
+    fn a_window_is_open_in_its_direction_only() {
+        let (mut table, mapped) = table_with(64, Direction::ToDevice);
+        assert!(table.read(mapped.addr, &mut [0; 64]).is_ok());
+        assert!(table.write(mapped.addr, &[0; 1]).is_err());
+        assert!(table.in_place(mapped.addr, 1).is_err());
+        assert_eq!(table.explain(mapped.addr), FaultReason::Direction);
+        let (mut table, mapped) = table_with(64, Direction::FromDevice);
+        assert!(table.read(mapped.addr, &mut [0; 64]).is_err());
+        assert!(table.write(mapped.addr, &[0; 1]).is_ok());
+    }
+
+    #[test]
+    fn a_stale_address_faults_and_the_buffer_comes_back() {
+        let (mut table, mapped) = table_with(64, Direction::Bidirectional);
+        let addr = mapped.addr;
+        table.write(addr, &[7; 64]).unwrap();
+        let unmapped = table.unmap(mapped);
+        assert!(unmapped.touched);
+        assert_eq!(unmapped.buffer[..], [7; 64]);
+        assert_eq!(table.read(addr, &mut [0; 1]), Err(DmaFault { addr }));
+        assert_eq!(table.explain(addr), FaultReason::Stale);
+        let again = table
+            .map(unmapped.buffer, Direction::Bidirectional)
+            .unwrap();
+        assert_ne!(again.addr, addr, "an address is not used again soon");
+    }
+
+    #[test]
+    fn an_unused_buffer_is_known_to_be_untouched() {
+        let (mut table, mapped) = table_with(64, Direction::Bidirectional);
+        table.read(mapped.addr, &mut [0; 64]).unwrap();
+        assert!(!table.unmap(mapped).touched);
+        assert_eq!(table.live(), 0);
+    }
+
+    #[test]
+    fn hostile_addresses_fault() {
+        let (mut table, mapped) = table_with(64, Direction::Bidirectional);
+        for addr in [0, 1, u64::MAX, 1 << 60, mapped.addr.0 + (1 << OFFSET_BITS)] {
+            assert!(
+                table.read(DeviceAddr(addr), &mut [0; 4]).is_err(),
+                "{addr:#x}"
+            );
+            assert_eq!(table.explain(DeviceAddr(addr)), FaultReason::NeverMapped);
+        }
+    }
+}

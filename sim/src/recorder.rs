@@ -1,0 +1,329 @@
+//! The recorder: the one place every event passes.
+//!
+//! Mixes each event into the trace digest, shows it to the checkers, and keeps it if the run was asked
+//! to. Switched off it costs a branch.
+
+use device_model::CardEvent;
+use driver::DriverEvent;
+use regs::DeviceAddr;
+use timebase::Time;
+
+use crate::checker::Checkers;
+use crate::event::{Event, Record};
+use crate::memory::FaultReason;
+use crate::series::Course;
+
+/// Passes events on.
+#[derive(Debug)]
+pub struct Recorder {
+    digest: Digest,
+    count: u64,
+    level: Level,
+    log: Vec<Record>,
+    checkers: Checkers,
+    course: Course,
+}
+
+/// How much a recorder does.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// The digest.
+    Digest,
+    /// The digest and the checkers.
+    Check,
+    /// The digest, the checkers and the log.
+    Keep,
+}
+
+impl Recorder {
+    /// A recorder that does as much as `level` says.
+    #[must_use]
+    pub fn new(level: Level, checkers: Checkers) -> Self {
+        Self {
+            digest: Digest::default(),
+            count: 0,
+            level,
+            log: Vec::new(),
+            checkers,
+            course: Course::default(),
+        }
+    }
+
+    /// Takes note of `event`.
+    #[inline]
+    pub fn record(&mut self, at: Time, event: Event) {
+        if self.level == Level::Off {
+            return;
+        }
+        self.count += 1;
+        self.digest.mix(at, &event);
+        if self.level >= Level::Check {
+            self.watch(Record { at, event });
+        }
+    }
+
+    fn watch(&mut self, record: Record) {
+        self.checkers.observe(&record);
+        self.course.observe(&record);
+        if self.level == Level::Keep {
+            self.log.push(record);
+        }
+    }
+
+    /// Tells the checkers why the next DMA fault of `card` at `addr` was one.
+    pub fn explain_fault(&mut self, card: u16, addr: DeviceAddr, reason: FaultReason) {
+        self.checkers.dma_window.explain(card, addr, reason);
+    }
+
+    /// The checkers.
+    pub fn checkers(&mut self) -> &mut Checkers {
+        &mut self.checkers
+    }
+
+    /// The course of the run.
+    pub fn course(&mut self) -> &mut Course {
+        &mut self.course
+    }
+
+    /// Events so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Digest of all events so far.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.value()
+    }
+
+    /// Takes the log out.
+    #[must_use]
+    pub fn take_log(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.log)
+    }
+}
+
+/// A 64-bit digest of a sequence of events. Not cryptographic: it finds divergence, not forgery.
+#[derive(Clone, Copy, Debug)]
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+impl Digest {
+    #[inline]
+    fn mix(&mut self, at: Time, event: &Event) {
+        let [a, b, c] = words(event);
+        self.fold(at.as_ps(), a);
+        self.fold(b, c);
+    }
+
+    #[inline]
+    fn fold(&mut self, a: u64, b: u64) {
+        const K1: u64 = 0xA076_1D64_78BD_642F;
+        const K2: u64 = 0xE703_7ED1_A0B4_28DB;
+        let product = u128::from(self.0 ^ a ^ K1) * u128::from(b ^ K2 ^ self.0.rotate_left(32));
+        self.0 = (product as u64 ^ (product >> 64) as u64).wrapping_add(a ^ b.rotate_left(17));
+    }
+
+    fn value(self) -> u64 {
+        self.0
+    }
+}
+
+/// Packs `tag` and up to three small numbers into one word.
+#[inline]
+const fn pack(tag: u8, a: u64, b: u64) -> u64 {
+    (tag as u64) << 56 | (a & 0xFF_FFFF) << 32 | (b & 0xFFFF_FFFF)
+}
+
+/// The event as three words, the same on every machine.
+#[inline]
+fn words(event: &Event) -> [u64; 3] {
+    match *event {
+        Event::Dispatch {
+            request,
+            consumer,
+            session,
+            bytes,
+        } => [pack(1, consumer.into(), bytes.into()), request, session],
+        Event::Callback {
+            request,
+            consumer,
+            outcome,
+        } => [pack(2, consumer.into(), outcome.into()), request, 0],
+        Event::Driver { card, event } => driver_words(card.into(), event),
+        Event::Card { card, event } => card_words(card.into(), event),
+        Event::WriteArrived {
+            card,
+            offset,
+            value,
+        } => [pack(3, card.into(), offset.into()), value.into(), 0],
+        Event::InterruptArrived { card, vector } => [pack(4, card.into(), vector.into()), 0, 0],
+        Event::Blocked { driver } => [pack(5, 0, driver.into()), 0, 0],
+        Event::Unblocked { driver } => [pack(6, 0, driver.into()), 0, 0],
+        Event::Registered { driver, card } => [pack(7, card.into(), driver.into()), 0, 0],
+        Event::SessionOpened { session, driver } => [pack(8, 0, driver.into()), session, 0],
+        Event::SessionMoved { from, to, driver } => [pack(9, 0, driver.into()), from, to],
+        Event::Resubmitted { request } => [pack(10, 0, 0), request, 0],
+        Event::Unplugged { card } => [pack(11, card.into(), 0), 0, 0],
+        Event::Plugged { card } => [pack(12, card.into(), 0), 0, 0],
+        Event::DriverLost { driver } => [pack(13, 0, driver.into()), 0, 0],
+    }
+}
+
+#[inline]
+fn driver_words(card: u64, event: DriverEvent) -> [u64; 3] {
+    let place = |ring: regs::RingId, slot: u32| u64::from(ring.0) << 32 | u64::from(slot);
+    match event {
+        DriverEvent::Posted {
+            ring,
+            slot,
+            cookie,
+            request,
+        } => {
+            let request = request.map_or(u64::MAX, |request| request);
+            [
+                pack(0x20, card, slot.0.into()) ^ u64::from(ring.0) << 48,
+                cookie,
+                request,
+            ]
+        }
+        DriverEvent::Reaped { ring, slot, cookie } => {
+            [pack(0x21, card, 0), place(ring, slot.0), cookie]
+        }
+        DriverEvent::Strange { ring, cookie } => [pack(0x22, card, ring.0.into()), cookie, 0],
+        DriverEvent::Refused { ring } => [pack(0x23, card, ring.0.into()), 0, 0],
+        DriverEvent::Watchdog { ring } => [pack(0x24, card, ring.0.into()), 0, 0],
+        DriverEvent::Reset => [pack(0x25, card, 0), 0, 0],
+        DriverEvent::Lost => [pack(0x26, card, 0), 0, 0],
+    }
+}
+
+#[inline]
+fn card_words(card: u64, event: CardEvent) -> [u64; 3] {
+    let place = |ring: regs::RingId, slot: u32| u64::from(ring.0) << 32 | u64::from(slot);
+    match event {
+        CardEvent::Doorbell { ring, tail } => [pack(0x40, card, 0), place(ring, tail.0), 0],
+        CardEvent::Fetched { ring, first, count } => {
+            [pack(0x41, card, count.into()), place(ring, first.0), 0]
+        }
+        CardEvent::Started {
+            ring,
+            cookie,
+            group,
+            lane,
+            finish,
+        } => {
+            let place = u64::from(group) << 8 | u64::from(lane) | u64::from(ring.0) << 16;
+            [pack(0x42, card, place), cookie, finish.as_ps()]
+        }
+        CardEvent::Completed {
+            ring,
+            slot,
+            cookie,
+            status,
+        } => [pack(0x43, card, status as u64), place(ring, slot.0), cookie],
+        CardEvent::Interrupt { ring, vector } => {
+            [pack(0x44, card, vector.0.into()), ring.0.into(), 0]
+        }
+        CardEvent::DmaFault {
+            ring,
+            addr,
+            is_write,
+        } => [pack(0x45, card, is_write.into()), ring.0.into(), addr.0],
+        CardEvent::SessionCreated { session } => [pack(0x46, card, session.into()), 0, 0],
+        CardEvent::SessionDestroyed { session } => [pack(0x47, card, session.into()), 0, 0],
+        CardEvent::Reset => [pack(0x48, card, 0), 0, 0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(events: &[(u64, Event)]) -> u64 {
+        let mut recorder = Recorder::new(Level::Digest, Checkers::default());
+        for &(at, event) in events {
+            recorder.record(Time::from_ps(at), event);
+        }
+        recorder.digest()
+    }
+
+    #[test]
+    fn the_digest_sees_time_order_and_every_field() {
+        let base = Event::Callback {
+            request: 1,
+            consumer: 2,
+            outcome: 0,
+        };
+        let variants = [
+            digest(&[(5, base)]),
+            digest(&[(6, base)]),
+            digest(&[(
+                5,
+                Event::Callback {
+                    request: 3,
+                    consumer: 2,
+                    outcome: 0,
+                },
+            )]),
+            digest(&[(
+                5,
+                Event::Callback {
+                    request: 1,
+                    consumer: 3,
+                    outcome: 0,
+                },
+            )]),
+            digest(&[(
+                5,
+                Event::Callback {
+                    request: 1,
+                    consumer: 2,
+                    outcome: 1,
+                },
+            )]),
+            digest(&[(5, base), (5, base)]),
+            digest(&[(5, Event::Plugged { card: 0 }), (5, base)]),
+            digest(&[(5, base), (5, Event::Plugged { card: 0 })]),
+            digest(&[]),
+        ];
+        for (index, one) in variants.iter().enumerate() {
+            for other in &variants[index + 1..] {
+                assert_ne!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn a_recorder_that_is_off_records_nothing() {
+        let mut recorder = Recorder::new(Level::Off, Checkers::default());
+        recorder.record(Time::ZERO, Event::Plugged { card: 0 });
+        assert_eq!(recorder.count(), 0);
+    }
+
+    #[test]
+    fn the_digest_of_a_known_sequence_never_changes() {
+        // Replay files and bug reports carry digests: a change of the packing is a new version.
+        let events = [
+            (0, Event::Plugged { card: 1 }),
+            (
+                7,
+                Event::Dispatch {
+                    request: 1,
+                    consumer: 2,
+                    session: 3,
+                    bytes: 4,
+                },
+            ),
+        ];
+        assert_eq!(digest(&events), 0);
+    }
+}

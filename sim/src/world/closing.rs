@@ -1,0 +1,259 @@
+//! After the workload: everything is closed, and nothing may be left behind.
+
+use framework::DriverId;
+
+use super::World;
+use crate::outcome::{
+    CheckSummary, DriverSummary, Mark, MarkKind, Outcome, Series, Summary, Violation,
+};
+use crate::scenario::Count;
+use crate::series::Course;
+
+impl World<'_> {
+    /// Closes sessions, looks for keys on the cards, detaches the drivers, looks for keys in the pool.
+    pub(super) fn close(&mut self) {
+        let now = self.now();
+        self.closing = true;
+        self.recorder
+            .borrow_mut()
+            .checkers()
+            .exactly_once
+            .finish(now);
+        if self.stuck {
+            return;
+        }
+        for index in 0..self.consumers.len() {
+            let session = self.consumers[index].session;
+            if let Err(error) = self.framework.close_session(now, session) {
+                self.report(&error);
+            }
+        }
+        self.settle();
+        while self.framework.stats().sessions > 0 && self.step() {}
+        self.drain_cards();
+        let now = self.now();
+        for slot in 0..self.ports.len() {
+            let port = self.ports[slot].borrow();
+            if let Some(card) = port.card() {
+                let place = format!("the card in {}", self.scenario.cards[slot].name);
+                let mut recorder = self.recorder.borrow_mut();
+                recorder
+                    .checkers()
+                    .key_residue
+                    .look_at_card(now, &place, card);
+            }
+        }
+        self.detach_all();
+        self.consumers
+            .iter_mut()
+            .for_each(|consumer| consumer.ready.clear());
+        let now = self.now();
+        self.recorder
+            .borrow_mut()
+            .checkers()
+            .key_residue
+            .look_at_pool(now, &self.pool);
+    }
+
+    /// Lets the cards finish what the drivers have told them.
+    fn drain_cards(&mut self) {
+        let limit = self.now() + self.scenario.drain_within;
+        while self.slots.iter().any(|slot| slot.driver.is_some()) && self.now() < limit {
+            if !self.step() {
+                break;
+            }
+        }
+    }
+
+    fn detach_all(&mut self) {
+        let now = self.now();
+        let drivers: Vec<DriverId> = self.slots.iter().filter_map(|slot| slot.driver).collect();
+        for driver in drivers {
+            if let Err(error) = self.framework.unregister(now, driver) {
+                self.report(&error);
+            }
+        }
+        self.settle();
+        while self.slots.iter().any(|slot| slot.driver.is_some()) {
+            if !self.step() {
+                let now = self.now();
+                let mut recorder = self.recorder.borrow_mut();
+                recorder.checkers().liveness.nothing_left(now, 1);
+                break;
+            }
+        }
+    }
+
+    /// What the run leaves behind.
+    pub(super) fn outcome(mut self, seed: u64) -> Outcome {
+        let summary = self.summary(seed);
+        let series = self.series();
+        let (_, mut violations) = self.recorder.borrow_mut().checkers().results();
+        violations.append(&mut self.other_violations);
+        violations.extend(self.unmet_expectations(&summary));
+        violations.sort_by_key(|violation| violation.at_ps);
+        for violation in &violations {
+            let at = timebase::Time::from_ps(violation.at_ps);
+            let text = format!("{}: {}", violation.check, violation.message);
+            let driver = String::new();
+            self.marks.push(Mark {
+                at,
+                kind: MarkKind::Violation,
+                driver,
+                text,
+            });
+        }
+        let log = self.recorder.borrow_mut().take_log();
+        Outcome {
+            summary,
+            series,
+            marks: self.marks,
+            log,
+            violations,
+        }
+    }
+
+    fn summary(&self, seed: u64) -> Summary {
+        let mut recorder = self.recorder.borrow_mut();
+        let (checks, _) = recorder.checkers().results();
+        let counts = &self.counts;
+        let elapsed = self
+            .first_dispatch
+            .map_or(timebase::Span::ZERO, |at| self.last_callback - at);
+        Summary {
+            scenario: self.scenario.name.clone(),
+            seed,
+            requests: counts.requests,
+            bytes: counts.bytes,
+            pieces: counts.pieces,
+            refusals: counts.refusals,
+            blocks: counts.blocks,
+            unblocks: counts.unblocks,
+            migrations: counts.migrations,
+            moved: counts.moved,
+            interrupted: counts.interrupted,
+            resubmitted: counts.resubmitted,
+            tampered_caught: counts.tampered_caught,
+            unplugs: counts.unplugs,
+            plugs: counts.plugs,
+            elapsed_ps: elapsed.as_ps(),
+            latency: recorder.course().latency(),
+            drivers: self.driver_summaries(recorder.course(), elapsed),
+            checks: self.with_expectations(checks),
+            events: recorder.count(),
+            digest: format!("{:016x}", recorder.digest()),
+        }
+    }
+
+    fn driver_summaries(&self, course: &Course, elapsed: timebase::Span) -> Vec<DriverSummary> {
+        let cards = self.scenario.cards.iter().enumerate().map(|(slot, spec)| {
+            let (requests, bytes) = course.served(slot as u16);
+            let counts = self.slot_counts(slot);
+            let lane_time = u128::from(elapsed.as_ps()) * u128::from(counts.lanes);
+            let busy = u128::from(counts.busy.as_ps()) * 1000;
+            DriverSummary {
+                name: spec.name.clone(),
+                requests,
+                bytes,
+                refusals: self.slots[slot].refusals,
+                utilisation_permille: busy.checked_div(lane_time).unwrap_or(0) as u64,
+                interrupts: counts.interrupts,
+                bounced: counts.bounced,
+            }
+        });
+        let software = self.scenario.software.then(|| {
+            let (requests, bytes) = course.served(Course::SOFTWARE);
+            DriverSummary {
+                name: "software".to_owned(),
+                requests,
+                bytes,
+                refusals: 0,
+                utilisation_permille: 0,
+                interrupts: 0,
+                bounced: 0,
+            }
+        });
+        cards.chain(software).collect()
+    }
+
+    fn series(&self) -> Vec<Series> {
+        let mut recorder = self.recorder.borrow_mut();
+        let course = recorder.course();
+        let end = self.last_callback;
+        let cards = self.scenario.cards.iter().enumerate().map(|(slot, spec)| {
+            let slots = u32::from(spec.profile.ring_pairs) * (spec.ring_entries - 1);
+            course.series(slot as u16, &spec.name, slots, end)
+        });
+        let mut all: Vec<Series> = cards.collect();
+        if self.scenario.software {
+            all.push(course.series(Course::SOFTWARE, "software", 0, end));
+        }
+        all
+    }
+
+    fn with_expectations(&self, mut checks: Vec<CheckSummary>) -> Vec<CheckSummary> {
+        if self.expects() {
+            let looked = self.scenario.expect.len() as u64;
+            let violations = self.unmet().count() as u64;
+            checks.push(CheckSummary {
+                name: "expectations".to_owned(),
+                looked,
+                violations,
+            });
+        }
+        checks
+    }
+
+    /// A run without data cannot fill a ring: it is held to the checkers alone.
+    fn expects(&self) -> bool {
+        !self.input.is_empty() && !self.scenario.expect.is_empty()
+    }
+
+    fn unmet(&self) -> impl Iterator<Item = String> + '_ {
+        let expectations = if self.expects() {
+            &self.scenario.expect[..]
+        } else {
+            &[]
+        };
+        expectations.iter().filter_map(|expectation| {
+            let seen = self.count(expectation.count);
+            let at_most = expectation.at_most.unwrap_or(u64::MAX);
+            if (expectation.at_least..=at_most).contains(&seen) {
+                return None;
+            }
+            let bound = match expectation.at_most {
+                Some(most) => format!("{} to {most}", expectation.at_least),
+                None => format!("at least {}", expectation.at_least),
+            };
+            Some(format!("{:?}: {seen}, expected {bound}", expectation.count))
+        })
+    }
+
+    fn unmet_expectations(&self, summary: &Summary) -> Vec<Violation> {
+        let check = "expectations".to_owned();
+        let at_ps = self.last_callback.as_ps();
+        debug_assert_eq!(summary.requests, self.counts.requests);
+        self.unmet()
+            .map(|message| Violation {
+                check: check.clone(),
+                at_ps,
+                message,
+            })
+            .collect()
+    }
+
+    fn count(&self, count: Count) -> u64 {
+        let counts = &self.counts;
+        match count {
+            Count::Requests => counts.requests,
+            Count::Refusals => counts.refusals,
+            Count::Blocks => counts.blocks,
+            Count::Unblocks => counts.unblocks,
+            Count::Migrations => counts.migrations,
+            Count::Moved => counts.moved,
+            Count::Resubmitted => counts.resubmitted,
+            Count::Unplugs => counts.unplugs,
+            Count::Plugs => counts.plugs,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Machine slots: cards go in and out.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use device_model::Card;
+use driver::{CardDriver, DriverConfig, StatsHandle};
+use framework::DriverId;
+use timebase::{Span, Time};
+
+use super::{Alive, SetupError, World};
+use crate::event::Event;
+use crate::link::LinkTransport;
+use crate::outcome::MarkKind;
+
+/// From a removal until the host's hot-plug controller tells the driver.
+const HOT_PLUG_NOTICE: Span = Span::from_us(1);
+
+/// What the host knows of one slot.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// The driver of the card that is, or was a moment ago, in the slot.
+    pub(super) driver: Option<DriverId>,
+    /// Every driver the slot ever had, to name it in reports.
+    had: Vec<DriverId>,
+    alive: Alive,
+    stats: Option<StatsHandle>,
+    /// When the driver is told to look, besides its own deadlines.
+    pub(super) notice_at: Option<Time>,
+    /// Refusals so far, for the fault script.
+    pub(super) refusals: u64,
+    /// Counts of cards and drivers that are gone.
+    gone: Gone,
+}
+
+/// Counts of the cards and drivers that were in a slot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gone {
+    pub(super) busy: Span,
+    pub(super) lanes: u64,
+    pub(super) interrupts: u64,
+    pub(super) bounced: u64,
+}
+
+impl Gone {
+    fn add(&mut self, card: &Card) {
+        let stats = card.stats();
+        self.busy = stats.groups.iter().fold(self.busy, |busy, group| busy + group.busy);
+        self.lanes = stats.groups.iter().map(|group| u64::from(group.lanes)).sum();
+        self.interrupts += stats.interrupts;
+    }
+}
+
+impl Slot {
+    /// Whether this driver's card is or was in the slot.
+    pub(super) fn was(&self, id: DriverId) -> bool {
+        self.had.contains(&id)
+    }
+}
+
+impl World<'_> {
+    /// Puts a card into an empty slot and starts its driver. False if the slot is still taken.
+    pub(super) fn plug(&mut self, slot: usize) -> Result<bool, SetupError> {
+        if self.slots[slot].driver.is_some() || self.ports[slot].borrow().card().is_some() {
+            return Ok(false);
+        }
+        let spec = &self.scenario.cards[slot];
+        let name = || spec.name.clone();
+        let card = Card::new(spec.profile.clone()).map_err(|source| SetupError::Profile {
+            slot: name(),
+            source,
+        })?;
+        self.ports[slot].borrow_mut().plug(card);
+        let alive: Alive = Rc::new(Cell::new(true));
+        let port = Rc::clone(&self.ports[slot]);
+        let transport = LinkTransport::new(port, self.pool.clone(), Rc::clone(&alive));
+        let config = DriverConfig {
+            name: name(),
+            ring_pairs: spec.profile.ring_pairs,
+            ring_entries: spec.ring_entries,
+            coalesce_count: spec.coalesce_count,
+            coalesce_timer: spec.coalesce_timer,
+            watchdog: spec.watchdog,
+            ..DriverConfig::default()
+        };
+        let driver = CardDriver::new(transport, config).map_err(|source| SetupError::BringUp {
+            slot: name(),
+            source,
+        })?;
+        let stats = driver.stats_handle();
+        let id = self.framework.register(Box::new(driver));
+        let state = &mut self.slots[slot];
+        state.driver = Some(id);
+        state.had.push(id);
+        state.alive = alive;
+        state.stats = Some(stats);
+        // A driver that was just started has something to do at once.
+        state.notice_at = Some(self.clock.get());
+        self.record(Event::Registered {
+            driver: id.as_u32(),
+            card: slot as u16,
+        });
+        Ok(true)
+    }
+
+    /// Pulls a card out without warning. False if the slot is empty.
+    pub(super) fn unplug(&mut self, slot: usize) -> bool {
+        let remains = self.ports[slot].borrow_mut().unplug();
+        let Some(card) = remains else { return false };
+        let now = self.now();
+        self.slots[slot].alive.set(false);
+        self.slots[slot].notice_at = Some(now + HOT_PLUG_NOTICE);
+        self.record(Event::Unplugged { card: slot as u16 });
+        self.keep_counts(slot, &card);
+        let place = format!("the card pulled out of {}", self.scenario.cards[slot].name);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder
+            .checkers()
+            .key_residue
+            .look_at_card(now, &place, &card);
+        true
+    }
+
+    /// A driver found its card gone, or finished detaching: the slot's software side is free.
+    pub(super) fn driver_lost(&mut self, id: DriverId) {
+        self.record(Event::DriverLost {
+            driver: id.as_u32(),
+        });
+        let Some(slot) = self.slots.iter().position(|slot| slot.driver == Some(id)) else {
+            return;
+        };
+        let bounced = self.slots[slot]
+            .stats
+            .take()
+            .map_or(0, |stats| stats.get().bounces);
+        self.slots[slot].gone.bounced += bounced;
+        self.slots[slot].driver = None;
+        self.mark(MarkKind::Migrate, id, "driver left");
+        let remains = self.ports[slot].borrow_mut().unplug();
+        if let Some(card) = remains {
+            // Detached in an orderly way: the card is switched off.
+            self.slots[slot].alive.set(false);
+            self.keep_counts(slot, &card);
+        }
+    }
+
+    fn keep_counts(&mut self, slot: usize, card: &Card) {
+        self.slots[slot].gone.add(card);
+    }
+
+    /// Counts of everything that was and is in the slot.
+    pub(super) fn slot_counts(&self, slot: usize) -> Gone {
+        let state = &self.slots[slot];
+        let mut counts = state.gone;
+        if let Some(card) = self.ports[slot].borrow().card() {
+            counts.add(card);
+        }
+        counts.bounced += state.stats.as_ref().map_or(0, |stats| stats.get().bounces);
+        counts
+    }
+}
