@@ -61,15 +61,7 @@ impl Framework {
         if slot.queue.is_empty() && slot.refused_at.is_none() && !batch {
             return Ok(self.dispatch_direct(now, driver, request));
         }
-        let outcome = self.enqueue(now, driver, request);
-        let slot = self.registry.slot_mut(driver);
-        if batch && slot.queue.len() < self.limits.batch_len {
-            slot.runnable_at = slot.runnable_at.min(now);
-        } else {
-            self.kick(driver);
-        }
-        self.run_kicked(now);
-        outcome
+        self.dispatch_behind(now, driver, request)
     }
 
     /// Accepts requests from the front of `requests`, in order, and hands them over in runs: each
@@ -98,6 +90,26 @@ impl Framework {
         }
         self.run_kicked(now);
         outcome.map(|()| accepted)
+    }
+
+    /// Dispatch to a driver that has a queue or gets one.
+    #[inline(never)]
+    fn dispatch_behind(
+        &mut self,
+        now: Time,
+        driver: usize,
+        request: Box<Request>,
+    ) -> Result<RequestId, Rejected> {
+        let batch = request.flags.contains(RequestFlags::BATCH);
+        let outcome = self.enqueue(now, driver, request);
+        let slot = self.registry.slot_mut(driver);
+        if batch && slot.queue.len() < self.limits.batch_len {
+            slot.runnable_at = slot.runnable_at.min(now);
+        } else {
+            self.kick(driver);
+        }
+        self.run_kicked(now);
+        outcome
     }
 
     /// Like dispatch, but only as far as the queue.
@@ -186,10 +198,10 @@ impl Framework {
         }
         let id = self.stamp(&mut request);
         if homeless {
-            self.finish(request, Err(RequestError::NoDriver));
+            self.fail(request, RequestError::NoDriver);
         } else if stale {
             let name = self.table.name(index);
-            self.finish(request, Err(RequestError::Moved(name)));
+            self.fail(request, RequestError::Moved(name));
         } else {
             self.table.cold[index].waiting.push_back(request);
             self.stats.queued += 1;
@@ -333,7 +345,15 @@ impl Framework {
 
     /// Drains every driver that was kicked, and what those kick in turn. Ends because each round either
     /// hands requests over or ends some.
+    #[inline]
     pub(crate) fn run_kicked(&mut self, now: Time) {
+        if self.kicked {
+            self.run_each_kicked(now);
+        }
+    }
+
+    #[inline(never)]
+    fn run_each_kicked(&mut self, now: Time) {
         while std::mem::take(&mut self.kicked) {
             for driver in 0..self.registry.end() {
                 let Some(slot) = self.registry.get(driver) else {

@@ -74,7 +74,7 @@ impl Framework {
             self.evict(driver, Some(index));
         }
         while let Some(request) = self.table.cold[index].waiting.pop_front() {
-            self.finish(request, Err(RequestError::Cancelled));
+            self.fail(request, RequestError::Cancelled);
         }
         self.events
             .push(FrameworkEvent::SessionClosed { session: name });

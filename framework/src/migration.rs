@@ -274,7 +274,7 @@ impl Framework {
             Phase::Waiting => return self.put_back(index, request),
             Phase::Ready | Phase::Vacant => unreachable!("only what left its driver is redirected"),
         };
-        self.finish(request, Err(error));
+        self.fail(request, error);
     }
 }
 

@@ -50,6 +50,13 @@ impl UndoPool {
     /// Takes the copy's memory back, zeroed.
     #[inline]
     pub(crate) fn release(&mut self, request: &mut Request) {
+        if request.undo.is_some() {
+            self.release_copy(request);
+        }
+    }
+
+    #[inline(never)]
+    fn release_copy(&mut self, request: &mut Request) {
         if let Some(mut copy) = request.undo.take() {
             // Zeroes the bytes that were used and empties the vector; its memory stays.
             copy.as_mut_slice().zeroize();
