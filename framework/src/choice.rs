@@ -54,8 +54,8 @@ impl DriverChoice {
         }
     }
 
-    /// The same choice, with drivers of `kinds` (`HARDWARE`, `SOFTWARE`, both or none) as the ones to
-    /// fall back to once a driver chosen by id is gone.
+    /// The same choice, with drivers of `kinds` (`HARDWARE`, `SOFTWARE`, both or none) as the ones
+    /// to fall back to once a driver chosen by id is gone.
     #[must_use]
     pub const fn falling_back_to(mut self, kinds: DriverFlags) -> Self {
         self.accept = kinds;
@@ -72,12 +72,13 @@ impl Default for DriverChoice {
 /// What happens to the requests of a session when the session moves to another driver.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum MigrationPolicy {
-    /// The consumer is told, as crypto_request(9) does with `EAGAIN`: the session gets a new name, and
-    /// queued or untouched requests end with [`RequestError::Moved`](crate::RequestError::Moved).
+    /// The consumer is told, as crypto_request(9) does with `EAGAIN`: the session gets a new name,
+    /// and queued or untouched requests end with
+    /// [`RequestError::Moved`](crate::RequestError::Moved).
     #[default]
     Report,
-    /// The framework submits them again by itself, in dispatch order and before anything newer; name
-    /// and callbacks stay as if nothing had happened. For hardware it keeps a copy of what a request
-    /// overwrites until the request is done.
+    /// The framework submits them again by itself, in dispatch order and before anything newer;
+    /// name and callbacks stay as if nothing had happened. For hardware it keeps a copy of what a
+    /// request overwrites until the request is done.
     Transparent,
 }

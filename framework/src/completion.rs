@@ -13,8 +13,8 @@ use crate::table::Phase;
 use crate::undo::UndoPool;
 use crate::{Completed, DriverError, MigrationPolicy, Request, RequestError, RequestFlags};
 
-/// Submissions of one request on one driver after which a driver that keeps dropping it is believed to
-/// be broken.
+/// Submissions of one request on one driver after which a driver that keeps dropping it is believed
+/// to be broken.
 const ATTEMPTS_MAX: u8 = 8;
 
 /// A request that is done; the callback's view.
@@ -203,8 +203,8 @@ impl Framework {
         self.finished.push_back(finished);
     }
 
-    /// Holds an ordered request until those before it are done. Per session: a slow session holds up
-    /// nobody else.
+    /// Holds an ordered request until those before it are done. Per session: a slow session holds
+    /// up nobody else.
     fn finish_in_order(&mut self, finished: Finished) {
         let index = finished.request.session.index as usize;
         let hot = &mut self.table.hot[index];

@@ -1,8 +1,9 @@
 //! Requests on their way to a driver: `crypto_dispatch`, and the queue of a driver that is blocked.
 //!
-//! A request goes straight to its driver if nothing waits there; otherwise to the tail of the driver's
-//! queue, so that nothing overtakes. A refused request goes back to the head. Blocking is a level
-//! ([`CryptoDriver::unblock_generation`](crate::CryptoDriver::unblock_generation)), never an edge.
+//! A request goes straight to its driver if nothing waits there; otherwise to the tail of the
+//! driver's queue, so that nothing overtakes. A refused request goes back to the head. Blocking is
+//! a level ([`CryptoDriver::unblock_generation`](crate::CryptoDriver::unblock_generation)), never
+//! an edge.
 
 use std::collections::VecDeque;
 
@@ -33,9 +34,9 @@ pub struct Rejected {
 }
 
 impl Framework {
-    /// Accepts a request or hands it back; `crypto_dispatch` of crypto_request(9). An accepted request
-    /// comes out of [`take_finished`](Self::take_finished) exactly once, perhaps as soon as this
-    /// returns.
+    /// Accepts a request or hands it back; `crypto_dispatch` of crypto_request(9). An accepted
+    /// request comes out of [`take_finished`](Self::take_finished) exactly once, perhaps as soon as
+    /// this returns.
     ///
     /// A request under a name from before a move is accepted and ends with
     /// [`RequestError::Moved`]. With [`RequestFlags::BATCH`] it waits for neighbours, at the latest
@@ -72,8 +73,8 @@ impl Framework {
     /// Returns the number of requests accepted.
     ///
     /// # Errors
-    /// [`Rejected`] with the first request that is handed back. Those before it were accepted, those
-    /// behind it are still in `requests`.
+    /// [`Rejected`] with the first request that is handed back. Those before it were accepted,
+    /// those behind it are still in `requests`.
     pub fn dispatch_batch(
         &mut self,
         now: Time,
@@ -155,8 +156,8 @@ impl Framework {
         mut request: Box<Request>,
     ) -> Result<RequestId, Rejected> {
         if self.registry.slot(driver).queue.len() >= self.limits.queue_len {
-            // The driver may have room that nobody used yet. What it completes is collected when the
-            // caller runs the kicked drivers.
+            // The driver may have room that nobody used yet. What it completes is collected when
+            // the caller runs the kicked drivers.
             self.drain(now, driver);
             self.kick(driver);
         }
@@ -343,8 +344,8 @@ impl Framework {
         self.kicked = true;
     }
 
-    /// Drains every driver that was kicked, and what those kick in turn. Ends because each round either
-    /// hands requests over or ends some.
+    /// Drains every driver that was kicked, and what those kick in turn. Ends because each round
+    /// either hands requests over or ends some.
     #[inline]
     pub(crate) fn run_kicked(&mut self, now: Time) {
         if self.kicked {

@@ -41,8 +41,8 @@ pub struct DriverSession(pub u32);
 
 /// Whether another request for the same driver follows at once; `CRYPTO_HINT_MORE`.
 ///
-/// After [`Hint::More`] the framework always calls `process` or [`CryptoDriver::flush`] again before
-/// it returns to its caller, so a driver may hold back its doorbell.
+/// After [`Hint::More`] the framework always calls `process` or [`CryptoDriver::flush`] again
+/// before it returns to its caller, so a driver may hold back its doorbell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hint {
     /// More follows.
@@ -112,7 +112,8 @@ pub struct DriverOutput {
     pub completed: Vec<Completed>,
     /// Sessions whose opening ended.
     pub opened: Vec<(DriverSession, Result<(), OpenError>)>,
-    /// The device is gone for good: every request was returned in `completed`, every session is lost.
+    /// The device is gone for good: every request was returned in `completed`, every session is
+    /// lost.
     pub lost: bool,
 }
 
@@ -147,8 +148,8 @@ pub trait CryptoDriver {
     /// valid for its session.
     ///
     /// # Errors
-    /// [`Blocked`] with the request if there is no room (ERESTART). Only allowed while something is in
-    /// flight whose completion will raise the unblock generation.
+    /// [`Blocked`] with the request if there is no room (ERESTART). Only allowed while something is
+    /// in flight whose completion will raise the unblock generation.
     fn process(
         &mut self,
         now: Time,
@@ -166,12 +167,12 @@ pub trait CryptoDriver {
     /// When `service` must run even if no interrupt arrives; [`Time::NEVER`] if it need not.
     fn deadline(&self) -> Time;
 
-    /// Rises each time a driver that refused has room again; never falls. Level, not edge: a wake-up
-    /// cannot be missed.
+    /// Rises each time a driver that refused has room again; never falls. Level, not edge: a
+    /// wake-up cannot be missed.
     fn unblock_generation(&self) -> u64;
 
-    /// Stops the device in an orderly way. Afterwards no session is opened or closed and no request is
-    /// offered: sessions that are still open go with the device. `service` goes on reporting
+    /// Stops the device in an orderly way. Afterwards no session is opened or closed and no request
+    /// is offered: sessions that are still open go with the device. `service` goes on reporting
     /// completions and sets `lost` when everything is out and the device is quiet.
     fn detach(&mut self, now: Time);
 }

@@ -1,4 +1,5 @@
-//! What can go wrong, by who is told: the opener of a session, the caller of dispatch, the callback.
+//! What can go wrong, by who is told: the opener of a session, the caller of dispatch, the
+//! callback.
 
 use crate::{DriverId, OpenError, Operation, SessionId};
 
@@ -150,8 +151,8 @@ pub enum RequestError {
     /// The digest does not match; the payload is untouched (EBADMSG).
     #[error("the digest does not match")]
     DigestMismatch,
-    /// The card went away while it may have been writing: the buffer's content is unknown (EIO). The
-    /// session lives on under this name.
+    /// The card went away while it may have been writing: the buffer's content is unknown (EIO).
+    /// The session lives on under this name.
     #[error("the card went away and the buffer may be half written")]
     Interrupted(SessionId),
     /// The driver cannot take a request of this size (E2BIG).

@@ -1,7 +1,7 @@
 //! The framework: drivers, sessions and requests in one value.
 //!
-//! Owns everything and decides nothing here: see `lifecycle` (sessions), `dispatch` (requests on their
-//! way in), `completion` (on their way out) and `migration` (drivers that leave).
+//! Owns everything and decides nothing here: see `lifecycle` (sessions), `dispatch` (requests on
+//! their way in), `completion` (on their way out) and `migration` (drivers that leave).
 
 use std::collections::VecDeque;
 
@@ -18,12 +18,13 @@ use crate::{CryptoDriver, DriverOutput, RequestId, SessionId};
 /// Bounds of everything that could grow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Most requests that wait for one driver, and for one session that is opening or moving. Beyond,
-    /// dispatch hands back with [`RequestInvalid::QueueFull`](crate::RequestInvalid::QueueFull).
-    /// Requests that a driver had taken, or that wait for a session, are put back beyond the limit.
+    /// Most requests that wait for one driver, and for one session that is opening or moving.
+    /// Beyond, dispatch hands back with
+    /// [`RequestInvalid::QueueFull`](crate::RequestInvalid::QueueFull). Requests that a driver had
+    /// taken, or that wait for a session, are put back beyond the limit.
     pub queue_len: usize,
-    /// A queue of [`BATCH`](crate::RequestFlags::BATCH) requests is handed over when it is this long,
-    /// or at the latest when [`Framework::deadline`] says.
+    /// A queue of [`BATCH`](crate::RequestFlags::BATCH) requests is handed over when it is this
+    /// long, or at the latest when [`Framework::deadline`] says.
     pub batch_len: usize,
     /// Most sessions.
     pub sessions: usize,
@@ -113,8 +114,8 @@ impl Framework {
             .unwrap_or(Time::NEVER)
     }
 
-    /// The same for one driver; [`Time::NEVER`] for an unknown one. Not only the driver's own deadline:
-    /// requests that wait to be handed over together count too.
+    /// The same for one driver; [`Time::NEVER`] for an unknown one. Not only the driver's own
+    /// deadline: requests that wait to be handed over together count too.
     #[must_use]
     pub fn driver_deadline(&self, id: DriverId) -> Time {
         self.registry
@@ -182,8 +183,8 @@ impl Framework {
             .then(|| self.registry.slot(usize::from(hot.driver)).id)
     }
 
-    /// The current name of the session that has, or had before a move, this name; `None` for a freed
-    /// one.
+    /// The current name of the session that has, or had before a move, this name; `None` for a
+    /// freed one.
     #[must_use]
     pub fn session_current(&self, id: SessionId) -> Option<SessionId> {
         self.find(id).map(|index| self.table.name(index))

@@ -1,9 +1,9 @@
-//! OpenCrypto in user space: the contract of crypto_request(9), crypto_session(9) and crypto_driver(9)
-//! as a crate.
+//! OpenCrypto in user space: the contract of crypto_request(9), crypto_session(9) and
+//! crypto_driver(9) as a crate.
 //!
-//! Owns sessions and their keys, the choice of a driver, queues, completion order and migration. Knows
-//! no hardware: a card is reached through [`CryptoDriver`] (seam 1). Has no clock and no thread: every
-//! call takes `now`, and what happened comes out as data.
+//! Owns sessions and their keys, the choice of a driver, queues, completion order and migration.
+//! Knows no hardware: a card is reached through [`CryptoDriver`] (seam 1). Has no clock and no
+//! thread: every call takes `now`, and what happened comes out as data.
 
 mod algorithm;
 mod buffer;

@@ -16,13 +16,14 @@ impl Framework {
     /// Opens a session on the best driver that `choice` accepts; `crypto_newsession` of
     /// crypto_session(9). It can be used at once: requests wait until the driver has opened it.
     ///
-    /// If the driver turns out not to open it, the next best is asked; if none does, the requests end
-    /// with [`RequestError::NoDriver`] and the session lives on: each later request asks for a driver
-    /// again.
+    /// If the driver turns out not to open it, the next best is asked; if none does, the requests
+    /// end with [`RequestError::NoDriver`] and the session lives on: each later request asks for a
+    /// driver again.
     ///
     /// # Errors
     /// [`SessionError::Params`] for invalid parameters, [`SessionError::NoDriver`] or
-    /// [`SessionError::Open`] if no driver takes the session, [`SessionError::TooMany`] at the limit.
+    /// [`SessionError::Open`] if no driver takes the session, [`SessionError::TooMany`] at the
+    /// limit.
     pub fn open_session(
         &mut self,
         now: Time,
@@ -57,9 +58,9 @@ impl Framework {
         error
     }
 
-    /// Frees a session; `crypto_freesession`. Its names mean nothing from now on. Queued requests end
-    /// with [`RequestError::Cancelled`]; those in flight finish, and then the driver's session is
-    /// closed and the keys are zeroed. A name from before a move frees the session too.
+    /// Frees a session; `crypto_freesession`. Its names mean nothing from now on. Queued requests
+    /// end with [`RequestError::Cancelled`]; those in flight finish, and then the driver's session
+    /// is closed and the keys are zeroed. A name from before a move frees the session too.
     ///
     /// # Errors
     /// [`SessionError::NoSession`] if the name means nothing.
@@ -83,8 +84,8 @@ impl Framework {
         Ok(())
     }
 
-    /// Opens the session on the best driver that has not failed to open it. The session then waits for
-    /// that driver; if there is none, it is homeless.
+    /// Opens the session on the best driver that has not failed to open it. The session then waits
+    /// for that driver; if there is none, it is homeless.
     pub(crate) fn bind(&mut self, now: Time, index: usize) -> Result<DriverId, SessionError> {
         let mut error = SessionError::NoDriver;
         loop {
@@ -170,7 +171,8 @@ impl Framework {
         self.settle(now, index);
     }
 
-    /// Takes the session from its driver's count. The driver's own session is the caller's to close.
+    /// Takes the session from its driver's count. The driver's own session is the caller's to
+    /// close.
     pub(crate) fn unbind(&mut self, index: usize) {
         let hot = &mut self.table.hot[index];
         assert!(hot.bound, "a session on a driver");

@@ -1,8 +1,8 @@
 //! Sessions that go to another driver: because theirs was lost or unregistered, or on request.
 //!
 //! A session moves once, as a whole, and all its requests learn the same new name. A request that a
-//! driver still has finishes there or comes back as dropped; until then the session waits, so that a
-//! request submitted again is never overtaken by a newer one.
+//! driver still has finishes there or comes back as dropped; until then the session waits, so that
+//! a request submitted again is never overtaken by a newer one.
 
 use timebase::Time;
 
@@ -17,8 +17,8 @@ use crate::{DriverOutput, Request, RequestError, SessionError, SessionId};
 /// Which sessions [`Framework::rebalance`] moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Rebalance {
-    /// To better drivers (a larger probe score) and, among equals, from the most to the least loaded,
-    /// until numbers of sessions differ by at most one.
+    /// To better drivers (a larger probe score) and, among equals, from the most to the least
+    /// loaded, until numbers of sessions differ by at most one.
     Even,
     /// The same, but only onto this driver: a card that was plugged in again takes its share.
     Onto(DriverId),
@@ -26,8 +26,8 @@ pub enum Rebalance {
 
 impl Framework {
     /// Takes a driver out in an orderly way; `crypto_unregister_all`. Returns at once. Its sessions
-    /// move to other drivers now, idle ones too; requests it has finish there. The driver is told to
-    /// detach, serviced as before, and forgotten when it says that it is quiet. After
+    /// move to other drivers now, idle ones too; requests it has finish there. The driver is told
+    /// to detach, serviced as before, and forgotten when it says that it is quiet. After
     /// [`detach`](crate::CryptoDriver::detach) it is only asked for what it still has.
     ///
     /// # Errors
@@ -53,9 +53,9 @@ impl Framework {
     /// its requests is up to its policy. The driver must be one that its choice accepts.
     ///
     /// # Errors
-    /// [`SessionError::NoSession`] for an unknown session, [`SessionError::Busy`] if it is opening or
-    /// moving, [`SessionError::NoDriver`] if `target` is unknown or may not or cannot serve it, and
-    /// [`SessionError::Open`] if `target` refuses; the session stays as it is.
+    /// [`SessionError::NoSession`] for an unknown session, [`SessionError::Busy`] if it is opening
+    /// or moving, [`SessionError::NoDriver`] if `target` is unknown or may not or cannot serve it,
+    /// and [`SessionError::Open`] if `target` refuses; the session stays as it is.
     pub fn move_session(
         &mut self,
         now: Time,
@@ -70,8 +70,8 @@ impl Framework {
         Ok(())
     }
 
-    /// Moves sessions that are open to drivers where they are better off, within their choice. Returns
-    /// the number of sessions that began to move.
+    /// Moves sessions that are open to drivers where they are better off, within their choice.
+    /// Returns the number of sessions that began to move.
     pub fn rebalance(&mut self, now: Time, onto: Rebalance) -> usize {
         let only = match onto {
             Rebalance::Even => None,
@@ -176,8 +176,8 @@ impl Framework {
         }
     }
 
-    /// Takes a session off its driver: at once if the driver has no request of it, else when the last
-    /// one is back.
+    /// Takes a session off its driver: at once if the driver has no request of it, else when the
+    /// last one is back.
     fn leave(&mut self, now: Time, index: usize) -> DriverId {
         let hot = &self.table.hot[index];
         let (driver, session, in_flight) = (

@@ -1,7 +1,7 @@
 //! The registered drivers, their queues, and the choice among them; crypto_driver(9).
 //!
-//! A driver has a slot; the slot's generation makes a [`DriverId`] unique, so that an id kept after the
-//! driver is gone names nothing. Does not know sessions beyond their number.
+//! A driver has a slot; the slot's generation makes a [`DriverId`] unique, so that an id kept after
+//! the driver is gone names nothing. Does not know sessions beyond their number.
 
 use std::collections::VecDeque;
 use std::fmt;

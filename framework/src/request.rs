@@ -79,7 +79,8 @@ pub struct Request {
     pub output: Option<Buffer>,
     /// AAD in the input buffer; `crp_aad_start`, `crp_aad_length`.
     pub aad: Region,
-    /// AAD in a buffer of its own; `crp_aad`. Needs [`SessionFlags::SEPARATE_AAD`](crate::SessionFlags).
+    /// AAD in a buffer of its own; `crp_aad`. Needs
+    /// [`SessionFlags::SEPARATE_AAD`](crate::SessionFlags).
     pub separate_aad: Option<Buffer>,
     /// Where the IV stands in the input buffer, unless `iv` is given; `crp_iv_start`.
     pub iv_start: usize,
@@ -95,7 +96,8 @@ pub struct Request {
     pub cipher_key: Option<Key>,
     /// Digest key for this request alone; `crp_auth_key`.
     pub auth_key: Option<Key>,
-    /// High half of an extended sequence number; `crp_esn`. Needs [`SessionFlags::ESN`](crate::SessionFlags).
+    /// High half of an extended sequence number; `crp_esn`. Needs
+    /// [`SessionFlags::ESN`](crate::SessionFlags).
     pub esn: [u8; 4],
     /// The consumer's own; `crp_opaque`.
     pub opaque: u64,

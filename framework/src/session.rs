@@ -76,7 +76,8 @@ impl SessionParams {
 }
 
 /// Name of a session. A session that moved to another driver gets a new name under the policy that
-/// reports moves; the old one then answers with [`RequestError::Moved`](crate::RequestError::Moved).
+/// reports moves; the old one then answers with
+/// [`RequestError::Moved`](crate::RequestError::Moved).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId {
     pub(crate) index: u32,

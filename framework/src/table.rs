@@ -11,7 +11,7 @@ use crate::registry::DriverId;
 use crate::validate::Rules;
 use crate::{DriverSession, Request, SessionId, SessionParams};
 
-/// Where a session is in its life. See `docs/architecture.md` for the picture.
+/// Where a session is in its life.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
     /// Nobody's.

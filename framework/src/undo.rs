@@ -1,14 +1,17 @@
-//! Copies of what a request overwrites, so that it can be submitted again after a card died writing.
+//! Copies of what a request overwrites, so that it can be submitted again after a card died
+//! writing.
 //!
-//! Owns the memory of the copies and uses it again; a copy is zeroed before it is. Knows which regions
-//! a request writes (crypto_request(9): the cipher's result and a computed digest, nothing else).
+//! Owns the memory of the copies and uses it again; a copy is zeroed before it is. Knows which
+//! regions a request writes (crypto_request(9): the cipher's result and a computed digest, nothing
+//! else).
 
 use zeroize::Zeroize;
 
 use crate::validate::Rules;
 use crate::{Buffer, Operation, Request};
 
-/// Spare memory kept for copies, in number of buffers: more than rings have slots would not be used.
+/// Spare memory kept for copies, in number of buffers: more than rings have slots would not be
+/// used.
 const SPARE_MAX: usize = 4096;
 
 /// The copies' memory.

@@ -1,7 +1,8 @@
-//! The rules for session parameters (`check_csp`) and requests (`crp_sanity`), checked in every build.
+//! The rules for session parameters (`check_csp`) and requests (`crp_sanity`), checked in every
+//! build.
 //!
-//! Owns no state: [`Rules`] is what dispatch needs of a session's parameters, in few enough bytes to
-//! sit beside the session's other hot fields.
+//! Owns no state: [`Rules`] is what dispatch needs of a session's parameters, in few enough bytes
+//! to sit beside the session's other hot fields.
 
 use crate::{
     Cipher, Mode, Operation, ParamsError, Request, RequestInvalid, SessionFlags, SessionParams,
@@ -178,8 +179,8 @@ impl Rules {
         self.check_keys(request)
     }
 
-    /// Whether a request works in place with the session's keys, as most do, and keeps every rule. Saves
-    /// them the way through the typed errors, which is half of what checking costs.
+    /// Whether a request works in place with the session's keys, as most do, and keeps every rule.
+    /// Saves them the way through the typed errors, which is half of what checking costs.
     #[inline]
     fn is_plain_and_valid(&self, request: &Request, input_len: usize) -> bool {
         let (start, len) = (request.payload.start, request.payload.len);
@@ -235,7 +236,8 @@ impl Rules {
         }
     }
 
-    /// Blocks are one byte or sixteen: a mask, where a division would cost more than any other rule.
+    /// Blocks are one byte or sixteen: a mask, where a division would cost more than any other
+    /// rule.
     #[inline]
     fn is_whole_blocks(&self, len: usize) -> bool {
         len & (usize::from(self.block_len) - 1) == 0

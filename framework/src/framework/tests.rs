@@ -41,7 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (pick(), 0_usize..5).prop_map(|(driver, room)| Step::Room { driver, room }),
         1 => (pick(), any::<bool>())
             .prop_map(|(driver, untouched)| Step::Reset { driver, untouched }),
-        1 => (pick(), any::<bool>()).prop_map(|(driver, untouched)| Step::Die { driver, untouched }),
+        1 => (pick(), any::<bool>())
+            .prop_map(|(driver, untouched)| Step::Die { driver, untouched }),
         1 => (pick(), any::<bool>()).prop_map(|(driver, late)| Step::Unregister { driver, late }),
         2 => (0_u8..4).prop_map(|kind| Step::Plug { kind }),
         4 => pick().prop_map(|driver| Step::Opened { driver }),

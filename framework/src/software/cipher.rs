@@ -115,8 +115,8 @@ impl CipherKey {
         Ok(tag.as_ref().try_into().expect("a tag of one block"))
     }
 
-    /// Decrypts `data` if `tag`, whole or its front, matches; otherwise leaves it alone. `scratch` is
-    /// memory to use, empty before and after.
+    /// Decrypts `data` if `tag`, whole or its front, matches; otherwise leaves it alone. `scratch`
+    /// is memory to use, empty before and after.
     pub(super) fn open(
         &self,
         (iv, aad, tag): (&[u8; 64], &[u8], &[u8]),
@@ -141,8 +141,8 @@ impl CipherKey {
         outcome
     }
 
-    /// The library only opens whole tags. Sealing twice gives the tag of a ciphertext: the key stream
-    /// cancels, so sealing ciphertext yields the plaintext, and sealing that yields the tag.
+    /// The library only opens whole tags. Sealing twice gives the tag of a ciphertext: the key
+    /// stream cancels, so sealing ciphertext yields the plaintext, and sealing that yields the tag.
     fn open_truncated(
         &self,
         (iv, aad, tag): (&[u8; 64], &[u8], &[u8]),

@@ -187,7 +187,8 @@ fn check_gcm(texts: [&str; 6]) {
 
 #[test]
 fn gcm_agrees_with_the_vectors_of_its_specification() {
-    // McGrew and Viega, The Galois/Counter Mode of Operation, appendix B: test cases 2, 4, 10 and 16.
+    // McGrew and Viega, The Galois/Counter Mode of Operation, appendix B: test cases 2, 4, 10 and
+    // 16.
     check_gcm([
         "00000000000000000000000000000000",
         "000000000000000000000000",

@@ -1,8 +1,8 @@
 //! One session's work on plain memory.
 //!
-//! Owns the expanded keys and some memory to work in. Order of encrypt-then-authenticate: digest over
-//! AAD, ciphertext and extended sequence number; on the way back the digest is checked before anything
-//! is written.
+//! Owns the expanded keys and some memory to work in. Order of encrypt-then-authenticate: digest
+//! over AAD, ciphertext and extended sequence number; on the way back the digest is checked before
+//! anything is written.
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -89,8 +89,8 @@ impl Transform {
     /// succeeds.
     ///
     /// # Errors
-    /// [`DriverError::DigestMismatch`] if a digest does not match, [`DriverError::TooBig`] beyond the
-    /// limit of GCM (64 GiB).
+    /// [`DriverError::DigestMismatch`] if a digest does not match, [`DriverError::TooBig`] beyond
+    /// the limit of GCM (64 GiB).
     pub fn process(&mut self, request: &mut Request) -> Result<(), DriverError> {
         let mut aad = std::mem::take(&mut self.aad);
         match &request.separate_aad {
@@ -168,8 +168,8 @@ impl Transform {
     /// As [`process`](Self::process).
     ///
     /// # Panics
-    /// If the slices do not fit the session: the operation, a key that is missing or of a wrong length,
-    /// a payload that is no multiple of the block, or a digest of the wrong length.
+    /// If the slices do not fit the session: the operation, a key that is missing or of a wrong
+    /// length, a payload that is no multiple of the block, or a digest of the wrong length.
     pub fn apply(&mut self, mut slices: Slices<'_>) -> Result<(), DriverError> {
         assert_eq!(slices.digest.len(), self.digest_len, "bytes of digest");
         slices.iv[self.iv_len..].fill(0);
