@@ -91,6 +91,12 @@ impl Latches {
         }
     }
 
+    /// Whether any latch waits for a command.
+    #[inline]
+    pub(crate) const fn is_any_pulled(&self) -> bool {
+        self.corrupt_output.0.is_some() || self.stray_write.0.is_some()
+    }
+
     /// What a function reset heals.
     pub(crate) fn reset(&mut self) {
         self.engines_hang = false;

@@ -139,11 +139,11 @@ impl Lanes {
     #[inline]
     fn reserve(&mut self, ready: Time, len: u32) -> Lane {
         let mut number = 0;
-        let mut free = self.free[0];
-        for (candidate, &at) in self.free.iter().enumerate().skip(1) {
-            if at < free {
-                (number, free) = (candidate, at);
-            }
+        let mut free = Time::NEVER;
+        for (candidate, &at) in self.free.iter().enumerate() {
+            let is_sooner = at < free;
+            number = if is_sooner { candidate } else { number };
+            free = if is_sooner { at } else { free };
         }
         let start = free.max(ready);
         let millicycles = self.startup_millicycles + self.millicycles_per_byte * u64::from(len);

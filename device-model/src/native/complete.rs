@@ -9,7 +9,7 @@ use timebase::Time;
 
 use super::command::{Fault, Outcome, Task, Work};
 use super::execute::Shop;
-use super::schedule::Due;
+use super::schedule::{Aftermath, Due};
 use super::transfer::Bus;
 use crate::card::{Card, LastError};
 use crate::host::{CardEvent, Host};
@@ -43,7 +43,7 @@ impl Card {
 
     /// A command's result becomes visible.
     #[inline]
-    pub(crate) fn complete<H: Host>(&mut self, due: Due, host: &mut H) {
+    pub(crate) fn complete<H: Host>(&mut self, due: Due, host: &mut H) -> Aftermath {
         let work = *self.agenda.work(due.work);
         self.agenda.release(due.work);
         let outcome = work.outcome.unwrap_or_default();
@@ -52,18 +52,24 @@ impl Card {
             self.observe_fault(due.at, ring, fault, host);
             self.latch_error(due.at, ring, (outcome.status, Some(fault.fault.addr)), host);
         }
-        self.observe_session(due.at, &work, outcome.status, host);
+        if ring == 0 {
+            self.observe_session(due.at, &work, outcome.status, host);
+        }
         self.rings[ring].writing -= 1;
         self.rings[ring].outstanding -= 1;
 
+        let mut written = Aftermath::Quiet;
         if !self.latches.drop_completion.strikes() {
-            self.write_completion(due.at, &work, &outcome, host);
-            let has_room = self.rings[ring].has_completion_room();
-            if self.latches.duplicate_completion.strikes() && has_room {
-                self.write_completion(due.at, &work, &outcome, host);
+            written = self.write_completion(due.at, &work, &outcome, host);
+            if self.latches.duplicate_completion.strikes() && self.rings[ring].has_completion_room()
+            {
+                written = self.write_completion(due.at, &work, &outcome, host);
             }
         }
-        self.command_left(due.at, ring, host);
+        match self.command_left(due.at, ring, host) {
+            Aftermath::Quiet => written,
+            Aftermath::Changed => Aftermath::Changed,
+        }
     }
 
     /// Writes a completion entry into the next slot; a fault there stops the pair.
@@ -74,11 +80,11 @@ impl Card {
         work: &Work,
         outcome: &Outcome,
         host: &mut H,
-    ) {
+    ) -> Aftermath {
         let ring = usize::from(work.ring);
         let pair = &mut self.rings[ring];
         if !pair.is_running() {
-            return;
+            return Aftermath::Changed;
         }
         let (slot, addr, phase) = pair.completion_slot();
         let entry = Completion {
@@ -96,7 +102,7 @@ impl Card {
         if let Err(fault) = bus.write(addr, &entry.to_bytes()) {
             self.observe_fault(at, ring, fault, host);
             self.fail_ring(at, ring, Status::WriteFault, host);
-            return;
+            return Aftermath::Changed;
         }
         pair.completed();
         self.stats.completions += 1;
@@ -110,7 +116,7 @@ impl Card {
                 status: outcome.status,
             },
         );
-        self.count_completion(at, ring, (slot, work), host);
+        self.count_completion(at, ring, (slot, work), host)
     }
 
     #[inline]
@@ -120,7 +126,7 @@ impl Card {
         ring: usize,
         (slot, work): (Slot, &Work),
         host: &mut H,
-    ) {
+    ) -> Aftermath {
         let counted = !work
             .command
             .flags
@@ -128,26 +134,34 @@ impl Card {
         let coalescer = &mut self.rings[ring].coalescer;
         let before = coalescer.expiry();
         let fires = coalescer.complete(at, slot.0, counted);
-        if coalescer.expiry() != before {
+        let timer_changed = coalescer.expiry() != before;
+        if timer_changed {
             self.timer_changed(ring);
         }
         if fires {
             self.raise_ring(at, ring, host);
         }
+        if timer_changed {
+            Aftermath::Changed
+        } else {
+            Aftermath::Quiet
+        }
     }
 
     /// A command of `ring` left the card: a fence may fall, a fetch may begin.
     #[inline]
-    fn command_left<H: Host>(&mut self, at: Time, ring: usize, host: &mut H) {
+    fn command_left<H: Host>(&mut self, at: Time, ring: usize, host: &mut H) -> Aftermath {
         let pair = &self.rings[ring];
-        if !pair.fenced.is_empty() {
-            self.drop_fence(at, ring, host);
-        }
-        if self.rings[ring].outstanding == 0 {
+        if pair.outstanding == 0 {
             self.busy.set(ring, false);
         }
+        if pair.fenced.is_empty() && (pair.published() == 0 || pair.fetching != 0) {
+            return Aftermath::Quiet;
+        }
+        self.drop_fence(at, ring, host);
         self.update_wanting(ring);
         self.begin_fetches(at);
+        Aftermath::Changed
     }
 
     /// Gives completion slots to results that waited for them.
@@ -160,7 +174,7 @@ impl Card {
     }
 
     fn observe_session<H: Host>(&mut self, at: Time, work: &Work, status: Status, host: &mut H) {
-        if work.ring != 0 || status != Status::Success {
+        if status != Status::Success {
             return;
         }
         let session = work.command.session;

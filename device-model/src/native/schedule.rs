@@ -21,6 +21,15 @@ pub(crate) struct Due {
     pub(crate) work: u32,
 }
 
+/// What a completion did to the queues.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Aftermath {
+    /// Nothing but taking itself out.
+    Quiet,
+    /// Something may happen sooner now than before.
+    Changed,
+}
+
 /// A descriptor fetch under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fetch {
@@ -197,9 +206,11 @@ impl Card {
                 break;
             }
             if finish == first {
-                self.finish_next();
+                self.finish_due(now.min(fetch).min(timer));
             } else if write == first {
-                self.write_due(now, host);
+                // Of two events at one time, the finish comes first.
+                let before_finish = Time::from_ps(finish.as_ps() - 1);
+                self.write_due(now.min(before_finish).min(fetch).min(timer), host);
             } else if fetch == first {
                 self.fetch_arrives(host);
             } else {
@@ -294,17 +305,20 @@ impl Card {
         }
     }
 
-    /// The next command finishes: its result goes to memory, or waits for room.
+    /// Commands finish that do so up to `limit` and not after the next write-back is visible: their
+    /// results go to memory, or wait for room.
     #[inline]
-    fn finish_next(&mut self) {
-        let Some(due) = self.agenda.finishing.pop_front() else {
-            return;
-        };
-        let ring = &mut self.rings[usize::from(self.agenda.work(due.work).ring)];
-        if ring.held.is_empty() && ring.has_completion_room() {
-            self.begin_write(due.at, due.work);
-        } else {
-            ring.held.push_back(due.work);
+    fn finish_due(&mut self, limit: Time) {
+        while let Some(&due) = self.agenda.finishing.front()
+            && due.at <= limit.min(self.agenda.write_at())
+        {
+            self.agenda.finishing.pop_front();
+            let ring = &mut self.rings[usize::from(self.agenda.work(due.work).ring)];
+            if ring.held.is_empty() && ring.has_completion_room() {
+                self.begin_write(due.at, due.work);
+            } else {
+                ring.held.push_back(due.work);
+            }
         }
     }
 
@@ -317,32 +331,22 @@ impl Card {
         self.agenda.writing.push_back(Due { at, work });
     }
 
-    /// Runs all write-backs that are due before anything else happens as one batch, then completes
-    /// them one by one.
-    fn write_due<H: Host>(&mut self, now: Time, host: &mut H) {
-        let mut batch = 0;
-        while let Some(due) = self.agenda.writing.get(batch)
-            && self.is_next_write(due.at, now)
-        {
-            batch += 1;
-        }
-        self.run_batch(batch, host);
-        // Completing may bring forward a fetch or a timer; what was run then waits for its turn.
-        while let Some(&due) = self.agenda.writing.front()
-            && self.is_next_write(due.at, now)
-            && self.agenda.work(due.work).outcome.is_some()
-        {
-            self.agenda.writing.pop_front();
-            self.complete(due, host);
-        }
-    }
-
+    /// Runs all write-backs up to `limit` as one batch, then completes them one by one.
     #[inline]
-    fn is_next_write(&self, at: Time, now: Time) -> bool {
-        at <= now
-            && at < self.finish_at()
-            && at <= self.agenda.fetch_at()
-            && at <= self.agenda.timer.0
+    fn write_due<H: Host>(&mut self, limit: Time, host: &mut H) {
+        let due = self.agenda.writing.iter();
+        let batch = due.take_while(|due| due.at <= limit).count();
+        self.run_batch(batch, host);
+        for _ in 0..batch {
+            // Completing may bring a fetch, a finish or a timer forward, or stop a pair and take its
+            // work away. What was run and remains then waits for its turn.
+            let Some(due) = self.agenda.writing.pop_front() else {
+                return;
+            };
+            if self.complete(due, host) == Aftermath::Changed {
+                return;
+            }
+        }
     }
 
     /// The timer of `ring` is now set to its coalescer's expiry.
