@@ -123,39 +123,42 @@ impl Work {
         self.flags.contains(CommandFlags::REQUEST_KEYS)
     }
 
+    /// The descriptor for streams of one run each.
+    #[inline]
+    pub(crate) fn direct(&self, source: Segment, destination: Segment) -> Command {
+        Command {
+            opcode: regs::Opcode::Process as u8,
+            flags: self.flags,
+            aad_len: self.aad_len,
+            session: self.session,
+            source: source.addr,
+            source_len: source.len,
+            destination: destination.addr,
+            destination_len: destination.len,
+            payload_len: self.payload_len,
+            iv: self.iv,
+            ..Command::default()
+        }
+    }
+
     /// The descriptor for `source` and `destination`, whose lists, if any, stand in the area at
     /// `area`. The ring fills in the cookie.
-    #[inline]
     pub(crate) fn command(
         &self,
         source: &Stream,
         destination: &Stream,
         area: DeviceAddr,
     ) -> Command {
-        let mut command = Command {
-            opcode: regs::Opcode::Process as u8,
-            flags: self.flags,
-            aad_len: self.aad_len,
-            session: self.session,
-            payload_len: self.payload_len,
-            iv: self.iv,
-            ..Command::default()
-        };
+        let mut command = self.direct(source.run(), destination.run());
         if source.needs_list() {
             command.flags |= CommandFlags::SOURCE_SEGMENTS;
             command.source = area.offset(SOURCE_LIST_AT as u64);
             command.source_len = source.count as u32;
-        } else {
-            let run = source.run();
-            (command.source, command.source_len) = (run.addr, run.len);
         }
         if destination.needs_list() {
             command.flags |= CommandFlags::DESTINATION_SEGMENTS;
             command.destination = area.offset(DESTINATION_LIST_AT as u64);
             command.destination_len = destination.count as u32;
-        } else {
-            let run = destination.run();
-            (command.destination, command.destination_len) = (run.addr, run.len);
         }
         command
     }

@@ -17,13 +17,8 @@ pub(crate) enum Hold {
     Whole(Mapped),
     /// Every part mapped where it is, in order.
     Parts(Vec<Mapped>),
-    /// A copy of what follows the first `from` bytes of the original.
-    Copy {
-        /// The copy.
-        mapped: Mapped,
-        /// Bytes of the original that were left out at its front.
-        from: usize,
-    },
+    /// A copy of a part of the original.
+    Copy(Mapped),
 }
 
 /// Why memory was not mapped.
@@ -44,7 +39,7 @@ impl From<MapError> for HoldError {
 }
 
 impl Hold {
-    /// Appends `len` bytes of the buffer, `start` bytes in, to `stream`.
+    /// Appends `len` mapped bytes, from `start` on, to `stream`.
     ///
     /// # Panics
     /// If they leave the buffer: the framework has checked every region.
@@ -55,8 +50,7 @@ impl Hold {
         }
         match self {
             Self::Nothing => panic!("{len} bytes of a buffer that is not there"),
-            Self::Whole(mapped) => push_run(mapped, start, len, stream),
-            Self::Copy { mapped, from } => push_run(mapped, start - from, len, stream),
+            Self::Whole(mapped) | Self::Copy(mapped) => push_run(mapped, start, len, stream),
             Self::Parts(parts) => {
                 let (mut skip, mut left) = (start, len);
                 for mapped in parts {
@@ -146,15 +140,14 @@ pub(crate) fn take<T: Transport>(transport: &T, len: usize) -> Result<PoolBuffer
     })
 }
 
-/// Maps a copy of what follows the first `from` bytes of the original.
+/// Maps a copy.
 pub(crate) fn hold_copy<T: Transport>(
     transport: &mut T,
     copy: PoolBuffer,
-    from: usize,
     direction: Direction,
 ) -> Result<Hold, HoldError> {
     match transport.map(copy, direction) {
-        Ok(mapped) => Ok(Hold::Copy { mapped, from }),
+        Ok(mapped) => Ok(Hold::Copy(mapped)),
         Err((_, error)) => Err(error.into()),
     }
 }

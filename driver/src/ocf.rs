@@ -3,22 +3,26 @@
 //! Owns the answers to the framework: what is accepted, refused or failed, and which status of the card
 //! is which error. What a request is on the card stands in `request`, what a session is in `params`.
 
+mod layout;
 mod params;
 mod request;
 
+use std::mem::replace;
 use std::sync::Arc;
 
 use framework::{
-    Blocked, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput, DriverSession, Hint,
-    OpenError, ProbeScore, Request, SessionParams,
+    Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
+    DriverSession, Hint, OpenError, ProbeScore, Region, Request, SessionParams,
 };
-use regs::{CardSession, RingId, Status};
+use regs::{CardSession, RingId, Segment, Status};
 use timebase::Time;
 
+use self::layout::{Plain, work};
 use self::params::{is_served, session_block};
-use self::request::{Bench, Job, Trouble, key_len, work, write_keys};
+use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};
-use crate::command::TooBig;
+use crate::command::{TooBig, Work};
+use crate::mapping::HoldError;
 use crate::ring::{Post, Verdict};
 use crate::session::{Facts, Refusal};
 use crate::stats::Counters;
@@ -143,34 +147,82 @@ impl<T: Transport> CardDriver<T> {
             Ok(work) => work,
             Err(TooBig) => return Err((request, Trouble::TooBig)),
         };
+        match Plain::of(&request, facts) {
+            Some(plain) => self.submit_plain(&work, facts, (request, plain), follows),
+            None => self.submit_any(&work, facts, request, follows),
+        }
+    }
+
+    #[inline]
+    fn submit_plain(
+        &mut self,
+        work: &Work,
+        facts: Facts,
+        (mut request, plain): (Box<Request>, Plain),
+        follows: bool,
+    ) -> Result<(), (Box<Request>, Trouble)> {
+        let Buffer::Pooled(memory) = replace(&mut request.buffer, Buffer::Memory(Vec::new()))
+        else {
+            unreachable!("a plain request has a pooled buffer");
+        };
+        let mapped = match self.card.transport.map(memory, plain.direction) {
+            Ok(mapped) => mapped,
+            Err((memory, error)) => {
+                request.buffer = Buffer::Pooled(memory);
+                return Err((request, HoldError::from(error).into()));
+            }
+        };
+        let run = |region: Region| Segment {
+            addr: mapped.addr.offset(region.start as u64),
+            len: region.len as u32,
+        };
+        let id = request.id.0;
+        let post = Post {
+            command: work.direct(run(plain.source), run(plain.destination)),
+            job: Job::plain(request, mapped, facts),
+            area: None,
+            secret_len: 0,
+            request: Some(id),
+        };
+        self.card.post(usize::from(facts.ring), post, follows);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn submit_any(
+        &mut self,
+        work: &Work,
+        facts: Facts,
+        request: Box<Request>,
+        follows: bool,
+    ) -> Result<(), (Box<Request>, Trouble)> {
         let id = request.id.0;
         let (bench, card) = (&mut self.bench, &mut self.card);
         let job = bench.hold(&mut card.transport, request, facts, &card.counters)?;
         let ring = usize::from(facts.ring);
-        match bench.describe(&mut card.rings[ring], &job, &work, facts) {
-            Ok((command, area)) => {
-                let mut secret_len = 0;
-                if let Some(area) = area.filter(|_| work.has_keys()) {
-                    let block = card.sessions.block(session);
-                    let block = block.expect("an open session keeps its block");
-                    write_keys(&card.rings[ring], area, &job.request, block);
-                    secret_len = key_len(facts) as u32;
-                }
-                let post = Post {
-                    command,
-                    job,
-                    area,
-                    secret_len,
-                    request: Some(id),
-                };
-                card.post(ring, post, follows);
-                Ok(())
-            }
+        let (command, area) = match bench.describe(&mut card.rings[ring], &job, work, facts) {
+            Ok(described) => described,
             Err(trouble) => {
                 let (request, _) = bench.release(&mut card.transport, job, None);
-                Err((request, trouble))
+                return Err((request, trouble));
             }
+        };
+        let mut secret_len = 0;
+        if let Some(area) = area.filter(|_| work.has_keys()) {
+            let block = card.sessions.block(work.session);
+            let block = block.expect("an open session keeps its block");
+            write_keys(&card.rings[ring], area, &job.request, block);
+            secret_len = key_len(facts) as u32;
         }
+        let post = Post {
+            command,
+            job,
+            area,
+            secret_len,
+            request: Some(id),
+        };
+        card.post(ring, post, follows);
+        Ok(())
     }
 }
 

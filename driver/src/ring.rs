@@ -350,7 +350,7 @@ impl<J> Ring<J> {
         mut finish: impl FnMut(&mut T, J, Verdict),
     ) -> Reaped {
         let mut reaped = Reaped::default();
-        while let Some(entry) = self.next_entry() {
+        while let Some((cookie, status)) = self.next_entry() {
             if reaped.entries == budget {
                 reaped.is_exhausted = true;
                 break;
@@ -358,26 +358,26 @@ impl<J> Ring<J> {
             reaped.entries += 1;
             let slot = self.head;
             self.advance_head();
-            let Some(job) = self.take(entry.cookie) else {
+            let Some(job) = self.take(cookie) else {
                 counters.strange_completions.add(1);
                 transport.observe(DriverEvent::Strange {
                     ring: self.id,
-                    cookie: entry.cookie,
+                    cookie,
                 });
                 continue;
             };
             transport.observe(DriverEvent::Reaped {
                 ring: self.id,
                 slot,
-                cookie: entry.cookie,
+                cookie,
             });
             reaped.jobs += 1;
-            let verdict = Status::from_code(entry.status).map_or(Verdict::Nonsense, Verdict::Card);
+            let verdict = Status::from_code(status).map_or(Verdict::Nonsense, Verdict::Card);
             if verdict == Verdict::Nonsense {
                 counters.strange_completions.add(1);
                 transport.observe(DriverEvent::Strange {
                     ring: self.id,
-                    cookie: entry.cookie,
+                    cookie,
                 });
             }
             finish(transport, job, verdict);
@@ -428,21 +428,23 @@ impl<J> Ring<J> {
         self.published = self.tail;
     }
 
-    /// The entry at the head if the card has written it.
+    /// Cookie and status code of the entry at the head, if the card has written it.
     #[inline]
-    fn next_entry(&self) -> Option<Completion> {
+    fn next_entry(&self) -> Option<(u64, u16)> {
         let at = self.head.0 as usize * COMPLETION_LEN;
         let mut word = [0; COMPLETION_LEN - Completion::STATUS_AT];
         self.completions.read(at + Completion::STATUS_AT, &mut word);
         if (word[0] & 1 != 0) != self.phase {
             return None;
         }
-        // The status word is written last. Reading it first and the rest after it is what makes the
-        // rest whole: one copy of all 32 bytes could have taken the front before the card wrote it.
+        // The status word is written last. Reading it first and the cookie after it is what makes the
+        // cookie whole: one copy of the entry could have taken the front before the card wrote it.
         fence(Ordering::Acquire);
         let mut bytes = [0; COMPLETION_LEN];
-        self.completions.read(at, &mut bytes);
-        Some(Completion::from_bytes(&bytes))
+        self.completions.read(at, &mut bytes[..size_of::<u64>()]);
+        bytes[Completion::STATUS_AT..].copy_from_slice(&word);
+        let entry = Completion::from_bytes(&bytes);
+        Some((entry.cookie, entry.status))
     }
 
     #[inline]

@@ -22,6 +22,8 @@ const ADMIN_ENTRIES: u32 = 64;
 
 /// What the hot path needs to know of a session.
 #[derive(Clone, Copy, Debug, Default)]
+// One word: it is copied for every request.
+#[repr(align(8))]
 pub(crate) struct Facts {
     /// Requests may be posted.
     pub(crate) is_open: bool,

@@ -3,22 +3,22 @@
 //! A posted request lives in its ring's slab as a [`Job`], together with its mappings. What cannot be
 //! posted is undone and handed back untouched.
 
+use std::mem::{forget, replace};
 use std::ops::Range;
 
-use framework::{Buffer, Key, Operation, Region, Request};
-use regs::{CardSession, Command, CommandFlags, DeviceAddr, SessionBlock};
+use dma::PoolBuffer;
+use framework::{Buffer, Key, Region, Request};
+use regs::{Command, DeviceAddr, SessionBlock};
 use zeroize::Zeroize;
 
-use super::params::IV_MAX;
+use super::layout::{Regions, span};
 use crate::card::Shortage;
-use crate::command::{
-    DESTINATION_LIST_AT, KEYS_MAX, PAYLOAD_MAX, SOURCE_LIST_AT, Stream, TooBig, Work,
-};
+use crate::command::{DESTINATION_LIST_AT, KEYS_MAX, SOURCE_LIST_AT, Stream, TooBig, Work};
 use crate::mapping::{self, Hold, HoldError, Mapper};
 use crate::ring::{Area, Ring};
 use crate::session::Facts;
 use crate::stats::Counters;
-use crate::{Direction, MapError, Transport};
+use crate::{Direction, MapError, Mapped, Transport};
 
 /// Why a request was not posted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,75 +50,56 @@ impl From<HoldError> for Trouble {
 pub(super) struct Job {
     pub(super) request: Box<Request>,
     input: Hold,
-    output: Hold,
-    aad: Hold,
+    /// Only requests with such buffers pay for them.
+    apart: Option<Box<Apart>>,
     has_cipher: bool,
     digest_len: u8,
 }
 
+/// Buffers beside the input.
+#[derive(Debug)]
+struct Apart {
+    output: Hold,
+    aad: Hold,
+}
+
 impl Job {
-    /// What the card writes to the output buffer: the payload's result, then a computed digest.
+    /// A request whose only buffer is mapped.
     #[inline]
-    fn written(&self) -> [Region; 2] {
-        let request = &*self.request;
-        let start = match request.output {
-            Some(_) => request.payload_output_start,
-            None => request.payload.start,
-        };
-        let result = Region {
-            start,
-            len: usize::from(self.has_cipher) * request.payload.len,
-        };
-        [result, self.digest(!request.operation.verifies())]
-    }
-
-    /// What the card reads from the input buffer: AAD, payload, a digest to verify.
-    #[inline]
-    fn read(&self) -> [Region; 3] {
-        let request = &*self.request;
-        let aad = match request.separate_aad {
-            Some(_) => Region::default(),
-            None => request.aad,
-        };
-        [
-            aad,
-            request.payload,
-            self.digest(request.operation.verifies()),
-        ]
-    }
-
-    #[inline]
-    fn digest(&self, is_wanted: bool) -> Region {
-        Region {
-            start: self.request.digest_start,
-            len: usize::from(is_wanted) * usize::from(self.digest_len),
+    pub(super) fn plain(request: Box<Request>, mapped: Mapped, facts: Facts) -> Self {
+        Self {
+            request,
+            input: Hold::Whole(mapped),
+            apart: None,
+            has_cipher: facts.has_cipher,
+            digest_len: facts.digest_len,
         }
     }
 
-    /// Whether the card writes to the input buffer.
+    #[inline]
+    fn regions(&self) -> Regions {
+        Regions::of(&self.request, self.has_cipher, self.digest_len)
+    }
+
+    fn written(&self) -> [Region; 2] {
+        self.regions().written
+    }
+
     #[inline]
     fn writes_in_place(&self) -> bool {
-        let [result, digest] = self.written();
-        self.request.output.is_none() && result.len + digest.len > 0
+        self.request.output.is_none() && self.regions().writes()
     }
 
     /// The part of the input buffer that a copy must hold.
     fn input_span(&self) -> Range<usize> {
-        let [aad, payload, verified] = self.read();
+        let regions = self.regions();
+        let [aad, payload, verified] = regions.read;
         let [result, computed] = match self.writes_in_place() {
-            true => self.written(),
+            true => regions.written,
             false => [Region::default(); 2],
         };
         span(&[aad, payload, verified, result, computed])
     }
-}
-
-/// From the first byte of any region to the last of any; empty regions do not count.
-fn span(regions: &[Region]) -> Range<usize> {
-    let used = regions.iter().filter(|region| region.len > 0);
-    let start = used.clone().map(|region| region.start).min().unwrap_or(0);
-    let end = used.map(|region| region.start + region.len).max();
-    start..end.unwrap_or(start)
 }
 
 /// What is used anew for each request.
@@ -127,6 +108,11 @@ pub(super) struct Bench {
     source: Stream,
     destination: Stream,
     mapper: Mapper,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept for the next request"
+    )]
+    spare: Vec<Box<Apart>>,
 }
 
 impl Bench {
@@ -135,6 +121,7 @@ impl Bench {
             source: Stream::new(),
             destination: Stream::new(),
             mapper: Mapper::default(),
+            spare: Vec::new(),
         }
     }
 
@@ -150,12 +137,16 @@ impl Bench {
         let mut job = Job {
             request,
             input: Hold::Nothing,
-            output: Hold::Nothing,
-            aad: Hold::Nothing,
+            apart: None,
             has_cipher: facts.has_cipher,
             digest_len: facts.digest_len,
         };
-        match self.hold_each(transport, &mut job, counters) {
+        let direction = match job.writes_in_place() {
+            true => Direction::Bidirectional,
+            false => Direction::ToDevice,
+        };
+        let held = self.hold_each(transport, &mut job, direction, counters);
+        match held {
             Ok(()) => Ok(job),
             Err(error) => {
                 let (request, _) = self.release(transport, job, None);
@@ -164,17 +155,13 @@ impl Bench {
         }
     }
 
-    #[inline]
     fn hold_each<T: Transport>(
         &mut self,
         transport: &mut T,
         job: &mut Job,
+        direction: Direction,
         counters: &Counters,
     ) -> Result<(), HoldError> {
-        let direction = match job.writes_in_place() {
-            true => Direction::Bidirectional,
-            false => Direction::ToDevice,
-        };
         if let Buffer::Memory(_) = job.request.buffer {
             let span = job.input_span();
             job.input = hold_copy(transport, &job.request.buffer, span, direction, counters)?;
@@ -182,24 +169,33 @@ impl Bench {
             let buffer = &mut job.request.buffer;
             job.input = self.hold_pooled(transport, buffer, direction)?;
         }
-        let written = job.written();
-        if let Some(output) = &mut job.request.output {
-            job.output = if let Buffer::Memory(_) = output {
-                let span = span(&written);
-                hold_copy(transport, output, span, Direction::FromDevice, counters)?
-            } else {
-                self.hold_pooled(transport, output, Direction::FromDevice)?
-            };
+        let written = span(&job.written());
+        let request = &mut *job.request;
+        if request.output.is_none() && request.separate_aad.is_none() {
+            return Ok(());
         }
-        if let Some(aad) = &mut job.request.separate_aad {
-            job.aad = if let Buffer::Memory(bytes) = aad {
-                let span = 0..bytes.len();
-                hold_copy(transport, aad, span, Direction::ToDevice, counters)?
-            } else {
-                self.hold_pooled(transport, aad, Direction::ToDevice)?
-            };
+        let apart = job.apart.insert(self.spare_apart());
+        let mut hold = |buffer: &mut Buffer, span, direction| match buffer {
+            Buffer::Memory(_) => hold_copy(transport, buffer, span, direction, counters),
+            Buffer::Pooled(_) | Buffer::Chain(_) => self.hold_pooled(transport, buffer, direction),
+        };
+        if let Some(output) = &mut request.output {
+            apart.output = hold(output, written, Direction::FromDevice)?;
+        }
+        if let Some(aad) = &mut request.separate_aad {
+            let all = 0..aad.len();
+            apart.aad = hold(aad, all, Direction::ToDevice)?;
         }
         Ok(())
+    }
+
+    fn spare_apart(&mut self) -> Box<Apart> {
+        self.spare.pop().unwrap_or_else(|| {
+            Box::new(Apart {
+                output: Hold::Nothing,
+                aad: Hold::Nothing,
+            })
+        })
     }
 
     /// Maps memory of the pool where it is; on failure it is where it was.
@@ -210,7 +206,7 @@ impl Bench {
         buffer: &mut Buffer,
         direction: Direction,
     ) -> Result<Hold, HoldError> {
-        match std::mem::replace(buffer, Buffer::Memory(Vec::new())) {
+        match replace(buffer, Buffer::Memory(Vec::new())) {
             Buffer::Pooled(memory) => match transport.map(memory, direction) {
                 Ok(mapped) => Ok(Hold::Whole(mapped)),
                 Err((memory, error)) => {
@@ -236,36 +232,85 @@ impl Bench {
         job: Job,
         copy_out: Option<&Counters>,
     ) -> (Box<Request>, bool) {
-        let writes_in_place = job.writes_in_place();
-        let written = copy_out.map(|counters| (job.written(), counters));
-        let Job {
-            mut request,
-            input,
-            output,
-            aad,
-            ..
-        } = job;
-        let in_place = written.filter(|_| writes_in_place);
-        let touched = self.release_buffer(transport, input, &mut request.buffer, in_place);
-        if let Some(buffer) = &mut request.output {
-            self.release_buffer(transport, output, buffer, written);
+        if job.apart.is_none()
+            && let Hold::Whole(_) = job.input
+        {
+            let writes_in_place = job.writes_in_place();
+            let Hold::Whole(mapped) = job.input else {
+                unreachable!("just seen");
+            };
+            let unmapped = transport.unmap(mapped);
+            let mut request = job.request;
+            // What is overwritten owns nothing: forgetting it spares the look.
+            forget(replace(
+                &mut request.buffer,
+                Buffer::Pooled(unmapped.buffer),
+            ));
+            return (request, !(unmapped.touched && writes_in_place));
         }
-        if let Some(buffer) = &mut request.separate_aad {
-            self.release_buffer(transport, aad, buffer, None);
-        }
-        (request, !(touched && writes_in_place))
+        self.release_each(transport, job, copy_out)
     }
 
-    /// Puts a buffer back; says whether it may have changed. `written` is copied out of a copy.
-    #[inline]
+    #[inline(never)]
+    fn release_each<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        mut job: Job,
+        copy_out: Option<&Counters>,
+    ) -> (Box<Request>, bool) {
+        let writes_in_place = job.writes_in_place();
+        let written = job.written();
+        let from = match job.input {
+            Hold::Copy(_) => job.input_span().start,
+            Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => 0,
+        };
+        let input = replace(&mut job.input, Hold::Nothing);
+        let buffer = &mut job.request.buffer;
+        let unmapped = self.release_buffer(transport, input, buffer);
+        let copies = copy_out.filter(|_| writes_in_place);
+        let touched = match unmapped {
+            Released::InPlace { touched } => touched,
+            Released::Copy(copy) => copies.is_some_and(|counters| {
+                copy_back(buffer, &copy, from, written, counters);
+                true
+            }),
+        };
+        if let Some(mut apart) = job.apart.take() {
+            self.release_apart(transport, &mut job, &mut apart, copy_out);
+            self.spare.push(apart);
+        }
+        (job.request, !(touched && writes_in_place))
+    }
+
+    fn release_apart<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        job: &mut Job,
+        apart: &mut Apart,
+        copy_out: Option<&Counters>,
+    ) {
+        let written = job.written();
+        if let Some(buffer) = &mut job.request.output {
+            let hold = replace(&mut apart.output, Hold::Nothing);
+            let released = self.release_buffer(transport, hold, buffer);
+            if let (Released::Copy(copy), Some(counters)) = (released, copy_out) {
+                copy_back(buffer, &copy, span(&written).start, written, counters);
+            }
+        }
+        if let Some(buffer) = &mut job.request.separate_aad {
+            let hold = replace(&mut apart.aad, Hold::Nothing);
+            self.release_buffer(transport, hold, buffer);
+        }
+    }
+
+    /// Takes a buffer back from the card.
     fn release_buffer<T: Transport>(
         &mut self,
         transport: &mut T,
         hold: Hold,
         buffer: &mut Buffer,
-        written: Option<([Region; 2], &Counters)>,
-    ) -> bool {
-        match hold {
+    ) -> Released {
+        let touched = match hold {
             Hold::Nothing => false,
             Hold::Whole(mapped) => {
                 let unmapped = transport.unmap(mapped);
@@ -278,18 +323,9 @@ impl Bench {
                 };
                 self.mapper.release_parts(transport, held, parts)
             }
-            Hold::Copy { mapped, from } => {
-                let copy = transport.unmap(mapped).buffer;
-                let Some((regions, counters)) = written else {
-                    return false;
-                };
-                for Region { start, len } in regions.into_iter().filter(|region| region.len > 0) {
-                    buffer.copy_in(start, &copy[start - from..][..len]);
-                    counters.bounced_bytes.add(len as u64);
-                }
-                true
-            }
-        }
+            Hold::Copy(mapped) => return Released::Copy(transport.unmap(mapped).buffer),
+        };
+        Released::InPlace { touched }
     }
 
     /// Lays out the two streams of `job`; `keys` is where request keys will stand.
@@ -306,25 +342,41 @@ impl Bench {
         if let Some((addr, len)) = keys {
             source.push(addr, len);
         }
-        if job.request.separate_aad.is_some() {
-            job.aad.push(0, usize::from(aad_len), source);
+        if let Some(apart) = &job.apart {
+            let len = match job.request.separate_aad {
+                Some(_) => usize::from(aad_len),
+                None => 0,
+            };
+            apart.aad.push(0, len, source);
         }
-        for region in job.read() {
-            job.input.push(region.start, region.len, source);
-        }
-        let output = match job.request.output {
-            Some(_) => &job.output,
-            None => &job.input,
+        let from = match job.input {
+            Hold::Copy(_) => job.input_span().start,
+            Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => 0,
         };
-        for region in job.written() {
-            output.push(region.start, region.len, destination);
+        for region in job
+            .regions()
+            .read
+            .into_iter()
+            .filter(|region| region.len > 0)
+        {
+            job.input.push(region.start - from, region.len, source);
+        }
+        let written = job.written();
+        let (output, from) = match (&job.request.output, &job.apart) {
+            (Some(_), Some(apart)) => match apart.output {
+                Hold::Copy(_) => (&apart.output, span(&written).start),
+                Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => (&apart.output, 0),
+            },
+            (Some(_) | None, _) => (&job.input, from),
+        };
+        for region in written.into_iter().filter(|region| region.len > 0) {
+            output.push(region.start - from, region.len, destination);
         }
         source.check()?;
         destination.check()
     }
 
     /// Lays out `job` for `ring` and takes the area it needs; nothing is taken on failure.
-    #[inline]
     pub(super) fn describe(
         &mut self,
         ring: &mut Ring<Job>,
@@ -366,6 +418,28 @@ impl Bench {
     }
 }
 
+/// What a buffer was when the card had it.
+enum Released {
+    /// Itself; the card may have written to it if `touched`.
+    InPlace { touched: bool },
+    /// This copy.
+    Copy(PoolBuffer),
+}
+
+/// Copies the `written` regions from a copy of what follows `from` bytes of `buffer`.
+fn copy_back(
+    buffer: &mut Buffer,
+    copy: &[u8],
+    from: usize,
+    written: [Region; 2],
+    counters: &Counters,
+) {
+    for Region { start, len } in written.into_iter().filter(|region| region.len > 0) {
+        buffer.copy_in(start, &copy[start - from..][..len]);
+        counters.bounced_bytes.add(len as u64);
+    }
+}
+
 /// Maps a copy of the bytes `span` of memory that is not the pool's, and counts it.
 fn hold_copy<T: Transport>(
     transport: &mut T,
@@ -374,16 +448,15 @@ fn hold_copy<T: Transport>(
     direction: Direction,
     counters: &Counters,
 ) -> Result<Hold, HoldError> {
-    let from = span.start;
     let mut copy = mapping::take(transport, span.len())?;
     let copied = match direction {
         Direction::FromDevice => 0,
         Direction::ToDevice | Direction::Bidirectional => {
-            buffer.copy_out(from, &mut copy);
+            buffer.copy_out(span.start, &mut copy);
             span.len()
         }
     };
-    let hold = mapping::hold_copy(transport, copy, from, direction)?;
+    let hold = mapping::hold_copy(transport, copy, direction)?;
     counters.bounces.add(1);
     counters.bounced_bytes.add(copied as u64);
     Ok(hold)
@@ -410,37 +483,4 @@ pub(super) fn write_keys(ring: &Ring<Job>, area: Area, request: &Request, block:
     keys[cipher_key.len()..len].copy_from_slice(digest_key);
     ring.write_area(area, 0, &keys[..len]);
     keys.zeroize();
-}
-
-/// What the command for `request` does; its lengths fit the card.
-#[inline]
-pub(super) fn work(session: CardSession, facts: Facts, request: &Request) -> Result<Work, TooBig> {
-    let mut flags = match request.operation {
-        Operation::Encrypt | Operation::EncryptCompute | Operation::ComputeDigest => {
-            CommandFlags::ENCRYPT
-        }
-        Operation::VerifyDigest | Operation::VerifyDecrypt => CommandFlags::VERIFY,
-        Operation::Decrypt => CommandFlags::empty(),
-    };
-    if request.cipher_key.is_some() || request.auth_key.is_some() {
-        flags |= CommandFlags::REQUEST_KEYS;
-    }
-    let mut iv = [0; IV_MAX];
-    let iv_len = usize::from(facts.iv_len);
-    match &request.iv {
-        Some(bytes) => iv[..iv_len].copy_from_slice(&bytes[..iv_len]),
-        None if iv_len > 0 => request.buffer.copy_out(request.iv_start, &mut iv[..iv_len]),
-        None => {}
-    }
-    let payload_len = u32::try_from(request.payload.len).map_err(|_| TooBig)?;
-    if payload_len > PAYLOAD_MAX {
-        return Err(TooBig);
-    }
-    Ok(Work {
-        session,
-        flags,
-        aad_len: u16::try_from(request.aad_len()).map_err(|_| TooBig)?,
-        payload_len,
-        iv,
-    })
 }
