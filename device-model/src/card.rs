@@ -87,7 +87,7 @@ impl Card {
     /// [`ProfileError`] if `profile` describes no card.
     pub fn new(profile: Profile) -> Result<Self, ProfileError> {
         profile.validate()?;
-        let link = Link::new(&profile.link);
+        let mut link = Link::new(&profile.link);
         let mut stats = CardStats::default();
         let engines = &profile.engines;
         stats.groups[Group::Cipher as usize].lanes = engines.cipher.lanes;

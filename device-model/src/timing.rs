@@ -52,6 +52,8 @@ pub(crate) struct Link {
     packet_overhead: u32,
     header: Span,
     latency: Span,
+    /// The length asked for last and its time: neighbours are alike.
+    last_wire: (u32, Span),
 }
 
 impl Link {
@@ -65,12 +67,20 @@ impl Link {
             packet_overhead: timing.packet_overhead,
             header: scale(u64::from(timing.packet_overhead), ps_per_byte),
             latency: timing.latency,
+            last_wire: (0, scale(u64::from(timing.packet_overhead), ps_per_byte)),
         }
     }
 
     /// Time that `len` bytes take on the wire, headers included.
     #[inline]
-    pub(crate) fn wire_time(&self, len: u32) -> Span {
+    pub(crate) fn wire_time(&mut self, len: u32) -> Span {
+        if self.last_wire.0 != len {
+            self.last_wire = (len, self.count_wire_time(len));
+        }
+        self.last_wire.1
+    }
+
+    fn count_wire_time(&self, len: u32) -> Span {
         let packets = if len <= self.max_payload {
             1
         } else {

@@ -9,7 +9,8 @@ use timebase::Time;
 
 use super::command::{Fault, Outcome, Task, Work};
 use super::execute::Shop;
-use super::schedule::{Aftermath, Due};
+use super::queue::Due;
+use super::schedule::{Aftermath, Agenda};
 use super::transfer::Bus;
 use crate::card::{Card, LastError};
 use crate::host::{CardEvent, Host};
@@ -29,12 +30,9 @@ impl Card {
             latches: &mut self.latches,
             stats: &mut self.stats,
         };
-        for index in 0..count {
-            let Some(due) = self.agenda.writing.get(index) else {
-                return;
-            };
-            let index = due.work;
-            let work = self.agenda.work_mut(index);
+        let Agenda { writing, works, .. } = &mut self.agenda;
+        for due in &writing.as_slice()[..count] {
+            let work = &mut works[due.work as usize];
             if work.outcome.is_none() {
                 work.outcome = Some(shop.run(work, &mut bus));
             }
@@ -59,17 +57,26 @@ impl Card {
         self.rings[ring].outstanding -= 1;
 
         let mut written = Aftermath::Quiet;
-        if !self.latches.drop_completion.strikes() {
+        for _ in 0..self.entries_for(ring) {
             written = self.write_completion(due.at, &work, &outcome, host);
-            if self.latches.duplicate_completion.strikes() && self.rings[ring].has_completion_room()
-            {
-                written = self.write_completion(due.at, &work, &outcome, host);
-            }
         }
         match self.command_left(due.at, ring, host) {
             Aftermath::Quiet => written,
             Aftermath::Changed => Aftermath::Changed,
         }
+    }
+
+    /// How many entries a completion of `ring` gets: one, unless a latch says otherwise.
+    #[inline]
+    fn entries_for(&mut self, ring: usize) -> u32 {
+        const SPARE: u32 = 2;
+        if self.latches.drop_completion.strikes() {
+            return 0;
+        }
+        if self.latches.duplicate_completion.strikes() && self.rings[ring].has_room_for(SPARE) {
+            return SPARE;
+        }
+        1
     }
 
     /// Writes a completion entry into the next slot; a fault there stops the pair.

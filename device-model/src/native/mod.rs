@@ -9,6 +9,7 @@ mod complete;
 pub(crate) mod context;
 pub(crate) mod execute;
 mod fetch;
+mod queue;
 pub(crate) mod ring;
 pub(crate) mod schedule;
 mod transfer;

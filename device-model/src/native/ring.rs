@@ -267,7 +267,13 @@ impl Ring {
     /// Whether one more completion can be given a slot.
     #[inline]
     pub(crate) fn has_completion_room(&self) -> bool {
-        self.unreaped() + self.writing + 1 < self.active.entries
+        self.has_room_for(1)
+    }
+
+    /// Whether `count` more completions can be given slots.
+    #[inline]
+    pub(crate) fn has_room_for(&self, count: u32) -> bool {
+        self.unreaped() + self.writing + count < self.active.entries
     }
 
     /// The next completion slot, its address, and the phase of its lap.

@@ -10,16 +10,9 @@ use std::collections::VecDeque;
 use timebase::{Span, Time};
 
 use super::command::Work;
+use super::queue::{Due, Queue};
 use crate::card::Card;
 use crate::host::Host;
-
-/// Something that happens to a command at a time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
-    pub(crate) at: Time,
-    /// Index into the works.
-    pub(crate) work: u32,
-}
 
 /// What a completion did to the queues.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,9 +71,9 @@ impl RingSet {
 pub(crate) struct Agenda {
     pub(crate) fetches: VecDeque<Fetch>,
     /// Sorted by time; equals in order of arrival.
-    finishing: VecDeque<Due>,
-    pub(crate) writing: VecDeque<Due>,
-    works: Vec<Work>,
+    finishing: Queue,
+    pub(crate) writing: Queue,
+    pub(crate) works: Vec<Work>,
     free: Vec<u32>,
     /// Earliest coalescing timer and its pair.
     timer: (Time, usize),
@@ -92,8 +85,8 @@ impl Default for Agenda {
     fn default() -> Self {
         Self {
             fetches: VecDeque::new(),
-            finishing: VecDeque::new(),
-            writing: VecDeque::new(),
+            finishing: Queue::default(),
+            writing: Queue::default(),
             works: Vec::new(),
             free: Vec::new(),
             timer: (Time::NEVER, 0),
@@ -109,11 +102,6 @@ impl Agenda {
         &self.works[index as usize]
     }
 
-    #[inline]
-    pub(crate) fn work_mut(&mut self, index: u32) -> &mut Work {
-        &mut self.works[index as usize]
-    }
-
     /// Takes `work` in; it finishes at `at`.
     #[inline]
     pub(crate) fn add(&mut self, at: Time, work: Work) {
@@ -127,18 +115,7 @@ impl Agenda {
                 self.works.len() as u32 - 1
             }
         };
-        // Lanes of one group finish nearly in order, so the place is nearly always the last. At worst
-        // the search passes what all windows hold together.
-        let mut place = self.finishing.len();
-        while place > 0 && self.finishing[place - 1].at > at {
-            place -= 1;
-        }
-        let due = Due { at, work: index };
-        if place == self.finishing.len() {
-            self.finishing.push_back(due);
-        } else {
-            self.finishing.insert(place, due);
-        }
+        self.finishing.add(Due { at, work: index });
     }
 
     #[inline]
@@ -185,11 +162,6 @@ impl Agenda {
     fn fetch_at(&self) -> Time {
         self.fetches.front().map_or(Time::NEVER, |fetch| fetch.at)
     }
-
-    #[inline]
-    fn write_at(&self) -> Time {
-        self.writing.front().map_or(Time::NEVER, |due| due.at)
-    }
 }
 
 impl Card {
@@ -198,7 +170,7 @@ impl Card {
     pub fn advance<H: Host>(&mut self, now: Time, host: &mut H) {
         loop {
             let finish = self.finish_at();
-            let write = self.agenda.write_at();
+            let write = self.agenda.writing.at();
             let fetch = self.agenda.fetch_at();
             let timer = self.agenda.timer.0;
             let first = finish.min(write).min(fetch).min(timer);
@@ -279,16 +251,17 @@ impl Card {
     #[must_use]
     pub fn next_internal(&self) -> Time {
         let agenda = &self.agenda;
-        let queued = self.finish_at().min(agenda.write_at());
+        let queued = self.finish_at().min(agenda.writing.at());
         let reset = self.resetting_until.unwrap_or(Time::NEVER);
         queued.min(agenda.fetch_at()).min(agenda.timer.0).min(reset)
     }
 
     #[inline]
     fn finish_at(&self) -> Time {
-        match self.agenda.finishing.front() {
-            Some(due) if !self.latches.engines_hang => due.at,
-            Some(_) | None => Time::NEVER,
+        if self.latches.engines_hang {
+            Time::NEVER
+        } else {
+            self.agenda.finishing.at()
         }
     }
 
@@ -296,10 +269,14 @@ impl Card {
     fn visible_at(&self, nth: usize) -> Time {
         let agenda = &self.agenda;
         let index = nth.saturating_sub(1);
-        if let Some(due) = agenda.writing.get(index) {
+        if let Some(due) = agenda.writing.as_slice().get(index) {
             return due.at;
         }
-        match agenda.finishing.get(index - agenda.writing.len()) {
+        match agenda
+            .finishing
+            .as_slice()
+            .get(index - agenda.writing.len())
+        {
             Some(due) => due.at + self.link.write_at_least(agenda.work(due.work).write_time),
             None => Time::NEVER,
         }
@@ -309,10 +286,9 @@ impl Card {
     /// results go to memory, or wait for room.
     #[inline]
     fn finish_due(&mut self, limit: Time) {
-        while let Some(&due) = self.agenda.finishing.front()
-            && due.at <= limit.min(self.agenda.write_at())
+        while self.agenda.finishing.at() <= limit.min(self.agenda.writing.at())
+            && let Some(due) = self.agenda.finishing.pop()
         {
-            self.agenda.finishing.pop_front();
             let ring = &mut self.rings[usize::from(self.agenda.work(due.work).ring)];
             if ring.held.is_empty() && ring.has_completion_room() {
                 self.begin_write(due.at, due.work);
@@ -328,19 +304,19 @@ impl Card {
         let entry = self.agenda.work(work);
         self.rings[usize::from(entry.ring)].writing += 1;
         let at = self.link.write(now, entry.write_time);
-        self.agenda.writing.push_back(Due { at, work });
+        self.agenda.writing.add(Due { at, work });
     }
 
     /// Runs all write-backs up to `limit` as one batch, then completes them one by one.
     #[inline]
     fn write_due<H: Host>(&mut self, limit: Time, host: &mut H) {
-        let due = self.agenda.writing.iter();
+        let due = self.agenda.writing.as_slice().iter();
         let batch = due.take_while(|due| due.at <= limit).count();
         self.run_batch(batch, host);
         for _ in 0..batch {
             // Completing may bring a fetch, a finish or a timer forward, or stop a pair and take its
             // work away. What was run and remains then waits for its turn.
-            let Some(due) = self.agenda.writing.pop_front() else {
+            let Some(due) = self.agenda.writing.pop() else {
                 return;
             };
             if self.complete(due, host) == Aftermath::Changed {
