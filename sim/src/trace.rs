@@ -68,6 +68,9 @@ struct Tracer<'a, W: Write> {
     tracks: Tracks,
     flights: BTreeMap<u64, Flight>,
     commands: BTreeMap<(u16, u64), Command>,
+    /// Commands of requests of which no dispatch was told yet: a request may be in its ring before
+    /// the dispatch that put it there has returned.
+    early: BTreeMap<u64, (u16, u64)>,
     works: BTreeMap<(u16, u8, u8), Work>,
     /// Commands in each ring.
     used: BTreeMap<(u16, RingId), u32>,
@@ -89,6 +92,7 @@ impl<'a, W: Write> Tracer<'a, W> {
             tracks,
             flights: BTreeMap::new(),
             commands: BTreeMap::new(),
+            early: BTreeMap::new(),
             works: BTreeMap::new(),
             used: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -165,7 +169,7 @@ impl<'a, W: Write> Tracer<'a, W> {
             has_flow: false,
         };
         self.flights.insert(request, flight);
-        Ok(())
+        self.lead_early(at, request)
     }
 
     fn callback(&mut self, at: Time, request: u64, outcome: u8) -> io::Result<()> {

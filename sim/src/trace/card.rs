@@ -96,15 +96,6 @@ impl<W: Write> Tracer<'_, W> {
             &name,
             &[("slot", slot.0.into()), ("cookie", cookie)],
         )?;
-        if let Some((number, flight)) =
-            request.and_then(|number| Some((number, self.flights.get_mut(&number)?)))
-        {
-            if !flight.has_flow {
-                flight.has_flow = true;
-                self.out.flow_start(flight.lane.track, at, number)?;
-            }
-            self.out.flow_step(lane.track, at, number)?;
-        }
         let command = Command {
             ring,
             lane,
@@ -112,7 +103,38 @@ impl<W: Write> Tracer<'_, W> {
             completion: None,
         };
         self.commands.insert((card, cookie), command);
+        self.lead(at, request, (card, cookie))?;
         self.count(at, card, ring, 1)
+    }
+
+    /// Leads the flow of `request` from its consumer, if that is known yet, to command `key`.
+    fn lead(&mut self, at: Time, request: Option<u64>, key: (u16, u64)) -> io::Result<()> {
+        let Some(request) = request else {
+            return Ok(());
+        };
+        let Some(flight) = self.flights.get_mut(&request) else {
+            self.early.insert(request, key);
+            return Ok(());
+        };
+        if !flight.has_flow {
+            flight.has_flow = true;
+            self.out.flow_start(flight.lane.track, at, request)?;
+        }
+        let track = self.commands[&key].lane.track;
+        self.out.flow_step(track, at, request)
+    }
+
+    /// Leads the flow of a request on whose way to the card the log told of the card first.
+    pub(super) fn lead_early(&mut self, at: Time, request: u64) -> io::Result<()> {
+        let key = self.early.remove(&request);
+        match key.filter(|key| {
+            self.commands
+                .get(key)
+                .is_some_and(|of| of.request == Some(request))
+        }) {
+            Some(key) => self.lead(at, Some(request), key),
+            None => Ok(()),
+        }
     }
 
     fn end_command(&mut self, at: Time, key: (u16, u64), end: Option<&str>) -> io::Result<()> {

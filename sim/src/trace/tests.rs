@@ -5,6 +5,8 @@ use serde_json::Value;
 use timebase::Span;
 
 use super::*;
+use crate::input::Input;
+use crate::world::{self, RunOptions};
 
 fn scenario() -> Scenario {
     Scenario::builtin("failover").expect("built in")
@@ -321,6 +323,27 @@ fn a_flow_leads_from_consumer_over_ring_and_engine_back_to_the_consumer() {
 }
 
 #[test]
+fn a_flow_begins_even_if_the_dispatch_is_told_after_the_post() {
+    let log = [
+        posted(1_000, 0, 70, Some(1)),
+        dispatch(1_000, 1),
+        started(1_500, 0, 70, 1_900),
+        completed(2_000, 0, 70),
+        reaped(2_500, 0, 70),
+        callback(2_500, 1, 0),
+    ];
+    let census = check(&trace(&log));
+    // Two presences, and request, command, work and completion.
+    assert_eq!(
+        census,
+        Census {
+            slices: 6,
+            flows: 1
+        }
+    );
+}
+
+#[test]
 fn a_card_that_is_pulled_out_stops_its_engines_at_once() {
     let events = trace(&failover());
     let is_cut = |event: &&Value| event["ph"] == "X" && event["name"] == "request 2";
@@ -369,5 +392,35 @@ fn a_log_of_any_order_gives_a_trace_in_order() {
             })
             .collect();
         check(&trace(&untimed));
+    }
+}
+
+#[test]
+fn real_runs_give_traces_in_order() {
+    for scenario in crate::scenario::builtins() {
+        let mut short = scenario;
+        let most = short.workload.pieces.unwrap_or(u64::MAX).min(400);
+        short.workload.pieces = Some(most);
+        let options = RunOptions {
+            seed: 1,
+            input: Input::project(),
+            keep_log: true,
+        };
+        let outcome = world::run(&short, &options, &mut |_| ()).expect("a run");
+        let mut out = Vec::new();
+        write(&mut out, &short, &outcome.log).expect("a vector takes all");
+        let whole: Value = serde_json::from_slice(&out).expect("JSON");
+        let census = check(whole["traceEvents"].as_array().expect("a list"));
+        let by_cards = outcome
+            .summary
+            .drivers
+            .iter()
+            .filter(|driver| driver.name != "software");
+        let by_cards: u64 = by_cards.map(|driver| driver.requests).sum();
+        assert!(
+            census.flows as u64 >= by_cards,
+            "{}: {census:?}",
+            short.name
+        );
     }
 }
