@@ -6,6 +6,7 @@ use timebase::{Span, Time};
 use super::axis::{LEFT, Linear, Log, RIGHT, Tick, TimeAxis, WIDTH};
 use super::marks::{Guide, absences};
 use crate::outcome::{Outcome, Sample, Series};
+use crate::scenario::Scenario;
 use crate::summary::units::{scaled, time};
 
 /// Top of the plot inside a drawing.
@@ -18,6 +19,8 @@ pub(super) const SOFTWARE: &str = "software";
 
 /// What the plots draw.
 pub(super) struct Course<'a> {
+    /// What was to run.
+    pub(super) scenario: &'a Scenario,
     /// The run.
     pub(super) outcome: &'a Outcome,
     /// The shared time axis.
@@ -125,7 +128,7 @@ impl Course<'_> {
                     ticks.push(Tick { at: bottom, label: "0".to_owned() });
                     html! {}
                 })
-                @for absence in absences(self.outcome, &driver.name, self.axis.end()) {
+                @for absence in absences(self, &driver.name) {
                     @let x = self.axis.x(absence.start);
                     rect class="absent" x=(px(x)) y=(px(top)) height=(px(STRIP))
                         width=(px(self.axis.x(absence.end) - x)) {

@@ -11,7 +11,7 @@ use timebase::{Span, Time};
 use super::axis::{LEFT, RIGHT, Tick, TimeAxis};
 use super::course::{Course, hue, px};
 use crate::outcome::{Mark, MarkKind, Outcome};
-use crate::summary::units::{count, counted, time};
+use crate::summary::units::{count, counted, share, time};
 
 /// Height of a lane.
 const LANE: f64 = 34.0;
@@ -21,8 +21,8 @@ const TOP: f64 = 10.0;
 const FOOT: f64 = 24.0;
 /// Marks closer than this are drawn as one.
 const REACH: f64 = 13.0;
-/// Blocked times closer than this are drawn as one.
-const NEAR: f64 = 0.8;
+/// Stretches of the axis for which blocked time is added up.
+const COLUMNS: u64 = 240;
 /// Most lines of text shown for marks drawn as one.
 const MAX_TEXTS: usize = 8;
 
@@ -52,12 +52,12 @@ struct Cluster {
     texts: Vec<String>,
 }
 
-/// A time in which a driver was blocked, or several close to each other.
-struct Blocked {
-    from: Time,
-    to: Time,
+/// A stretch of the axis and how much of it a driver was blocked.
+struct Column {
+    start: Time,
+    width: Span,
     times: u64,
-    total: Span,
+    blocked: Span,
 }
 
 /// Lines for what changes the machine; blocks are too many and moves follow from removals.
@@ -114,7 +114,7 @@ pub(super) fn lanes(course: &Course<'_>) -> Markup {
         }
     };
     let height = TOP + LANE * names.len().max(1) as f64 + FOOT;
-    let about = "bars: driver blocked, its rings full; dashes: no card";
+    let about = "bars: driver blocked, its rings full, the stronger the longer; dashes: no card";
     html! {
         (course.plot(["Events", about], height, &ticks, &body))
         (legend(outcome))
@@ -135,16 +135,17 @@ fn lane(course: &Course<'_>, name: &str, number: usize, y: f64) -> Markup {
         @if !name.is_empty() {
             g class=(hue(number, name)) {
                 line class="life" x1=(px(LEFT)) x2=(px(RIGHT)) y1=(px(y)) y2=(px(y)) {}
-                @for out in absences(outcome, name, axis.end()) {
+                @for out in absences(course, name) {
                     @let (from, to) = (px(axis.x(out.start)), px(axis.x(out.end)));
                     line class="erase" x1=(from) x2=(to) y1=(px(y)) y2=(px(y)) {}
                     line class="out" x1=(from) x2=(to) y1=(px(y)) y2=(px(y)) {}
                 }
-                @for blocked in blocked_times(outcome, name, axis) {
-                    @let x = axis.x(blocked.from);
-                    @let width = (axis.x(blocked.to) - x).max(1.2);
-                    rect class="blocked" x=(px(x)) y=(px(y - 7.0)) width=(px(width)) height="14" {
-                        title { (blocked.story(name)) }
+                @for column in blocked_columns(course, name) {
+                    @let x = axis.x(column.start);
+                    @let width = axis.x(column.start + column.width) - x;
+                    rect class="blocked" x=(px(x)) y=(px(y - 7.0)) width=(px(width)) height="14"
+                        fill-opacity=(column.opacity()) {
+                        title { (column.story(name)) }
                     }
                 }
             }
@@ -165,18 +166,19 @@ fn lane(course: &Course<'_>, name: &str, number: usize, y: f64) -> Markup {
 }
 
 /// Times in which the card of `name` was out of its slot.
-pub(super) fn absences(outcome: &Outcome, name: &str, end: Span) -> Vec<Range<Time>> {
+pub(super) fn absences(course: &Course<'_>, name: &str) -> Vec<Range<Time>> {
+    let card = course.scenario.cards.iter().find(|card| card.name == name);
+    let mut since = card.filter(|card| !card.present).map(|_| Time::ZERO);
     let mut absences = Vec::new();
-    let mut since = None;
-    for mark in outcome.marks.iter().filter(|mark| mark.driver == name) {
+    for mark in course
+        .outcome
+        .marks
+        .iter()
+        .filter(|mark| mark.driver == name)
+    {
         match mark.kind {
             MarkKind::Unplug => since = since.or(Some(mark.at)),
-            MarkKind::Plug => {
-                // A card that is put in without having been pulled out was not there at first.
-                let is_first = absences.is_empty();
-                let from = since.take().or(is_first.then_some(Time::ZERO));
-                absences.extend(from.map(|from| from..mark.at));
-            }
+            MarkKind::Plug => absences.extend(since.take().map(|since| since..mark.at)),
             MarkKind::Block
             | MarkKind::Unblock
             | MarkKind::Migrate
@@ -184,57 +186,73 @@ pub(super) fn absences(outcome: &Outcome, name: &str, end: Span) -> Vec<Range<Ti
             | MarkKind::Violation => {}
         }
     }
-    absences.extend(since.map(|since| since..Time::ZERO + end));
+    absences.extend(since.map(|since| since..Time::ZERO + course.axis.end()));
     absences
 }
 
-fn blocked_times(outcome: &Outcome, name: &str, axis: &TimeAxis) -> Vec<Blocked> {
-    let mut times: Vec<Blocked> = Vec::new();
+/// Times from block to unblock, in order.
+fn blocked_times(course: &Course<'_>, name: &str) -> Vec<Range<Time>> {
+    let mut times = Vec::new();
     let mut since: Option<Time> = None;
-    let mut close = |from: Time, to: Time| {
-        let total = to - from;
-        match times.last_mut() {
-            Some(last) if axis.x(from) - axis.x(last.to) < NEAR => {
-                last.to = last.to.max(to);
-                last.times += 1;
-                last.total += total;
-            }
-            Some(_) | None => times.push(Blocked {
-                from,
-                to,
-                times: 1,
-                total,
-            }),
-        }
-    };
-    for mark in outcome.marks.iter().filter(|mark| mark.driver == name) {
+    for mark in course
+        .outcome
+        .marks
+        .iter()
+        .filter(|mark| mark.driver == name)
+    {
         match mark.kind {
             MarkKind::Block => since = since.or(Some(mark.at)),
             MarkKind::Unblock | MarkKind::Unplug => {
-                if let Some(from) = since.take() {
-                    close(from, mark.at);
-                }
+                times.extend(since.take().map(|since| since..mark.at));
             }
             MarkKind::Plug | MarkKind::Migrate | MarkKind::Fault | MarkKind::Violation => {}
         }
     }
-    if let Some(from) = since {
-        close(from, Time::ZERO + axis.end());
-    }
+    times.extend(since.map(|since| since..Time::ZERO + course.axis.end()));
     times
 }
 
-impl Blocked {
-    fn story(&self, name: &str) -> String {
-        if self.times == 1 {
-            return format!("{name} blocked at {} for {}", self.from, time(self.total));
+/// How much of each column a driver was blocked; a ring that is full every few microseconds has far
+/// more blocks than a page has columns.
+fn blocked_columns(course: &Course<'_>, name: &str) -> Vec<Column> {
+    let width = course.axis.end().as_ps().div_ceil(COLUMNS).max(1);
+    let mut columns: Vec<Column> = (0..COLUMNS)
+        .map(|at| {
+            let start = Time::from_ps(width * at);
+            Column {
+                start,
+                width: Span::from_ps(width),
+                times: 0,
+                blocked: Span::ZERO,
+            }
+        })
+        .collect();
+    for blocked in blocked_times(course, name) {
+        let first = (blocked.start.as_ps() / width).min(COLUMNS - 1);
+        let last = (blocked.end.as_ps() / width).min(COLUMNS - 1);
+        columns[first as usize].times += 1;
+        for column in &mut columns[first as usize..=last as usize] {
+            let end = blocked.end.min(column.start + column.width);
+            column.blocked += end - blocked.start.max(column.start);
         }
+    }
+    columns.retain(|column| column.times > 0 || column.blocked > Span::ZERO);
+    columns
+}
+
+impl Column {
+    fn opacity(&self) -> String {
+        let share = self.blocked.as_ps() as f64 / self.width.as_ps() as f64;
+        format!("{:.2}", 0.25 + 0.75 * share.min(1.0))
+    }
+
+    fn story(&self, name: &str) -> String {
         let times = counted(self.times, "time");
+        let part = share(self.blocked.as_ps(), self.width.as_ps());
         format!(
-            "{name} blocked {times} from {} to {}, {} in all",
-            self.from,
-            self.to,
-            time(self.total)
+            "{name} became blocked {times} from {}, and was so {part} of {}",
+            self.start,
+            time(self.width)
         )
     }
 }

@@ -39,7 +39,7 @@ pub fn render(scenario: &Scenario, outcome: &Outcome, replay: &Replay) -> String
                 (headline(scenario, outcome, replay))
                 (figures(outcome))
                 (tables::violations(outcome))
-                (plots(outcome))
+                (plots(scenario, outcome))
                 (tables::drivers(outcome))
                 (tables::checks(outcome))
                 (tables::set_up(scenario))
@@ -154,7 +154,7 @@ fn figures(outcome: &Outcome) -> Markup {
     }
 }
 
-fn plots(outcome: &Outcome) -> Markup {
+fn plots(scenario: &Scenario, outcome: &Outcome) -> Markup {
     if course::steps(&outcome.series) == 0 || outcome.summary.requests == 0 {
         return html! {
             section { h2 { "Course" } p { "No request called back, so there is nothing to plot." } }
@@ -169,6 +169,7 @@ fn plots(outcome: &Outcome) -> Markup {
     let end = last_mark.max(last_step).unwrap_or_default();
     let axis = TimeAxis::new(end);
     let course = Course {
+        scenario,
         outcome,
         axis,
         guides: marks::guides(outcome, &axis),
