@@ -1,0 +1,220 @@
+//! The `ringside` program from outside: exit status, what stands where, files that are written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A scenario that is over at once.
+const SMALL: &str = r#"name = "small"
+[[card]]
+ring_entries = 8
+[workload]
+consumers = 2
+pieces = 20
+sizes = [{ bytes = 256 }]
+suites = ["aes-128-gcm", "sha256"]
+"#;
+
+fn ringside(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringside"))
+        .args(args)
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("the program starts")
+}
+
+#[track_caller]
+fn status(output: &Output) -> i32 {
+    output.status.code().expect("an exit, not a signal")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// A file of its own for a test.
+fn scratch(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).expect("a scratch file");
+    path
+}
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn a_run_that_holds_exits_with_zero_and_says_how_to_replay_it() {
+    let file = scratch("holds.toml", SMALL);
+    let output = ringside(&["run", text_of(&file), "--seed", "7"]);
+    assert_eq!(status(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("PASSED  small, seed 7"), "{text}");
+    assert!(
+        text.contains(&format!("ringside run {} --seed 7", file.display())),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}'),
+        "no colour without a terminal: {text}"
+    );
+}
+
+#[test]
+fn a_run_that_does_not_hold_exits_with_one() {
+    let text = format!("{SMALL}[expect]\nunplugs = {{ at_least = 1 }}\n");
+    let file = scratch("broken.toml", &text);
+    let output = ringside(&["run", text_of(&file), "--quiet"]);
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    assert!(
+        stdout(&output).starts_with("FAILED  small, seed 1"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(stdout(&output).lines().count(), 1);
+}
+
+#[test]
+fn a_mistake_in_a_scenario_exits_with_two_and_is_pointed_at() {
+    let file = scratch("mistake.toml", &SMALL.replace("consumers", "consumer"));
+    let output = ringside(&["run", text_of(&file)]);
+    assert_eq!(status(&output), 2);
+    let text = stderr(&output);
+    assert!(text.starts_with("error: unknown key `consumer`"), "{text}");
+    assert!(text.contains("mistake.toml:5:1"), "{text}");
+    assert!(text.contains("did you mean `consumers`?"), "{text}");
+    assert!(stdout(&output).is_empty());
+}
+
+#[test]
+fn whatever_keeps_a_run_from_beginning_exits_with_two() {
+    let file = scratch("well.toml", SMALL);
+    let well = text_of(&file);
+    for (args, said) in [
+        (&["run", "failovr"][..], "did you mean `failover`?"),
+        (
+            &["run", "no/such.toml"],
+            "cannot read scenario no/such.toml",
+        ),
+        (
+            &["run", well, "--input", "no/such/input"],
+            "cannot read no/such/input",
+        ),
+        (
+            &["run", well, "--report", "no/such/folder/x.html"],
+            "cannot write no/such/folder",
+        ),
+        (
+            &["run", well, "--report", "x", "--trace", "x"],
+            "--report and --trace both name x",
+        ),
+        (&["run", well, "--seed", "x"], "invalid value 'x'"),
+        (&["run", well, "--sed", "1"], "--seed"),
+        (&["run"], "Usage"),
+        (&[], "Usage"),
+    ] {
+        let output = ringside(args);
+        assert_eq!(status(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(said),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn machines_get_one_json_object() {
+    let file = scratch("json.toml", SMALL);
+    let output = ringside(&["run", text_of(&file), "--json"]);
+    let object: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(object["passed"], true, "{object}");
+    assert_eq!(object["seed"], 1);
+    assert_eq!(object["violations"], Value::Array(Vec::new()));
+    assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_digest_and_another_seed_another() {
+    let file = scratch("replay.toml", SMALL);
+    let digest = |seed: &str| {
+        let output = ringside(&["run", text_of(&file), "--json", "--seed", seed]);
+        let object: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        object["digest"].as_str().expect("a digest").to_owned()
+    };
+    assert_eq!(digest("3"), digest("3"));
+    assert_ne!(digest("3"), digest("4"));
+}
+
+#[test]
+fn report_and_trace_are_written() {
+    let file = scratch("written.toml", SMALL);
+    let page = scratch("written.html", "");
+    let trace = scratch("written.json", "");
+    let files = ["--report", text_of(&page), "--trace", text_of(&trace)];
+    let output = ringside(&[&["run", text_of(&file)][..], &files].concat());
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let page = fs::read_to_string(page).expect("a page");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
+    let trace: Value = serde_json::from_slice(&fs::read(trace).expect("a trace")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    let count = |phase: &str| events.iter().filter(|event| event["ph"] == phase).count();
+    assert!(
+        count("s") >= 40 && count("s") == count("f"),
+        "a flow for each request"
+    );
+    assert_eq!(count("B"), count("E"));
+}
+
+#[test]
+fn empty_input_is_a_run_of_nothing() {
+    let file = scratch("empty.toml", &SMALL.replace("pieces = 20\n", ""));
+    let input = scratch("empty.bin", "");
+    let output = ringside(&["run", text_of(&file), "--input", text_of(&input)]);
+    let text = stdout(&output);
+    assert_eq!(status(&output), 0, "{text}{}", stderr(&output));
+    assert!(text.contains("0 called back"), "{text}");
+    assert!(!text.contains("NaN"), "{text}");
+}
+
+#[test]
+fn colour_can_be_asked_for() {
+    let file = scratch("colour.toml", SMALL);
+    let args = ["run", text_of(&file), "--quiet", "--color"];
+    let output = ringside(&[&args[..], &["always"]].concat());
+    assert!(
+        stdout(&output).contains("\u{1b}[1;32mPASSED"),
+        "{}",
+        stdout(&output)
+    );
+    let output = ringside(&[&args[..], &["never"]].concat());
+    assert!(!stdout(&output).contains('\u{1b}'));
+}
+
+#[test]
+fn the_list_and_the_help_say_what_there_is() {
+    let list = ringside(&["list"]);
+    assert_eq!(status(&list), 0);
+    for name in [
+        "failover",
+        "backpressure",
+        "single",
+        "migrate-under-load",
+        "unplug-storm",
+    ] {
+        assert!(stdout(&list).contains(name), "{name}");
+    }
+    let json: Value = serde_json::from_slice(&ringside(&["list", "--json"]).stdout).expect("JSON");
+    assert_eq!(json.as_array().map(Vec::len), Some(5));
+    for args in [&["--help"][..], &["run", "--help"]] {
+        let help = ringside(args);
+        assert_eq!(status(&help), 0);
+        assert!(stdout(&help).contains("Exit status:"), "{}", stdout(&help));
+    }
+}
