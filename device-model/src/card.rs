@@ -1,7 +1,7 @@
 //! The card: power, registers, doorbells.
 //!
-//! Owns every part and decodes BAR 0. What happens over time is `native::schedule`. Register accesses
-//! catch up first, so they see the card as it is at `now`.
+//! Owns every part and decodes BAR 0. What happens over time is `native::schedule`. Register
+//! accesses catch up first, so they see the card as it is at `now`.
 
 use regs::{
     COMMAND_LEN, COMPLETION_LEN, CardSession, Control, DEVICE_ID, DeviceAddr, DeviceStatus,
@@ -156,8 +156,8 @@ impl Card {
         self.pci.write(offset, value);
     }
 
-    /// Surprise removal: power is lost and nothing volatile survives, keys and configuration included.
-    /// The counters stay with whoever counts.
+    /// Surprise removal: power is lost and nothing volatile survives, keys and configuration
+    /// included. The counters stay with whoever counts.
     pub fn pull_out(&mut self) {
         self.forget_everything();
         self.pci.clear();
@@ -184,8 +184,8 @@ impl Card {
         self.contexts.get(session).is_some()
     }
 
-    /// Reads the dword at `offset` bytes into BAR 0. Holes and doorbells read zero; all ones if memory
-    /// decoding is off.
+    /// Reads the dword at `offset` bytes into BAR 0. Holes and doorbells read zero; all ones if
+    /// memory decoding is off.
     pub fn mmio_read<H: Host>(&mut self, now: Time, offset: u32, host: &mut H) -> u32 {
         self.advance(now, host);
         if !self.pci.memory_enabled() {
@@ -198,8 +198,8 @@ impl Card {
         }
     }
 
-    /// Writes the dword at `offset` bytes into BAR 0. Holes and read-only registers ignore it, as does
-    /// everything while a reset is under way or memory decoding is off.
+    /// Writes the dword at `offset` bytes into BAR 0. Holes and read-only registers ignore it, as
+    /// does everything while a reset is under way or memory decoding is off.
     pub fn mmio_write<H: Host>(&mut self, now: Time, offset: u32, value: u32, host: &mut H) {
         self.advance(now, host);
         if !self.pci.memory_enabled() || self.resetting_until.is_some() {

@@ -1,10 +1,11 @@
 //! Latches: what silicon itself does wrong, pulled from outside.
 //!
-//! A latch shows that a checker can fail, or gives a driver's recovery something to recover from. What
-//! goes wrong around the card (on the link, in memory) is not here; that is a layer around a seam.
+//! A latch shows that a checker can fail, or gives a driver's recovery something to recover from.
+//! What goes wrong around the card (on the link, in memory) is not here; that is a layer around a
+//! seam.
 //!
-//! Latches that name the `nth` event count from the moment they are pulled, beginning with zero, and
-//! act once. Of each kind, the last one pulled counts.
+//! Latches that name the `nth` event count from the moment they are pulled, beginning with zero,
+//! and act once. Of each kind, the last one pulled counts.
 
 use regs::DeviceAddr;
 
@@ -16,8 +17,8 @@ pub enum Latch {
     KeepKeysOnDestroy,
     /// No command finishes any more. A function reset heals it.
     HangEngines,
-    /// The scheduler stops: nothing is fetched and the heartbeat stands still. A function reset heals
-    /// it.
+    /// The scheduler stops: nothing is fetched and the heartbeat stands still. A function reset
+    /// heals it.
     HangScheduler,
     /// A command runs, but its completion is never written.
     DropCompletion {

@@ -95,10 +95,12 @@ pub trait Host {
     /// Writes host memory.
     ///
     /// # Errors
-    /// [`DmaFault`] if any byte is outside a live window that the card may write; nothing is written.
+    /// [`DmaFault`] if any byte is outside a live window that the card may write; nothing is
+    /// written.
     fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault>;
 
-    /// Host memory to work on in place, or `None` if this host has no direct way (then read and write).
+    /// Host memory to work on in place, or `None` if this host has no direct way (then read and
+    /// write).
     ///
     /// # Errors
     /// [`DmaFault`] if any byte is outside a live window that the card may read and write.

@@ -1,8 +1,9 @@
 //! Interrupts: coalescing of one ring pair, and the function's latched causes.
 //!
-//! A pair sends one message each time it is armed. It fires when the completions that wait reach the
-//! count, or when the timer runs out after the first of them. Turning the pair on arms it; the
-//! completion doorbell arms it again. Completions that the driver has already acknowledged do not wait.
+//! A pair sends one message each time it is armed. It fires when the completions that wait reach
+//! the count, or when the timer runs out after the first of them. Turning the pair on arms it; the
+//! completion doorbell arms it again. Completions that the driver has already acknowledged do not
+//! wait.
 
 use regs::{INTERRUPT_LINK_ERROR, RingId};
 use timebase::{Span, Time};
@@ -119,8 +120,8 @@ impl Coalescer {
         self.fires()
     }
 
-    /// The driver acknowledged everything before `head`, and the next completion goes to `tail`. The
-    /// timer of what still waits starts again.
+    /// The driver acknowledged everything before `head`, and the next completion goes to `tail`.
+    /// The timer of what still waits starts again.
     pub(crate) fn acknowledge(&mut self, now: Time, head: u32, tail: u32, entries: u32) {
         let waiting = if tail >= head {
             tail - head

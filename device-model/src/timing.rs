@@ -1,8 +1,8 @@
 //! The timing model: link, front end and engine lanes. Cycles live here and nowhere else.
 //!
-//! Every resource is reserved in closed form when a command arrives; nothing ticks. A direction of the
-//! link keeps its backlog: a packet reserved for later leaves no idle gap that earlier traffic could
-//! not use. An engine lane keeps the time at which it is free again.
+//! Every resource is reserved in closed form when a command arrives; nothing ticks. A direction of
+//! the link keeps its backlog: a packet reserved for later leaves no idle gap that earlier traffic
+//! could not use. An engine lane keeps the time at which it is free again.
 //!
 //! Not modelled: flow-control credits, ordering between traffic classes, refresh of card memory.
 
@@ -33,8 +33,8 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Takes `duration` of the direction, asked for at `now`, beginning at `earliest` or later; gives
-    /// the time at which the last byte leaves.
+    /// Takes `duration` of the direction, asked for at `now`, beginning at `earliest` or later;
+    /// gives the time at which the last byte leaves.
     #[inline]
     fn reserve(&mut self, now: Time, earliest: Time, duration: Span) -> Time {
         self.busy_until = self.busy_until.max(now) + duration;
@@ -90,8 +90,8 @@ impl Link {
         scale(u64::from(len) + overhead, self.ps_per_byte)
     }
 
-    /// A read of `len` bytes, decided at `now` and sent at `sent` or later: when the last byte is on
-    /// the card.
+    /// A read of `len` bytes, decided at `now` and sent at `sent` or later: when the last byte is
+    /// on the card.
     #[inline]
     pub(crate) fn read(&mut self, now: Time, sent: Time, len: u32) -> Time {
         let asked = self.up.reserve(now, sent, self.header) + self.latency;

@@ -186,7 +186,11 @@ impl SessionBlock {
     /// A block without keys.
     #[must_use]
     pub fn new(cipher: CipherCode, digest: DigestCode) -> Self {
-        Self { cipher, digest, ..Self::default() }
+        Self {
+            cipher,
+            digest,
+            ..Self::default()
+        }
     }
 
     /// The cipher key.
@@ -204,8 +208,8 @@ impl SessionBlock {
     /// Sets the keys.
     ///
     /// # Errors
-    /// [`SessionBlockError::KeyLength`] if a key exceeds its field: 64 bytes for the cipher, 128 for
-    /// the digest.
+    /// [`SessionBlockError::KeyLength`] if a key exceeds its field: 64 bytes for the cipher, 128
+    /// for the digest.
     pub fn set_keys(&mut self, cipher: &[u8], digest: &[u8]) -> Result<(), SessionBlockError> {
         if cipher.len() > CIPHER_KEY_MAX {
             return Err(SessionBlockError::KeyLength(cipher.len()));
@@ -234,8 +238,8 @@ impl SessionBlock {
         bytes[DIGEST_KEY_AT..TAIL_AT].copy_from_slice(&self.keys.digest);
     }
 
-    /// The block that stands in `bytes`. What the codes and lengths mean together is for the card to
-    /// judge.
+    /// The block that stands in `bytes`. What the codes and lengths mean together is for the card
+    /// to judge.
     ///
     /// # Errors
     /// [`SessionBlockError`] if a code, a key length or reserved bytes are wrong.

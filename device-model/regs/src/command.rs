@@ -1,9 +1,9 @@
 //! The 64-byte command descriptor and the scatter/gather segment.
 //!
-//! A data command names two byte streams. The *source stream* is
-//! `[request keys] ‖ AAD ‖ payload ‖ [digest to verify]`; the *destination stream* is
-//! `payload ‖ [digest]`. Each is one run of memory (direct) or a list of [`Segment`]s. Work is done in
-//! place when a source and a destination run are the same memory.
+//! A data command names two byte streams. The *source stream* is `[request keys] ‖ AAD ‖ payload ‖
+//! [digest to verify]`; the *destination stream* is `payload ‖ [digest]`. Each is one run of memory
+//! (direct) or a list of [`Segment`]s. Work is done in place when a source and a destination run
+//! are the same memory.
 
 use bitflags::bitflags;
 
@@ -24,7 +24,8 @@ pub enum Opcode {
     Nop = 0,
     /// Transforms or digests data with a session (data rings).
     Process = 1,
-    /// Creates a session from the [`SessionBlock`](crate::SessionBlock) in the source stream (admin ring).
+    /// Creates a session from the [`SessionBlock`](crate::SessionBlock) in the source stream (admin
+    /// ring).
     SessionCreate = 0x40,
     /// Zeroes a session's context (admin ring).
     SessionDestroy = 0x41,
@@ -50,7 +51,8 @@ bitflags! {
     pub struct CommandFlags: u8 {
         /// `source` is the address of a segment list and `source_len` its number of segments.
         const SOURCE_SEGMENTS = 1 << 0;
-        /// `destination` is the address of a segment list and `destination_len` its number of segments.
+        /// `destination` is the address of a segment list and `destination_len` its number of
+        /// segments.
         const DESTINATION_SEGMENTS = 1 << 1;
         /// Encrypt, and compute the digest if the session has one. Clear: decrypt.
         const ENCRYPT = 1 << 2;
@@ -78,7 +80,8 @@ bitflags! {
 /// | 24 | destination address | | |
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Command {
-    /// What to do; a code without meaning completes with [`Status::BadOpcode`](crate::Status::BadOpcode).
+    /// What to do; a code without meaning completes with
+    /// [`Status::BadOpcode`](crate::Status::BadOpcode).
     pub opcode: u8,
     /// How to do it.
     pub flags: CommandFlags,
@@ -126,7 +129,8 @@ impl Command {
         bytes
     }
 
-    /// The descriptor that stands in `bytes`. Unknown flag bits are kept, so that they can be refused.
+    /// The descriptor that stands in `bytes`. Unknown flag bits are kept, so that they can be
+    /// refused.
     #[must_use]
     #[inline]
     pub fn from_bytes(bytes: &[u8; COMMAND_LEN]) -> Self {

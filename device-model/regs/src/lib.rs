@@ -1,8 +1,8 @@
 //! The datasheet of the native card as types.
 //!
 //! Owns every offset, bit number and wire layout: registers ([`Register`], [`RingRegister`]), the
-//! 64-byte [`Command`] descriptor, the 32-byte [`Completion`], the [`SessionBlock`] of the admin ring
-//! and the [`Status`] codes. The model decodes with it, the driver encodes with it. Knows no
+//! 64-byte [`Command`] descriptor, the 32-byte [`Completion`], the [`SessionBlock`] of the admin
+//! ring and the [`Status`] codes. The model decodes with it, the driver encodes with it. Knows no
 //! behaviour: what a register does is the model's business.
 //!
 //! All multi-byte values are little-endian, as on PCIe.

@@ -35,7 +35,10 @@ macro_rules! register_map {
     (
         $(#[$enum_doc:meta])*
         $name:ident {
-            $( $(#[doc = $doc:literal])+ $offset:literal $register:ident : $access:ident = $reset:expr; )+
+            $(
+                $(#[doc = $doc:literal])+
+                $offset:literal $register:ident : $access:ident = $reset:expr;
+            )+
         }
     ) => {
         $(#[$enum_doc])*

@@ -97,7 +97,8 @@ register_map! {
         0x28 CompletionTail: ReadOnly = 0;
         /// Completions that send an interrupt at once; 0 counts as 1.
         0x2C CoalesceCount: ReadWrite = 1;
-        /// Nanoseconds after which a completion sends an interrupt whatever the count; 0 waits for the count.
+        /// Nanoseconds after which a completion sends an interrupt whatever the count; 0 waits for
+        /// the count.
         0x30 CoalesceTimer: ReadWrite = 0;
         /// MSI-X vector of the pair.
         0x34 RingVector: ReadWrite = 0;
@@ -159,7 +160,8 @@ pub struct RingStatus {
 /// Value written to a ring's doorbell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Doorbell {
-    /// Command doorbell: first slot not yet published. Completion doorbell: first slot not yet reaped.
+    /// Command doorbell: first slot not yet published. Completion doorbell: first slot not yet
+    /// reaped.
     pub slot: Slot,
     /// Completion doorbell only: send an interrupt for completions from `slot` on.
     pub arm: bool,
@@ -230,7 +232,8 @@ pub enum Target {
     CompletionDoorbell(RingId),
 }
 
-/// What `offset` bytes into BAR 0 names, for a card that has rings 0 to `last_ring`; `None` for a hole.
+/// What `offset` bytes into BAR 0 names, for a card that has rings 0 to `last_ring`; `None` for a
+/// hole.
 #[must_use]
 pub const fn decode(offset: u32, last_ring: RingId) -> Option<Target> {
     if offset < RING_PAGE {

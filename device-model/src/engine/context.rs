@@ -20,8 +20,8 @@ const GCM_TAG_LEN: u8 = 16;
 
 /// A session's parameters and expanded keys.
 ///
-/// The raw keys stay beside the expanded ones, as they do in a card's context memory; both are zeroed
-/// when the context is dropped.
+/// The raw keys stay beside the expanded ones, as they do in a card's context memory; both are
+/// zeroed when the context is dropped.
 pub struct Context {
     cipher: Cipher,
     digester: Digester,
@@ -145,7 +145,8 @@ impl Context {
         &self.raw_keys
     }
 
-    /// Takes the raw keys out without zeroing them: what silicon that forgets to clean leaves behind.
+    /// Takes the raw keys out without zeroing them: what silicon that forgets to clean leaves
+    /// behind.
     pub(crate) fn leak_raw_keys(mut self) -> Box<[u8]> {
         std::mem::take(&mut self.raw_keys)
     }
@@ -153,8 +154,8 @@ impl Context {
     /// Does `job`.
     ///
     /// # Errors
-    /// [`Status::BadLength`] if a length does not fit the context; [`Status::DigestMismatch`] if the
-    /// digest of an [`Operation::Open`] is wrong. Nothing was changed in either case.
+    /// [`Status::BadLength`] if a length does not fit the context; [`Status::DigestMismatch`] if
+    /// the digest of an [`Operation::Open`] is wrong. Nothing was changed in either case.
     pub fn process(&self, job: Job<'_>) -> Result<(), Status> {
         if job.digest.len() != self.digest_len()
             || !self.takes_payload(job.payload.len())

@@ -1,7 +1,7 @@
 //! The digests: plain hashes, and HMAC with both pads hashed in advance.
 //!
-//! An HMAC context keeps the state after its inner and outer pad; a request clones it. The key itself
-//! is not needed again.
+//! An HMAC context keeps the state after its inner and outer pad; a request clones it. The key
+//! itself is not needed again.
 
 use hmac::{Hmac, KeyInit, Mac};
 use regs::{DigestCode, Status};

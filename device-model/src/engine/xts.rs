@@ -1,8 +1,8 @@
 //! XTS over whole blocks, many at a time.
 //!
-//! IEEE 1619 without ciphertext stealing: the card takes whole blocks only. The tweaks of a chunk are
-//! made first, so that the block cipher sees a long run and keeps its pipeline full; one block at a
-//! time is twenty times slower.
+//! IEEE 1619 without ciphertext stealing: the card takes whole blocks only. The tweaks of a chunk
+//! are made first, so that the block cipher sees a long run and keeps its pipeline full; one block
+//! at a time is twenty times slower.
 
 use aes::cipher::consts::U16;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser};

@@ -161,8 +161,8 @@ fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Task, Sta
     Ok(Task::Process(plan))
 }
 
-/// The operation that the flags ask for. A digest is never skipped: decryption without verification of
-/// a session that has a digest is refused.
+/// The operation that the flags ask for. A digest is never skipped: decryption without verification
+/// of a session that has a digest is refused.
 #[inline]
 fn operation_of(context: &Context, flags: CommandFlags) -> Result<Operation, Status> {
     let has_digest = context.digest_len() != 0;
@@ -176,8 +176,8 @@ fn operation_of(context: &Context, flags: CommandFlags) -> Result<Operation, Sta
     }
 }
 
-/// A direct stream has exactly the length the command needs; a list has a number of segments that the
-/// card takes.
+/// A direct stream has exactly the length the command needs; a list has a number of segments that
+/// the card takes.
 #[inline]
 const fn check_stream(len: u32, is_list: bool, needed: u32) -> Result<(), Status> {
     if is_list {

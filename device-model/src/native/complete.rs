@@ -1,8 +1,8 @@
 //! Results go out: the completion entry, the interrupt, and what a completed command sets free.
 //!
-//! Order in memory: destination data first, then the completion entry, its status word last. The entry
-//! is one aligned 32-byte write, hence one packet, whose bytes become visible in order of address; the
-//! status word is its highest.
+//! Order in memory: destination data first, then the completion entry, its status word last. The
+//! entry is one aligned 32-byte write, hence one packet, whose bytes become visible in order of
+//! address; the status word is its highest.
 
 use regs::{Completion, DeviceAddr, INTERRUPT_LINK_ERROR, Opcode, RingId, Slot, Status, Vector};
 use timebase::Time;
@@ -233,7 +233,8 @@ impl Card {
         self.latch_error(at, ring, (status, None), host);
     }
 
-    /// Latches the error registers and sends the function's error interrupt, once until it is cleared.
+    /// Latches the error registers and sends the function's error interrupt, once until it is
+    /// cleared.
     fn latch_error<H: Host>(
         &mut self,
         at: Time,
@@ -259,8 +260,8 @@ impl Card {
         }
     }
 
-    /// Sends the message of `ring`. A vector that the function lacks, or a card that may not write to
-    /// the bus, sends nothing.
+    /// Sends the message of `ring`. A vector that the function lacks, or a card that may not write
+    /// to the bus, sends nothing.
     pub(crate) fn send<H: Host>(&mut self, at: Time, ring: usize, host: &mut H) {
         let vector = self.rings[ring].setup.vector;
         if vector >= u32::from(self.pci.vectors()) || !self.pci.bus_master() {

@@ -1,7 +1,7 @@
 //! Context table and context cache.
 //!
-//! The table owns the contexts; the cache is a timing model only (four ways, least recently used). A
-//! session number below the capacity names its place in the table directly.
+//! The table owns the contexts; the cache is a timing model only (four ways, least recently used).
+//! A session number below the capacity names its place in the table directly.
 
 use regs::CardSession;
 use timebase::Time;
@@ -84,7 +84,8 @@ impl ContextTable {
         Ok(())
     }
 
-    /// Zeroes a context; gives whether there was one. A card that keeps keys leaves them in its memory.
+    /// Zeroes a context; gives whether there was one. A card that keeps keys leaves them in its
+    /// memory.
     pub(crate) fn destroy(&mut self, session: CardSession, keep_keys: bool) -> bool {
         let Some(place) = self.places.get_mut(session.0 as usize) else {
             return false;

@@ -1,8 +1,8 @@
 //! Runs a batch of due commands: data in, engine, data out.
 //!
-//! The payload is worked on where it lies when its source and destination are the same run of memory
-//! and the host gives direct access; otherwise it goes through a scratch buffer of the card. Keys,
-//! AAD and payload in the card's buffers are zeroed before the next command runs.
+//! The payload is worked on where it lies when its source and destination are the same run of
+//! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
+//! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
 use regs::{Command, CommandFlags, DeviceAddr, SESSION_BLOCK_LEN, Status};
 use zeroize::Zeroize;
@@ -108,8 +108,8 @@ impl Shop<'_> {
         Ok(created)
     }
 
-    /// Whether an identity in place has nothing to do: one run of memory that the host lets the card
-    /// work on, and no latch that waits for a command like it.
+    /// Whether an identity in place has nothing to do: one run of memory that the host lets the
+    /// card work on, and no latch that waits for a command like it.
     #[inline]
     fn is_untouched<H: Host>(&self, command: &Command, plan: &Plan, bus: &mut Bus<'_, H>) -> bool {
         let lists = CommandFlags::SOURCE_SEGMENTS | CommandFlags::DESTINATION_SEGMENTS;

@@ -1,8 +1,8 @@
 //! Descriptors come in: arbitration, fetch, and the reservation of link and lane.
 //!
 //! A pair has one fetch under way; up to [`MAX_FETCHES`] pairs share the fetch engine, in turn. A
-//! command that waits at a fence keeps those behind it on the card, and the pair fetches no more until
-//! the fence falls.
+//! command that waits at a fence keeps those behind it on the card, and the pair fetches no more
+//! until the fence falls.
 
 use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, RingId, SEGMENT_LEN, Status};
 use timebase::Time;
@@ -103,8 +103,8 @@ impl Card {
         self.begin_fetches(at);
     }
 
-    /// Puts `command` on its way, or behind a fence if there is one or it is one. `before` counts the
-    /// pair's commands that came earlier and are not complete.
+    /// Puts `command` on its way, or behind a fence if there is one or it is one. `before` counts
+    /// the pair's commands that came earlier and are not complete.
     #[inline]
     fn accept<H: Host>(
         &mut self,
@@ -232,8 +232,8 @@ impl Card {
         lane.finish
     }
 
-    /// When the context of `session` is there for a command decoded at `decoded`. One that is already
-    /// on its way is waited for.
+    /// When the context of `session` is there for a command decoded at `decoded`. One that is
+    /// already on its way is waited for.
     #[inline]
     fn look_up(&mut self, session: CardSession, decoded: Time) -> Time {
         let fetched = decoded + self.profile.context_miss;

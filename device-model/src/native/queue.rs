@@ -1,7 +1,7 @@
 //! A queue of things in order of time.
 //!
-//! A vector and the index of its first live entry: adding at the end, looking at any entry and taking
-//! the first are plain slice accesses. What was taken is dropped in bulk.
+//! A vector and the index of its first live entry: adding at the end, looking at any entry and
+//! taking the first are plain slice accesses. What was taken is dropped in bulk.
 
 use timebase::Time;
 

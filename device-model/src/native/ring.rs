@@ -16,7 +16,8 @@ use crate::interrupt::Coalescer;
 /// Most commands of one ring that are on the card at once.
 pub(crate) const RING_WINDOW: u32 = 256;
 
-/// What a pair is doing. Transitions happen only in [`Ring::start`], [`Ring::stop`] and [`Ring::fail`].
+/// What a pair is doing. Transitions happen only in [`Ring::start`], [`Ring::stop`] and
+/// [`Ring::fail`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum RingState {
     #[default]
@@ -222,7 +223,8 @@ impl Ring {
         Ok(())
     }
 
-    /// The completion doorbell: everything before `head` is acknowledged, which must have been written.
+    /// The completion doorbell: everything before `head` is acknowledged, which must have been
+    /// written.
     #[inline]
     pub(crate) fn acknowledge(&mut self, head: Slot) -> Result<(), Malformed> {
         if head.0 >= self.active.entries

@@ -1,9 +1,9 @@
 //! The card's own time: what happens next, and catching up.
 //!
-//! Four queues, each in order of time: fetches that will arrive, commands that will finish, write-backs
-//! that will be visible, coalescing timers. Events are handled at their own time and in one order
-//! (finish, write-back, fetch, timer among equals), however long the step that catches up with them, so
-//! one big step and many small ones do the same.
+//! Four queues, each in order of time: fetches that will arrive, commands that will finish,
+//! write-backs that will be visible, coalescing timers. Events are handled at their own time and in
+//! one order (finish, write-back, fetch, timer among equals), however long the step that catches up
+//! with them, so one big step and many small ones do the same.
 
 use std::collections::VecDeque;
 
@@ -194,13 +194,13 @@ impl Card {
         }
     }
 
-    /// The next instant at which something visible outside may happen: an interrupt by count or timer,
-    /// the end of a reset, or the arrival of descriptors without which the card does not know more.
-    /// [`Time::NEVER`] when idle.
+    /// The next instant at which something visible outside may happen: an interrupt by count or
+    /// timer, the end of a reset, or the arrival of descriptors without which the card does not
+    /// know more. [`Time::NEVER`] when idle.
     ///
     /// It may be early, never late, for interrupts of completions. Advancing to it always makes
-    /// progress. An interrupt for an error is found when the card is advanced past it, at the latest
-    /// when all work that is on the card is done; its time may then lie before `now`.
+    /// progress. An interrupt for an error is found when the card is advanced past it, at the
+    /// latest when all work that is on the card is done; its time may then lie before `now`.
     #[must_use]
     pub fn deadline(&self) -> Time {
         if let Some(until) = self.resetting_until {
@@ -246,8 +246,8 @@ impl Card {
         deadline
     }
 
-    /// The next instant at which anything happens on the card: until then, [`advance`](Self::advance)
-    /// does nothing.
+    /// The next instant at which anything happens on the card: until then,
+    /// [`advance`](Self::advance) does nothing.
     #[must_use]
     pub fn next_internal(&self) -> Time {
         let agenda = &self.agenda;
@@ -314,8 +314,8 @@ impl Card {
         let batch = due.take_while(|due| due.at <= limit).count();
         self.run_batch(batch, host);
         for _ in 0..batch {
-            // Completing may bring a fetch, a finish or a timer forward, or stop a pair and take its
-            // work away. What was run and remains then waits for its turn.
+            // Completing may bring a fetch, a finish or a timer forward, or stop a pair and take
+            // its work away. What was run and remains then waits for its turn.
             let Some(due) = self.agenda.writing.pop() else {
                 return;
             };

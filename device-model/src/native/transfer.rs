@@ -1,7 +1,7 @@
 //! Streams: runs of host memory that a command reads from or writes to.
 //!
-//! A stream is one run, or a list of up to [`MAX_SEGMENTS`] of them. Owns no payload; gathers into and
-//! scatters from buffers it is given, one host access for each run.
+//! A stream is one run, or a list of up to [`MAX_SEGMENTS`] of them. Owns no payload; gathers into
+//! and scatters from buffers it is given, one host access for each run.
 
 use regs::{DeviceAddr, MAX_SEGMENTS, SEGMENT_LEN, Segment, Status};
 
@@ -43,8 +43,8 @@ impl<H: Host> Bus<'_, H> {
         })
     }
 
-    /// Host memory to work on in place. `None` also when it was refused: reading and writing then find
-    /// out which of the two is not allowed.
+    /// Host memory to work on in place. `None` also when it was refused: reading and writing then
+    /// find out which of the two is not allowed.
     #[inline]
     pub(crate) fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Option<&mut [u8]> {
         if !self.is_master {
