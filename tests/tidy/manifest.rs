@@ -39,8 +39,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ),
 ];
 
-/// Beginnings of names of other people's crates, and which of ours may use them.
-const RESERVED: [(&str, &[&str]); 7] = [
+/// Families of other people's crates, and which of ours may use them.
+const RESERVED: [(&str, &[&str]); 8] = [
     // Chance belongs to the world.
     ("rand", &["sim", "tests"]),
     // Card and software driver take their cryptography from two families, so that one checks the
@@ -50,7 +50,8 @@ const RESERVED: [(&str, &[&str]); 7] = [
     ("cbc", &["device-model", "tests"]),
     ("ctr", &["device-model", "tests"]),
     ("hmac", &["device-model", "tests"]),
-    ("sha", &["device-model", "tests"]),
+    ("sha1", &["device-model", "tests"]),
+    ("sha2", &["device-model", "tests"]),
 ];
 
 /// Crates that may say for themselves how unsafe code is linted.
@@ -161,13 +162,18 @@ pub(crate) fn reserved_crates(file: &File) -> Vec<Finding> {
     let manifest = Manifest::read(file);
     let name = manifest.name.as_str();
     let wrong = manifest.dependencies.iter().filter(|dependency| {
-        let starts = |prefix: &str| dependency.name.starts_with(prefix);
-        let mut reserved = RESERVED.iter().filter(|(prefix, _)| starts(prefix));
-        reserved.any(|(_, users)| !users.contains(&name))
+        let mut reserved = RESERVED.iter();
+        reserved.any(|(family, users)| belongs(&dependency.name, family) && !users.contains(&name))
     });
     wrong
         .map(|other| file.finding(other.line, format!("{name} must not use {}", other.name)))
         .collect()
+}
+
+/// Whether a crate is `family` or one of those named after it, such as `aes-gcm`.
+fn belongs(name: &str, family: &str) -> bool {
+    name.strip_prefix(family)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
 }
 
 /// Every crate says what it is and takes the workspace's lints; no lint is allowed.
@@ -267,6 +273,8 @@ mod tests {
         }
         let world = manifest("sim", "[dependencies]\nrand.workspace = true");
         assert!(reserved_crates(&world).is_empty());
+        let other = manifest("driver", "[dependencies]\nctrlc = \"3\"");
+        assert!(reserved_crates(&other).is_empty());
     }
 
     #[test]
