@@ -1,9 +1,9 @@
 //! The card as a whole: its rings, what is in flight on them, and what a call of service does.
 //!
-//! One state machine ([`Phase`]) advanced by [`Card::service`]; its transitions stand in `recovery`.
-//! Registers are read in bring-up, after an error interrupt and by the watchdog, never on the way of a
-//! request. What leaves the card goes to a [`Sink`]; the jobs themselves (`J`) are the business of
-//! `ocf`.
+//! One state machine ([`Phase`]) advanced by [`Card::service`]; its transitions stand in
+//! `recovery`. Registers are read in bring-up, after an error interrupt and by the watchdog, never
+//! on the way of a request. What leaves the card goes to a [`Sink`]; the jobs themselves (`J`) are
+//! the business of `ocf`.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ pub enum DriverState {
 /// Where the card is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
-    /// The card was told to reset; what was in flight stays mapped until it is over. `until` is set by
-    /// the first call that knows the time.
+    /// The card was told to reset; what was in flight stays mapped until it is over. `until` is set
+    /// by the first call that knows the time.
     Resetting {
         until: Option<Time>,
         poll_at: Time,
@@ -245,7 +245,8 @@ impl<T: Transport, J> Card<T, J> {
     }
 
     /// Posts to data ring `index`, which has room, and rings the doorbell unless more `follows`.
-    #[inline]
+    // Inlined, so that the post is built where it ends up.
+    #[inline(always)]
     pub(crate) fn post(&mut self, index: usize, post: Post<J>, follows: bool) {
         let ring = &mut self.rings[index];
         let was_idle = ring.in_flight() == 0;

@@ -1,8 +1,8 @@
 //! Commands: streams of device memory and the descriptor that names them.
 //!
-//! Owns the rules of a stream: runs that touch are one run, empty runs are none, a single run is named
-//! directly, several by a segment list in the slot's area, and what exceeds the card's limits is
-//! refused before anything is posted. Does not know requests (`ocf`) or slots (`ring`).
+//! Owns the rules of a stream: runs that touch are one run, empty runs are none, a single run is
+//! named directly, several by a segment list in the slot's area, and what exceeds the card's limits
+//! is refused before anything is posted. Does not know requests (`ocf`) or slots (`ring`).
 
 use regs::{CardSession, Command, CommandFlags, DeviceAddr, MAX_SEGMENTS, SEGMENT_LEN, Segment};
 

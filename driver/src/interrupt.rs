@@ -1,7 +1,7 @@
 //! Interrupts: which vector a ring gets, and which rings a set of vectors speaks of.
 //!
-//! A path may have fewer vectors than the card has rings; then rings share. Nothing is inferred from
-//! the order of interrupts, and a vector that belongs to no ring is ignored.
+//! A path may have fewer vectors than the card has rings; then rings share. Nothing is inferred
+//! from the order of interrupts, and a vector that belongs to no ring is ignored.
 
 use regs::{RingId, Vector};
 

@@ -1,11 +1,11 @@
 //! Userspace driver of the native card.
 //!
 //! Owns bring-up, rings, sessions in card slots, interrupts, the watchdog and recovery. Knows the
-//! datasheet (`regs`), never the model: a card is reached through [`Transport`] (seam 2). Only `ocf`
-//! knows the framework.
+//! datasheet (`regs`), never the model: a card is reached through [`Transport`] (seam 2). Only
+//! `ocf` knows the framework.
 //!
-//! A driver is made by [`CardDriver::new`] and advanced by the framework through `CryptoDriver`; it has
-//! no clock and no thread.
+//! A driver is made by [`CardDriver::new`] and advanced by the framework through `CryptoDriver`; it
+//! has no clock and no thread.
 
 mod card;
 mod command;

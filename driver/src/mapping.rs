@@ -1,7 +1,8 @@
 //! Mappings: the memory of a request while the card has it.
 //!
 //! Owns the moves between plain memory and mapped memory, and undoes a mapping that failed halfway.
-//! Memory that cannot be mapped is copied through the pool. Does not know what the bytes mean (`ocf`).
+//! Memory that cannot be mapped is copied through the pool. Does not know what the bytes mean
+//! (`ocf`).
 
 use dma::PoolBuffer;
 

@@ -1,7 +1,8 @@
 //! The driver as the framework sees it (seam 1): the only module that knows the framework.
 //!
-//! Owns the answers to the framework: what is accepted, refused or failed, and which status of the card
-//! is which error. What a request is on the card stands in `request`, what a session is in `params`.
+//! Owns the answers to the framework: what is accepted, refused or failed, and which status of the
+//! card is which error. What a request is on the card stands in `request`, what a session is in
+//! `params`.
 
 mod layout;
 mod params;
@@ -48,12 +49,12 @@ pub struct CardDriver<T: Transport> {
 }
 
 impl<T: Transport> CardDriver<T> {
-    /// Takes the card behind `transport`: checks that it is one, takes ring memory and starts a reset.
-    /// The rest of bring-up happens in `service`.
+    /// Takes the card behind `transport`: checks that it is one, takes ring memory and starts a
+    /// reset. The rest of bring-up happens in `service`.
     ///
     /// # Errors
-    /// [`BringUpError`] if the configuration is invalid, nobody or another device answers, the path has
-    /// no interrupt vectors, or ring memory cannot be had.
+    /// [`BringUpError`] if the configuration is invalid, nobody or another device answers, the path
+    /// has no interrupt vectors, or ring memory cannot be had.
     pub fn new(transport: T, config: DriverConfig) -> Result<Self, BringUpError> {
         Ok(Self {
             card: Card::new(transport, config)?,

@@ -1,8 +1,8 @@
 //! Transitions of the card's state: bring-up, watchdog, reset, detach, loss.
 //!
-//! Every wait here is bounded: a reset by its timeout, a ring that stands still by two watchdog times,
-//! resets without a completion in between by their number, a detach by what is in flight. Whatever
-//! ends badly ends in [`Phase::Lost`] with every job handed back once.
+//! Every wait here is bounded: a reset by its timeout, a ring that stands still by two watchdog
+//! times, resets without a completion in between by their number, a detach by what is in flight.
+//! Whatever ends badly ends in [`Phase::Lost`] with every job handed back once.
 
 use regs::{
     CardSession, Control, DeviceStatus, INTERRUPT_LINK_ERROR, Register, RingId, RingRegister,
@@ -179,8 +179,8 @@ impl<T: Transport, J> Card<T, J> {
         }
     }
 
-    /// Resets a card that hangs. What is in flight stays mapped until the reset is over, because the card
-    /// may write until then.
+    /// Resets a card that hangs. What is in flight stays mapped until the reset is over, because
+    /// the card may write until then.
     pub(crate) fn recover<S: Sink<T, J>>(&mut self, sink: &mut S) {
         self.counters.resets.add(1);
         self.fruitless_resets += 1;
@@ -299,7 +299,8 @@ impl<T: Transport, J> Card<T, J> {
         self.transport.write(offset, control.into_bits());
     }
 
-    /// The card's state, `None` if nobody answers: the reserved bits of this register are never ones.
+    /// The card's state, `None` if nobody answers: the reserved bits of this register are never
+    /// ones.
     fn read_device_status(&mut self) -> Option<DeviceStatus> {
         match self.transport.read(Register::DeviceStatus.offset()) {
             ALL_ONES => None,

@@ -1,10 +1,10 @@
 //! Rings: the driver's half of the descriptor exchange, and the jobs in flight.
 //!
 //! Owns the memory of one ring pair, its indices, and a slab of records that hold what is in flight
-//! (`J`) from post to reap. A command's slot and its record are different things: completions may come
-//! in any order, so a record is found by cookie and a slot is free again when the card has fetched it.
-//! At most `entries - 1` commands are in flight, so neither ring can overflow. Does not look into jobs
-//! (`ocf`, `session`) and does not decide when to look (`card`).
+//! (`J`) from post to reap. A command's slot and its record are different things: completions may
+//! come in any order, so a record is found by cookie and a slot is free again when the card has
+//! fetched it. At most `entries - 1` commands are in flight, so neither ring can overflow. Does not
+//! look into jobs (`ocf`, `session`) and does not decide when to look (`card`).
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -100,7 +100,8 @@ struct Record<J> {
     job: Option<J>,
 }
 
-/// What a command is known by on the way back: record in bits 15..0, ring in 31..16, generation above.
+/// What a command is known by on the way back: record in bits 15..0, ring in 31..16, generation
+/// above.
 fn cookie(ring: RingId, record: u32, generation: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(ring.0) << 16 | u64::from(record)
 }
@@ -289,7 +290,8 @@ impl<J> Ring<J> {
     ///
     /// # Panics
     /// If there is no [`room`](Self::room).
-    #[inline]
+    // Inlined, so that the post is built where it ends up.
+    #[inline(always)]
     pub(crate) fn post<T: Transport>(&mut self, transport: &mut T, post: Post<J>) {
         let index = self
             .free_records
@@ -385,8 +387,8 @@ impl<J> Ring<J> {
         reaped
     }
 
-    /// Judges whether the ring stands still, given how long it may take `limit` to move. Counts a still
-    /// ring as rung again: the caller does that.
+    /// Judges whether the ring stands still, given how long it may take `limit` to move. Counts a
+    /// still ring as rung again: the caller does that.
     pub(crate) fn look_into(&mut self, now: Time, limit: Span) -> Finding {
         if self.in_flight == 0 {
             return Finding::Idle;
@@ -405,8 +407,8 @@ impl<J> Ring<J> {
         }
     }
 
-    /// Takes every job in flight out, in the order they were posted, and zeroes every secret. The card no longer works on
-    /// them.
+    /// Takes every job in flight out, in the order they were posted, and zeroes every secret. The
+    /// card no longer works on them.
     pub(crate) fn drain<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -437,8 +439,9 @@ impl<J> Ring<J> {
         if (word[0] & 1 != 0) != self.phase {
             return None;
         }
-        // The status word is written last. Reading it first and the cookie after it is what makes the
-        // cookie whole: one copy of the entry could have taken the front before the card wrote it.
+        // The status word is written last. Reading it first and the cookie after it is what makes
+        // the cookie whole: one copy of the entry could have taken the front before the card wrote
+        // it.
         fence(Ordering::Acquire);
         let mut bytes = [0; COMPLETION_LEN];
         self.completions.read(at, &mut bytes[..size_of::<u64>()]);

@@ -1,9 +1,10 @@
 //! Sessions in card slots, and the admin ring that creates and destroys them.
 //!
 //! Owns a copy of each session's keys while it is open, so that a reset, which zeroes the card's
-//! contexts, can be repaired without the framework: every live session is created again before requests
-//! are taken. A slot is handed out again only when the card has confirmed its destruction. Each session
-//! has at most one admin command queued or in flight, so the queue is bounded by the table.
+//! contexts, can be repaired without the framework: every live session is created again before
+//! requests are taken. A slot is handed out again only when the card has confirmed its destruction.
+//! Each session has at most one admin command queued or in flight, so the queue is bounded by the
+//! table.
 
 use std::collections::VecDeque;
 
@@ -178,7 +179,8 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Zeroes the keys of `session` and queues its destruction. A session that is not open is ignored.
+    /// Zeroes the keys of `session` and queues its destruction. A session that is not open is
+    /// ignored.
     pub(crate) fn close(&mut self, session: CardSession) {
         let Some(entry) = self.entries.get_mut(session.0 as usize) else {
             return;

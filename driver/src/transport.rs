@@ -1,8 +1,8 @@
 //! Seam 2: how a driver reaches its card.
 //!
-//! An implementation owns the path (an in-process link, a mapped BAR, a socket) and the memory that is
-//! mapped for the card. It has no time argument: a simulated path keeps its own clock, a real one needs
-//! none.
+//! An implementation owns the path (an in-process link, a mapped BAR, a socket) and the memory that
+//! is mapped for the card. It has no time argument: a simulated path keeps its own clock, a real
+//! one needs none.
 
 use dma::{Coherent, Pool, PoolBuffer};
 use regs::{DeviceAddr, RingId, Slot};

@@ -1,4 +1,5 @@
-//! Layout: which bytes of its buffers a request uses, and what its command says apart from addresses.
+//! Layout: which bytes of its buffers a request uses, and what its command says apart from
+//! addresses.
 
 use std::ops::Range;
 
@@ -89,7 +90,8 @@ impl Plain {
     }
 }
 
-/// The regions as one in a buffer of `buffer_len`, if they follow each other; empty ones do not count.
+/// The regions as one in a buffer of `buffer_len`, if they follow each other; empty ones do not
+/// count.
 #[inline]
 fn joined<const N: usize>(regions: [Region; N], buffer_len: usize) -> Option<Region> {
     let mut all = Region::default();

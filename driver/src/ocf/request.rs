@@ -1,7 +1,7 @@
 //! Requests on the card: mapped buffers, the two streams, the command, and the way back.
 //!
-//! A posted request lives in its ring's slab as a [`Job`], together with its mappings. What cannot be
-//! posted is undone and handed back untouched.
+//! A posted request lives in its ring's slab as a [`Job`], together with its mappings. What cannot
+//! be posted is undone and handed back untouched.
 
 use std::mem::{forget, replace};
 use std::ops::Range;
@@ -223,8 +223,8 @@ impl Bench {
         }
     }
 
-    /// Unmaps the buffers of `job` and puts them back. With `copy_out` results that stand in copies are
-    /// copied to where they belong. Says whether the input buffer is surely as it was.
+    /// Unmaps the buffers of `job` and puts them back. With `copy_out` results that stand in copies
+    /// are copied to where they belong. Says whether the input buffer is surely as it was.
     #[inline]
     pub(super) fn release<T: Transport>(
         &mut self,
