@@ -1,7 +1,7 @@
 //! The printed summary of a run, for people and for machines.
 //!
-//! Owns wording, units and alignment. Adds nothing to the numbers of an [`Outcome`], and knows no file
-//! and no terminal: the caller says whether to colour.
+//! Owns wording, units and alignment. Adds nothing to the numbers of an [`Outcome`], and knows no
+//! file and no terminal: the caller says whether to colour.
 
 pub(crate) mod units;
 

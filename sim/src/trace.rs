@@ -1,9 +1,10 @@
 //! The event log as a trace for Perfetto: open the file in <https://ui.perfetto.dev>.
 //!
-//! Owns what is drawn where. Consumers, the framework and each card are processes. Work that overlaps is
-//! dealt to lanes, because slices of one track must nest: a consumer has a lane for each request in
-//! flight, a ring for each command in its slots, an engine group for each of its real lanes. A flow leads
-//! from the consumer's slice over ring, engine and completion back to the consumer.
+//! Owns what is drawn where. Consumers, the framework and each card are processes. Work that
+//! overlaps is dealt to lanes, because slices of one track must nest: a consumer has a lane for
+//! each request in flight, a ring for each command in its slots, an engine group for each of its
+//! real lanes. A flow leads from the consumer's slice over ring, engine and completion back to the
+//! consumer.
 //!
 //! Leaves the format to [`json`]. Not drawn: fetches, and events of a card that is out of its slot.
 
@@ -134,6 +135,10 @@ impl<'a, W: Write> Tracer<'a, W> {
             } => {
                 let name = register_name(offset);
                 self.instant(at, Kind::Writes { card }, &name, &[("value", value.into())])
+            }
+            Event::DmaRefused { card, addr, .. } => {
+                let kind = Kind::Writes { card };
+                self.instant(at, kind, "DMA refused", &[("address", addr.0)])
             }
             Event::InterruptArrived { card, vector } => {
                 let kind = Kind::Interrupts { card };

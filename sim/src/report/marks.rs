@@ -1,7 +1,7 @@
 //! Marks on the time axis: a lane for each driver with its blocks, removals and moves.
 //!
-//! Marks that would stand on each other become one with a count, so that a page stays readable however
-//! often a ring was full.
+//! Marks that would stand on each other become one with a count, so that a page stays readable
+//! however often a ring was full.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::outcome::{Mark, MarkKind, Outcome};
 use crate::summary::units::{count, counted, share, time};
 
 /// Height of a lane.
-const LANE: f64 = 34.0;
+const LANE: f64 = 42.0;
 /// Top of the first lane.
 const TOP: f64 = 10.0;
 /// Room for the labels of the time axis.
@@ -92,7 +92,7 @@ pub(super) fn lanes(course: &Course<'_>) -> Markup {
     {
         names.push("");
     }
-    let middle = |lane: usize| TOP + LANE * (lane as f64 + 0.5);
+    let middle = |lane: usize| TOP + LANE * (lane as f64 + 0.6);
     let label = |&name: &&str| {
         if name.is_empty() {
             "run".to_owned()
@@ -153,11 +153,13 @@ fn lane(course: &Course<'_>, name: &str, number: usize, y: f64) -> Markup {
         @for (kind, class, _) in SYMBOLS {
             @let marks = outcome.marks.iter().filter(is_here).filter(|mark| mark.kind == kind);
             @for cluster in clusters(marks, axis, REACH) {
+                // Sessions move when a card goes or comes: the two stand above each other.
+                @let y = if kind == MarkKind::Migrate { y - 13.0 } else { y };
                 g class=(format!("mark {class}")) {
                     title { (cluster.story()) }
                     (symbol(kind, cluster.x, y))
                     @if cluster.count > 1 {
-                        text x=(px(cluster.x + 9.0)) y=(px(y - 7.0)) { (count(cluster.count)) }
+                        text x=(px(cluster.x + 8.0)) y=(px(y + 4.0)) { (count(cluster.count)) }
                     }
                 }
             }

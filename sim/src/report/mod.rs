@@ -1,7 +1,7 @@
 //! One HTML page about a run, to look at without a network.
 //!
-//! Owns layout, plots and words; adds nothing to the numbers of an [`Outcome`]. Everything is in the one
-//! file: style, drawings, and a few lines of script for the readout under the pointer.
+//! Owns layout, plots and words; adds nothing to the numbers of an [`Outcome`]. Everything is in
+//! the one file: style, drawings, and a few lines of script for the readout under the pointer.
 
 mod axis;
 mod course;
@@ -11,7 +11,7 @@ mod tables;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use timebase::{Span, Time};
 
-use crate::outcome::{Outcome, Series};
+use crate::outcome::{Outcome, Series, Summary};
 use crate::scenario::Scenario;
 use crate::summary::Replay;
 use crate::summary::units::{bytes, count, counted, rate, scaled, share, time};
@@ -72,86 +72,100 @@ fn headline(scenario: &Scenario, outcome: &Outcome, replay: &Replay) -> Markup {
 }
 
 fn figures(outcome: &Outcome) -> Markup {
-    let summary = &outcome.summary;
-    let elapsed = Span::from_ps(summary.elapsed_ps);
-    let ns = |ns: u64| {
-        if summary.requests == 0 {
-            "–".to_owned()
-        } else {
-            time(Span::from_ns(ns))
+    let tiles = load_tiles(&outcome.summary)
+        .into_iter()
+        .chain(event_tiles(&outcome.summary));
+    html! {
+        section class="tiles" {
+            @for Tile { label, figure, about } in tiles {
+                div { p { (label) } strong { (figure) } span { (about) } }
+            }
         }
+    }
+}
+
+/// A key figure.
+struct Tile {
+    label: &'static str,
+    figure: String,
+    about: String,
+}
+
+fn tile(label: &'static str, figure: String, about: String) -> Tile {
+    Tile {
+        label,
+        figure,
+        about,
+    }
+}
+
+/// How much was done, and how fast.
+fn load_tiles(summary: &Summary) -> [Tile; 4] {
+    let elapsed = Span::from_ps(summary.elapsed_ps);
+    let latency = summary.latency;
+    let ns = |ns: u64| time(Span::from_ns(ns));
+    let (p50, rest) = if summary.requests == 0 {
+        ("–".to_owned(), "no request called back".to_owned())
+    } else {
+        (
+            ns(latency.p50_ns),
+            format!("p99 {}, max {}", ns(latency.p99_ns), ns(latency.max_ns)),
+        )
     };
+    let amount = format!(
+        "{} in {} of virtual time",
+        bytes(summary.bytes),
+        time(elapsed)
+    );
+    let right = format!("{} of input found right", counted(summary.pieces, "piece"));
+    let blocks = counted(summary.blocks, "block");
+    let unblocks = counted(summary.unblocks, "unblock");
+    [
+        tile("Requests", count(summary.requests), right),
+        tile("Throughput", rate(summary.bytes, elapsed), amount),
+        tile("Latency p50", p50, rest),
+        tile(
+            "Refusals",
+            count(summary.refusals),
+            format!("{blocks}, {unblocks}"),
+        ),
+    ]
+}
+
+/// What happened on the way.
+fn event_tiles(summary: &Summary) -> [Tile; 4] {
     let held = summary
         .checks
         .iter()
         .filter(|check| check.violations == 0)
         .count();
-    let tiles = [
-        (
-            "Requests",
-            count(summary.requests),
-            format!("{} of input found right", counted(summary.pieces, "piece")),
-        ),
-        (
-            "Throughput",
-            rate(summary.bytes, elapsed),
-            format!(
-                "{} in {} of virtual time",
-                bytes(summary.bytes),
-                time(elapsed)
-            ),
-        ),
-        (
-            "Latency p50",
-            ns(summary.latency.p50_ns),
-            format!(
-                "p99 {}, max {}",
-                ns(summary.latency.p99_ns),
-                ns(summary.latency.max_ns)
-            ),
-        ),
-        (
-            "Refusals",
-            count(summary.refusals),
-            format!(
-                "{}, {}",
-                counted(summary.blocks, "block"),
-                counted(summary.unblocks, "unblock")
-            ),
-        ),
-        (
-            "Migrations",
-            count(summary.migrations),
-            format!(
-                "{} resubmitted, {} told, {} made anew",
-                count(summary.resubmitted),
-                count(summary.moved),
-                count(summary.interrupted)
-            ),
-        ),
-        (
+    let cards = format!("{} / {}", count(summary.unplugs), count(summary.plugs));
+    let fate = format!(
+        "{} resubmitted, {} told, {} made anew",
+        count(summary.resubmitted),
+        count(summary.moved),
+        count(summary.interrupted)
+    );
+    let falsified = "put in on purpose and found out".to_owned();
+    let watched = format!("{} watched", counted(summary.events, "event"));
+    [
+        tile("Migrations", count(summary.migrations), fate),
+        tile(
             "Cards out and in",
-            format!("{} / {}", count(summary.unplugs), count(summary.plugs)),
+            cards,
             "pulled out / put in under load".to_owned(),
         ),
-        (
+        tile(
             "Falsified digests",
             count(summary.tampered_caught),
-            "put in on purpose and found out".to_owned(),
+            falsified,
         ),
-        (
+        tile(
             "Checks held",
             format!("{held} / {}", summary.checks.len()),
-            format!("{} watched", counted(summary.events, "event")),
+            watched,
         ),
-    ];
-    html! {
-        section class="tiles" {
-            @for (label, figure, about) in tiles {
-                div { p { (label) } strong { (figure) } span { (about) } }
-            }
-        }
-    }
+    ]
 }
 
 fn plots(scenario: &Scenario, outcome: &Outcome) -> Markup {

@@ -39,9 +39,10 @@ pub(super) fn drivers(outcome: &Outcome) -> Markup {
                     tbody {
                         @for (number, driver) in outcome.summary.drivers.iter().enumerate() {
                             @let is_card = driver.name != SOFTWARE;
+                            @let hue = hue(number, &driver.name);
                             @let of_card = |text: String| if is_card { text } else { "–".into() };
                             tr {
-                                th { i class=(format!("swatch {}", hue(number, &driver.name))) {}
+                                th { i class=(format!("swatch {hue}")) {}
                                     (driver.name) }
                                 td { (count(driver.requests)) }
                                 td { (share(driver.requests, total)) }
@@ -49,7 +50,9 @@ pub(super) fn drivers(outcome: &Outcome) -> Markup {
                                 td { (of_card(count(driver.refusals))) }
                                 td {
                                     (of_card(share(driver.utilisation_permille, 1_000)))
-                                    @if is_card { (meter(driver.utilisation_permille, &hue(number, &driver.name))) }
+                                    @if is_card {
+                                        (meter(driver.utilisation_permille, &hue))
+                                    }
                                 }
                                 td { (of_card(count(driver.interrupts))) }
                                 td { (of_card(count(driver.bounced))) }
@@ -129,8 +132,12 @@ pub(super) fn set_up(scenario: &Scenario) -> Markup {
                 div {
                     h3 { "Machine" }
                     ul {
-                        @for card in &scenario.cards { li { b { (card.name) } " " (describe(card)) } }
-                        @if scenario.software { li { b { "software" } " the driver without a card" } }
+                        @for card in &scenario.cards {
+                            li { b { (card.name) } " " (describe(card)) }
+                        }
+                        @if scenario.software {
+                            li { b { "software" } " the driver without a card" }
+                        }
                     }
                 }
                 div {
@@ -152,7 +159,9 @@ pub(super) fn set_up(scenario: &Scenario) -> Markup {
                 @if !scenario.faults.is_empty() {
                     div {
                         h3 { "Faults" }
-                        ol { @for fault in &scenario.faults { li { (fault_story(scenario, fault)) } } }
+                        ol {
+                            @for fault in &scenario.faults { li { (fault_story(scenario, fault)) } }
+                        }
                     }
                 }
             }

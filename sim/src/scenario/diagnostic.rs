@@ -1,7 +1,7 @@
 //! What is wrong with a scenario or profile file, and where.
 //!
-//! Owns the text of the complaint: place, line with a caret, what was found, what was expected, what
-//! may have been meant. Does not know what a scenario is.
+//! Owns the text of the complaint: place, line with a caret, what was found, what was expected,
+//! what may have been meant. Does not know what a scenario is.
 
 use std::fmt;
 use std::ops::Range;
@@ -269,7 +269,8 @@ mod tests {
             .with_help("try 3");
         assert_eq!(
             error.to_string(),
-            "a list\n --> x.toml:2:6\n  |\n2 | bé = [2,\n  |      ^^^ expected a number\n  = help: try 3"
+            "a list\n --> x.toml:2:6\n  |\n2 | bé = [2,\n  |      ^^^ expected a number\n  \
+             = help: try 3"
         );
     }
 

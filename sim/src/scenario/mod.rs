@@ -38,9 +38,11 @@ pub struct Scenario {
     pub expect: Vec<Expectation>,
     /// Liveness: after the last fault and the last dispatch everything must drain within this time.
     pub drain_within: Span,
-    /// Smallest and largest extra delay of an interrupt on its way to the driver; drawn from the seed.
+    /// Smallest and largest extra delay of an interrupt on its way to the driver; drawn from the
+    /// seed.
     pub interrupt_jitter: (Span, Span),
-    /// Largest extra delay of a register write on its way to a card; drawn from the seed, order kept.
+    /// Largest extra delay of a register write on its way to a card; drawn from the seed, order
+    /// kept.
     pub write_jitter: Span,
 }
 

@@ -1,7 +1,7 @@
 //! Typed reading of a TOML document in which every value knows its place.
 //!
-//! A [`Section`] refuses keys that it does not know before anything is read from it, so a slip of the
-//! pen is never taken for a missing key. Knows TOML; does not know what a scenario is.
+//! A [`Section`] refuses keys that it does not know before anything is read from it, so a slip of
+//! the pen is never taken for a missing key. Knows TOML; does not know what a scenario is.
 
 use std::ops::{Range, RangeInclusive};
 

@@ -215,7 +215,8 @@ impl<W: Write> Tracer<'_, W> {
                 self.stop_works(at, |lane, _| lane.0 == card)?;
                 self.instant(at, kind, "function reset", &[])
             }
-            // Doorbells are seen as register writes, and a fetch says little beside what follows it.
+            // Doorbells are seen as register writes, and a fetch says little beside what follows
+            // it.
             CardEvent::Doorbell { .. } | CardEvent::Fetched { .. } => Ok(()),
         }
     }

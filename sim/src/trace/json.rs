@@ -1,6 +1,7 @@
 //! The trace event format: one JSON object an event, written as it comes.
 //!
-//! Times are whole nanoseconds, written as microseconds with three decimals. Knows nothing of cards.
+//! Times are whole nanoseconds, written as microseconds with three decimals. Knows nothing of
+//! cards.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -46,11 +47,12 @@ impl<W: Write> Writer<W> {
     /// Names a process; processes are shown in order of number.
     pub(super) fn process(&mut self, process: u32, name: &str) -> io::Result<()> {
         let name = quoted(name);
+        let args = braced(&[("sort_index", process.into())]);
         self.event(format_args!(
             r#""ph":"M","pid":{process},"name":"process_name","args":{{"name":{name}}}"#
         ))?;
         self.event(format_args!(
-            r#""ph":"M","pid":{process},"name":"process_sort_index","args":{{"sort_index":{process}}}"#
+            r#""ph":"M","pid":{process},"name":"process_sort_index","args":{args}"#
         ))
     }
 
@@ -150,8 +152,9 @@ impl<W: Write> Writer<W> {
 
     fn flow(&mut self, phase: char, track: Track, at: Time, id: u64) -> io::Result<()> {
         let (place, at) = (place(track), stamp(at));
+        let what = r#""cat":"request","name":"request""#;
         self.event(format_args!(
-            r#""ph":"{phase}","bp":"e",{place},"ts":{at},"id":{id},"cat":"request","name":"request""#
+            r#""ph":"{phase}","bp":"e",{place},"ts":{at},"id":{id},{what}"#
         ))
     }
 

@@ -104,11 +104,18 @@ fn reaped(ns: u64, card: u16, cookie: u64) -> Record {
     )
 }
 
-/// Request 1 goes through card 0; request 2 is on card 0 when that is pulled out, and moves to card 1.
+/// Request 1 goes through card 0; request 2 is on card 0 when that is pulled out, and moves to card
+/// 1.
 fn failover() -> Vec<Record> {
-    let vector = Vector(1);
+    let (card, driver) = (0, 0);
+    let ring = RingId(1);
+    let sent = CardEvent::Interrupt {
+        ring,
+        vector: Vector(1),
+    };
+    let lost = DriverEvent::Lost;
     vec![
-        at(0, Event::Registered { driver: 0, card: 0 }),
+        at(0, Event::Registered { driver, card }),
         at(
             0,
             Event::Registered {
@@ -116,72 +123,53 @@ fn failover() -> Vec<Record> {
                 card: SOFTWARE,
             },
         ),
-        at(
-            0,
-            Event::SessionOpened {
-                session: 9,
-                driver: 0,
-            },
-        ),
+        at(0, Event::SessionOpened { session: 9, driver }),
         dispatch(1_000, 1),
         dispatch(1_010, 2),
         posted(1_100, 0, 70, Some(1)),
         posted(1_150, 0, 71, Some(2)),
-        at(1_160, Event::Blocked { driver: 0 }),
-        at(
-            1_200,
-            Event::WriteArrived {
-                card: 0,
-                offset: 0x1_0008,
-                value: 2,
-            },
-        ),
+        at(1_160, Event::Blocked { driver }),
+        at(1_200, written(0x1_0008)),
         started(2_000, 0, 70, 2_400),
         // The card's own time runs behind here.
         started(1_950, 0, 70, 2_000),
         started(2_400, 0, 71, 9_000),
         completed(2_500, 0, 70),
-        at(
-            2_600,
-            Event::Card {
-                card: 0,
-                event: CardEvent::Interrupt {
-                    ring: RingId(1),
-                    vector,
-                },
-            },
-        ),
-        at(2_700, Event::InterruptArrived { card: 0, vector: 1 }),
+        at(2_600, Event::Card { card, event: sent }),
+        at(2_700, Event::InterruptArrived { card, vector: 1 }),
         reaped(2_800, 0, 70),
-        at(2_810, Event::Unblocked { driver: 0 }),
+        at(2_810, Event::Unblocked { driver }),
         callback(3_001, 1, 0),
-        at(3_500, Event::Unplugged { card: 0 }),
+        at(3_500, Event::Unplugged { card }),
         completed(3_600, 0, 71),
-        at(
-            4_000,
-            Event::Driver {
-                card: 0,
-                event: DriverEvent::Lost,
-            },
-        ),
-        at(4_010, Event::DriverLost { driver: 0 }),
-        at(
-            4_020,
-            Event::SessionMoved {
-                from: 9,
-                to: 9,
-                driver: 1,
-            },
-        ),
+        at(4_000, Event::Driver { card, event: lost }),
+        at(4_010, Event::DriverLost { driver }),
+        at(4_020, moved(1)),
         at(4_030, Event::Resubmitted { request: 2 }),
         posted(4_100, 1, 70, Some(2)),
         started(4_500, 1, 70, 4_800),
         completed(4_900, 1, 70),
         reaped(5_000, 1, 70),
         callback(5_100, 2, 0),
-        at(6_000, Event::Plugged { card: 0 }),
+        at(6_000, Event::Plugged { card }),
         dispatch(6_100, 3),
     ]
+}
+
+fn written(offset: u32) -> Event {
+    Event::WriteArrived {
+        card: 0,
+        offset,
+        value: 2,
+    }
+}
+
+fn moved(driver: u32) -> Event {
+    Event::SessionMoved {
+        from: 9,
+        to: 9,
+        driver,
+    }
 }
 
 fn ns(value: &Value) -> i64 {

@@ -43,9 +43,8 @@ fn a_small_scenario_gets_sensible_defaults() {
     assert!(small.faults.is_empty() && small.expect.is_empty());
 }
 
-#[test]
-fn every_key_is_read() {
-    let text = r#"
+/// A scenario with every key.
+const ALL: &str = r#"
 name = "all"
 description = " everything "
 pool_mib = 8
@@ -90,7 +89,14 @@ rebalance = true
 moved = { at_least = 1, at_most = 2 }
 refusals = { at_most = 0 }
 "#;
-    let all = Scenario::from_toml(text, "all.toml").expect("a scenario");
+
+fn all() -> Scenario {
+    Scenario::from_toml(ALL, "all.toml").expect("a scenario")
+}
+
+#[test]
+fn every_key_of_machine_and_load_is_read() {
+    let all = all();
     assert_eq!(all.description, "everything");
     assert_eq!(all.interrupt_jitter, (Span::from_ns(1), Span::from_ns(2)));
     let card = &all.cards[0];
@@ -127,6 +133,11 @@ refusals = { at_most = 0 }
     );
     assert_eq!(work.think, (Span::from_ns(10), Span::from_ns(20)));
     assert_eq!(work.placement, Placement::Hardware);
+}
+
+#[test]
+fn every_kind_of_fault_and_bound_is_read() {
+    let all = all();
     let faults: Vec<(Trigger, Action)> = all
         .faults
         .iter()
