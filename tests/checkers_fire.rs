@@ -11,6 +11,7 @@ fn run_with(latch: Option<Latch>, change: impl Fn(&mut Scenario)) -> Outcome {
     let mut scenario = Scenario::builtin("single").expect("a built-in scenario");
     scenario.workload.pieces = Some(200);
     scenario.expect.clear();
+    scenario.cards[0].watchdog = Span::from_us(500);
     let at = Trigger::At(Time::ZERO + Span::from_us(30));
     scenario.faults = latch
         .map(|latch| FaultSpec { trigger: at, action: Action::Latch { card: 0, latch } })

@@ -61,6 +61,17 @@ pub enum Event {
         /// Value.
         value: u32,
     },
+    /// A card's access to host memory was refused, whether or not the card noticed.
+    DmaRefused {
+        /// Slot.
+        card: u16,
+        /// First address of the access.
+        addr: regs::DeviceAddr,
+        /// Whether the card wanted to write.
+        is_write: bool,
+        /// Why.
+        reason: crate::memory::FaultReason,
+    },
     /// An interrupt reached a driver.
     InterruptArrived {
         /// Slot.

@@ -174,6 +174,7 @@ impl Port {
             let mut recorder = self.recorder.borrow_mut();
             let mut side = CardSide {
                 card: self.index,
+                now,
                 windows: &mut self.windows,
                 interrupts: &mut self.interrupts,
                 delays: &mut self.delays,
@@ -201,6 +202,7 @@ impl Port {
         );
         let mut side = CardSide {
             card: self.index,
+            now: self.clock.get(),
             windows: &mut self.windows,
             interrupts: &mut self.interrupts,
             delays: &mut self.delays,
@@ -242,6 +244,7 @@ impl Port {
         let mut recorder = self.recorder.borrow_mut();
         let mut side = CardSide {
             card: self.index,
+            now: self.clock.get(),
             windows: &mut self.windows,
             interrupts: &mut self.interrupts,
             delays: &mut self.delays,
@@ -272,25 +275,42 @@ impl Port {
 /// The machine as the card in a slot sees it.
 struct CardSide<'a> {
     card: u16,
+    now: Time,
     windows: &'a mut WindowTable,
     interrupts: &'a mut VecDeque<(Time, Vector)>,
     delays: &'a mut Delays,
     recorder: &'a mut Recorder,
 }
 
+impl CardSide<'_> {
+    /// Tells the recorder of a refused access: the card itself may not notice.
+    #[cold]
+    fn refused(&mut self, fault: DmaFault, is_write: bool) -> DmaFault {
+        let (card, addr) = (self.card, fault.addr);
+        let reason = self.windows.explain(addr);
+        let event = Event::DmaRefused { card, addr, is_write, reason };
+        self.recorder.record(self.now, event);
+        fault
+    }
+}
+
 impl Host for CardSide<'_> {
     #[inline]
     fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
-        self.windows.read(addr, bytes)
+        self.windows.read(addr, bytes).map_err(|fault| self.refused(fault, false))
     }
 
     #[inline]
     fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
-        self.windows.write(addr, bytes)
+        self.windows.write(addr, bytes).map_err(|fault| self.refused(fault, true))
     }
 
     #[inline]
     fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
+        // The check comes first because a borrow that is handed out cannot be looked at again.
+        if let Err(fault) = self.windows.check_in_place(addr, len) {
+            return Err(self.refused(fault, true));
+        }
         self.windows.in_place(addr, len)
     }
 
@@ -306,10 +326,6 @@ impl Host for CardSide<'_> {
 
     #[inline]
     fn observe(&mut self, at: Time, event: CardEvent) {
-        if let CardEvent::DmaFault { addr, .. } = event {
-            self.recorder
-                .explain_fault(self.card, addr, self.windows.explain(addr));
-        }
         self.recorder.record(
             at,
             Event::Card {

@@ -42,8 +42,9 @@ enum Memory {
     Coherent(Coherent),
 }
 
-/// Why an access was refused, for reports.
+/// Why an access was refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
 pub enum FaultReason {
     /// No window ever had this address.
     NeverMapped,
@@ -183,6 +184,15 @@ impl WindowTable {
             Memory::Coherent(_) => Ok(None),
             Memory::Closed => unreachable!("reach finds live windows only"),
         }
+    }
+
+    /// Whether [`in_place`](Self::in_place) would work.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if it would not.
+    #[inline]
+    pub fn check_in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<(), DmaFault> {
+        self.reach(addr, len, |window| window.readable && window.writable).map(drop)
     }
 
     /// Why an access of `len` bytes at `addr` is refused; `None` if the address is good (so only the

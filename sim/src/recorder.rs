@@ -5,12 +5,10 @@
 
 use device_model::CardEvent;
 use driver::DriverEvent;
-use regs::DeviceAddr;
 use timebase::Time;
 
 use crate::checker::Checkers;
 use crate::event::{Event, Record};
-use crate::memory::FaultReason;
 use crate::series::Course;
 
 /// Passes events on.
@@ -70,11 +68,6 @@ impl Recorder {
         if self.level == Level::Keep {
             self.log.push(record);
         }
-    }
-
-    /// Tells the checkers why the next DMA fault of `card` at `addr` was one.
-    pub fn explain_fault(&mut self, card: u16, addr: DeviceAddr, reason: FaultReason) {
-        self.checkers.dma_window.explain(card, addr, reason);
     }
 
     /// The checkers.
@@ -165,6 +158,15 @@ fn words(event: &Event) -> [u64; 3] {
             offset,
             value,
         } => [pack(3, card.into(), offset.into()), value.into(), 0],
+        Event::DmaRefused {
+            card,
+            addr,
+            is_write,
+            reason,
+        } => {
+            let how = u64::from(is_write) << 8 | reason as u64;
+            [pack(14, card.into(), how), addr.0, 0]
+        }
         Event::InterruptArrived { card, vector } => [pack(4, card.into(), vector.into()), 0, 0],
         Event::Blocked { driver } => [pack(5, 0, driver.into()), 0, 0],
         Event::Unblocked { driver } => [pack(6, 0, driver.into()), 0, 0],
@@ -324,6 +326,6 @@ mod tests {
                 },
             ),
         ];
-        assert_eq!(digest(&events), 0);
+        assert_eq!(digest(&events), 4_807_321_748_628_668_217);
     }
 }

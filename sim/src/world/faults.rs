@@ -22,6 +22,8 @@ struct Entry {
     trigger: Trigger,
     action: Action,
     state: State,
+    /// When it was first due; it may have to wait for the machine.
+    first_due: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,6 +39,7 @@ impl Script {
             trigger: fault.trigger,
             action: fault.action,
             state: State::Waiting,
+            first_due: None,
         };
         Self {
             entries: faults.iter().map(entry).collect(),
@@ -126,9 +129,19 @@ impl World<'_> {
             if !matches!(entry.state, State::Due(at) if at <= now) {
                 continue;
             }
+            let first_due = *self.script.entries[index].first_due.get_or_insert(now);
             let state = match self.perform(entry.action) {
                 Ok(true) => State::Done,
-                Ok(false) => State::Due(now + RETRY),
+                Ok(false) if now - first_due <= self.scenario.drain_within => {
+                    State::Due(now + RETRY)
+                }
+                Ok(false) => {
+                    self.violation(format!(
+                        "{:?} is due since {first_due}, but the driver before never left",
+                        entry.action
+                    ));
+                    State::Done
+                }
                 Err(error) => {
                     self.report(&error);
                     State::Done
@@ -211,11 +224,11 @@ impl World<'_> {
             message.push_str(&cause.to_string());
             source = cause.source();
         }
-        let at_ps = self.now().as_ps();
-        self.other_violations.push(Violation {
-            check: "world".to_owned(),
-            at_ps,
-            message,
-        });
+        self.violation(message);
+    }
+
+    fn violation(&mut self, message: String) {
+        let (check, at_ps) = ("world".to_owned(), self.now().as_ps());
+        self.other_violations.push(Violation { check, at_ps, message });
     }
 }

@@ -258,6 +258,7 @@ impl World<'_> {
             self.ports[number].borrow_mut().advance();
         } else if number < 2 * slots {
             if let Some(driver) = self.slots[number - slots].driver {
+                self.slots[number - slots].notice_at = None;
                 self.framework.service(now, driver);
             }
         } else if actor == self.software_actor() {
@@ -286,7 +287,7 @@ impl World<'_> {
                 continue;
             };
             let wants = self.framework.driver_deadline(driver).min(interrupt_at);
-            let wants = wants.min(self.slots[slot].notice_at.take().unwrap_or(Time::NEVER));
+            let wants = wants.min(self.slots[slot].notice_at.unwrap_or(Time::NEVER));
             self.schedule.set(self.driver_actor(slot), wants.max(now));
         }
         if let Some(software) = self.software {

@@ -120,10 +120,6 @@ impl<'a> World<'a> {
             self.watch_keys(index, &consumer);
             ordered.push(consumer.ordered);
             self.consumers.push(consumer);
-            // Consumers begin within the first microsecond, in an order the seed decides.
-            let start = Time::from_ps(below(&mut self.chance, 1_000_000));
-            self.schedule
-                .set(self.consumer_actor(index as usize), start);
         }
         self.recorder.borrow_mut().checkers().order.expect(ordered);
         Ok(())
