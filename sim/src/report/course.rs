@@ -132,7 +132,7 @@ impl Course<'_> {
                     @let x = self.axis.x(absence.start);
                     rect class="absent" x=(px(x)) y=(px(top)) height=(px(STRIP))
                         width=(px(self.axis.x(absence.end) - x)) {
-                        title { (driver.name) " is out" }
+                        title { (driver.name) " is out of its slot or out of service" }
                     }
                 }
                 g class=(hue(number, &driver.name)) {

@@ -31,7 +31,7 @@ const SYMBOLS: [(MarkKind, &str, &str); 5] = [
     (MarkKind::Unplug, "unplug", "card pulled out"),
     (MarkKind::Plug, "plug", "card put in"),
     (MarkKind::Migrate, "migrate", "sessions moved"),
-    (MarkKind::Fault, "fault", "other fault"),
+    (MarkKind::Fault, "fault", "fault, or taken out of service"),
     (MarkKind::Violation, "violation", "check broken"),
 ];
 
@@ -167,10 +167,12 @@ fn lane(course: &Course<'_>, name: &str, number: usize, y: f64) -> Markup {
     }
 }
 
-/// Times in which the card of `name` was out of its slot.
+/// Times in which the card of `name` was out of its slot, or out of service.
 pub(super) fn absences(course: &Course<'_>, name: &str) -> Vec<Range<Time>> {
     let card = course.scenario.cards.iter().find(|card| card.name == name);
     let mut since = card.filter(|card| !card.present).map(|_| Time::ZERO);
+    // A card that is put in without having been pulled out was detached by the fault before.
+    let mut fault = None;
     let mut absences = Vec::new();
     for mark in course
         .outcome
@@ -180,22 +182,24 @@ pub(super) fn absences(course: &Course<'_>, name: &str) -> Vec<Range<Time>> {
     {
         match mark.kind {
             MarkKind::Unplug => since = since.or(Some(mark.at)),
-            MarkKind::Plug => absences.extend(since.take().map(|since| since..mark.at)),
-            MarkKind::Block
-            | MarkKind::Unblock
-            | MarkKind::Migrate
-            | MarkKind::Fault
-            | MarkKind::Violation => {}
+            MarkKind::Fault => fault = Some(mark.at),
+            MarkKind::Plug => {
+                let from = since.take().or(fault.take());
+                absences.extend(from.map(|from| from..mark.at));
+                fault = None;
+            }
+            MarkKind::Block | MarkKind::Unblock | MarkKind::Migrate | MarkKind::Violation => {}
         }
     }
     absences.extend(since.map(|since| since..Time::ZERO + course.axis.end()));
     absences
 }
 
-/// Times from block to unblock, in order.
+/// Times from block to unblock, in order. A driver that goes while it is blocked is not unblocked.
 fn blocked_times(course: &Course<'_>, name: &str) -> Vec<Range<Time>> {
     let mut times = Vec::new();
     let mut since: Option<Time> = None;
+    let mut fault = Time::ZERO;
     for mark in course
         .outcome
         .marks
@@ -207,7 +211,12 @@ fn blocked_times(course: &Course<'_>, name: &str) -> Vec<Range<Time>> {
             MarkKind::Unblock | MarkKind::Unplug => {
                 times.extend(since.take().map(|since| since..mark.at));
             }
-            MarkKind::Plug | MarkKind::Migrate | MarkKind::Fault | MarkKind::Violation => {}
+            MarkKind::Fault => fault = mark.at,
+            MarkKind::Plug => {
+                let end = |since| if fault >= since { fault } else { mark.at };
+                times.extend(since.take().map(|since| since..end(since)));
+            }
+            MarkKind::Migrate | MarkKind::Violation => {}
         }
     }
     times.extend(since.map(|since| since..Time::ZERO + course.axis.end()));

@@ -144,3 +144,23 @@ fn odd_series_draw_without_nonsense() {
         }
     }
 }
+
+#[test]
+fn a_detached_card_is_neither_blocked_nor_there_until_it_is_put_in() {
+    let mut outcome = sample::outcome();
+    outcome.marks.retain(|mark| mark.driver == "card1");
+    outcome.marks.truncate(1);
+    let mut mark = |us, kind| {
+        let mut mark = outcome.marks[0].clone();
+        (mark.at, mark.kind) = (Time::ZERO + Span::from_us(us), kind);
+        outcome.marks.push(mark);
+    };
+    mark(1_000, MarkKind::Block);
+    mark(1_100, MarkKind::Fault);
+    mark(9_000, MarkKind::Plug);
+    outcome.marks.remove(0);
+    let page = page(&outcome);
+    assert_eq!(page.matches("class=\"absent\"").count(), 1);
+    let blocked = page.matches("card1 became blocked").count();
+    assert!((1..=5).contains(&blocked), "{blocked} columns");
+}
