@@ -83,6 +83,8 @@ const PLACEMENTS: [(&str, Placement); 3] = [
     ("software", Placement::Software),
 ];
 
+/// What the driver without a card is called.
+const SOFTWARE: &str = "software";
 /// Longest time in a scenario, in microseconds: an hour.
 const MAX_US: u64 = 3_600_000_000;
 /// Longest delay of a message or a consumer, in nanoseconds: a second.
@@ -176,15 +178,7 @@ impl Placement {
 }
 
 fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, ScenarioError> {
-    let name_item = top.require("name")?;
-    let name = name_item.text()?.to_owned();
-    if name.is_empty()
-        || name
-            .chars()
-            .any(|char| char.is_control() || char.is_whitespace())
-    {
-        return Err(name_item.error("a name without blanks"));
-    }
+    let name = plain_name(&top.require("name")?)?;
     let description = top.get("description").map_or(Ok(""), |item| item.text())?;
     let cards = read_cards(top, base)?;
     let software = top.boolean("software", true)?;
@@ -217,6 +211,16 @@ fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, ScenarioErr
     })
 }
 
+/// A name that a terminal and a command line take as it is.
+fn plain_name(item: &Item<'_>) -> Result<String, ScenarioError> {
+    let name = item.text()?;
+    let is_odd = |char: char| char.is_control() || char.is_whitespace();
+    if name.is_empty() || name.chars().any(is_odd) {
+        return Err(item.error("a name without blanks"));
+    }
+    Ok(name.to_owned())
+}
+
 fn read_cards(top: &Section<'_>, base: &Path) -> Result<Vec<CardSpec>, ScenarioError> {
     let mut cards: Vec<CardSpec> = Vec::new();
     for section in top.sections("card", &CARD_KEYS)? {
@@ -242,10 +246,10 @@ fn read_cards(top: &Section<'_>, base: &Path) -> Result<Vec<CardSpec>, ScenarioE
 fn read_card(card: &Section<'_>, slot: usize, base: &Path) -> Result<CardSpec, ScenarioError> {
     let name = match card.get("name") {
         None => format!("card{slot}"),
-        Some(item) => match item.text()? {
-            "" | "software" => return Err(item.error("a name other than \"\" and \"software\"")),
-            name => name.to_owned(),
-        },
+        Some(item) if item.text()? == SOFTWARE => {
+            return Err(item.error("another name, as that is the driver without a card"));
+        }
+        Some(item) => plain_name(&item)?,
     };
     let mut profile = match card.get("profile") {
         None => builtin_profile("reference").expect("built in"),

@@ -397,6 +397,11 @@ fn two_cards_need_two_names() {
     let message = complaint_with("[workload]", "[[card]]\nname = \"left\"\n[workload]");
     assert!(message.contains("a second card `left`"), "{message}");
     assert!(message.contains("small.toml:5:8"), "{message}");
+    let message = complaint_with("name = \"left\"", "name = \"my card\"");
+    assert!(
+        message.contains("expected a name without blanks"),
+        "{message}"
+    );
     let message = complaint_with("name = \"left\"", "name = \"software\"");
     assert!(
         message.contains("name is the string \"software\""),
