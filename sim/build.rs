@@ -1,12 +1,18 @@
-//! Embeds the project's own source files: the default input of a run, the same for everybody who builds
-//! the same commit.
+//! Embeds the project's own source files: the default input of a run, the same for everybody who
+//! builds the same commit.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Folders whose files are embedded, relative to the workspace.
-const FOLDERS: [&str; 5] = ["device-model/regs/src", "device-model/src", "dma/src", "driver/src", "framework/src"];
+const FOLDERS: [&str; 5] = [
+    "device-model/regs/src",
+    "device-model/src",
+    "dma/src",
+    "driver/src",
+    "framework/src",
+];
 
 fn main() -> io::Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -14,16 +14,27 @@ fn run_with(latch: Option<Latch>, change: impl Fn(&mut Scenario)) -> Outcome {
     scenario.cards[0].watchdog = Span::from_us(500);
     let at = Trigger::At(Time::ZERO + Span::from_us(30));
     scenario.faults = latch
-        .map(|latch| FaultSpec { trigger: at, action: Action::Latch { card: 0, latch } })
+        .map(|latch| FaultSpec {
+            trigger: at,
+            action: Action::Latch { card: 0, latch },
+        })
         .into_iter()
         .collect();
     change(&mut scenario);
-    let options = RunOptions { seed: 1, input: Input::project(), keep_log: false };
+    let options = RunOptions {
+        seed: 1,
+        input: Input::project(),
+        keep_log: false,
+    };
     world::run(&scenario, &options, &mut |_| {}).expect("a run that begins")
 }
 
 fn names(outcome: &Outcome) -> Vec<&str> {
-    let mut names: Vec<&str> = outcome.violations.iter().map(|v| v.check.as_str()).collect();
+    let mut names: Vec<&str> = outcome
+        .violations
+        .iter()
+        .map(|v| v.check.as_str())
+        .collect();
     names.dedup();
     names
 }
@@ -43,13 +54,22 @@ fn a_flipped_bit_is_wrong_data() {
 #[test]
 fn a_stray_write_is_outside_every_window() {
     let outcome = run_with(Some(Latch::WriteOutsideWindow { nth: 5 }), |_| {});
-    assert!(names(&outcome).contains(&"DMA windows"), "{:#?}", outcome.violations);
+    assert!(
+        names(&outcome).contains(&"DMA windows"),
+        "{:#?}",
+        outcome.violations
+    );
 }
 
 #[test]
 fn a_key_left_on_the_card_is_found_after_the_session_is_freed() {
     let outcome = run_with(Some(Latch::KeepKeysOnDestroy), |_| {});
-    assert_eq!(names(&outcome), ["no key left behind"], "{:#?}", outcome.violations);
+    assert_eq!(
+        names(&outcome),
+        ["no key left behind"],
+        "{:#?}",
+        outcome.violations
+    );
 }
 
 #[test]
@@ -59,8 +79,15 @@ fn a_card_that_hangs_for_ever_is_not_live() {
         scenario.cards[0].watchdog = Span::from_ms(500);
         scenario.drain_within = Span::from_ms(100);
     });
-    assert!(names(&outcome).contains(&"liveness"), "{:#?}", outcome.violations);
-    assert!(names(&outcome).contains(&"exactly once"), "requests were left behind");
+    assert!(
+        names(&outcome).contains(&"liveness"),
+        "{:#?}",
+        outcome.violations
+    );
+    assert!(
+        names(&outcome).contains(&"exactly once"),
+        "requests were left behind"
+    );
 }
 
 #[test]
@@ -71,7 +98,10 @@ fn a_card_that_hangs_is_reset_and_nothing_is_lost() {
 
 #[test]
 fn a_lost_completion_is_recovered_and_a_double_one_ignored() {
-    for latch in [Latch::DropCompletion { nth: 7 }, Latch::DuplicateCompletion { nth: 7 }] {
+    for latch in [
+        Latch::DropCompletion { nth: 7 },
+        Latch::DuplicateCompletion { nth: 7 },
+    ] {
         let outcome = run_with(Some(latch), |_| {});
         assert!(outcome.passed(), "{latch:?}: {:#?}", outcome.violations);
         assert_eq!(outcome.summary.pieces, 200, "{latch:?}");
@@ -82,8 +112,11 @@ fn a_lost_completion_is_recovered_and_a_double_one_ignored() {
 fn an_expectation_that_is_not_met_fails_the_run() {
     use sim::scenario::{Count, Expectation};
     let outcome = run_with(None, |scenario| {
-        scenario.expect =
-            vec![Expectation { count: Count::Unplugs, at_least: 1, at_most: None }];
+        scenario.expect = vec![Expectation {
+            count: Count::Unplugs,
+            at_least: 1,
+            at_most: None,
+        }];
     });
     assert_eq!(names(&outcome), ["expectations"]);
 }

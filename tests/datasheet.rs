@@ -1,9 +1,9 @@
 //! `docs/datasheet.md` says what `regs` says.
 //!
-//! Every table of the datasheet between `begin` and `end` marks is rendered here from the crate: from
-//! the register tables and constants where they are values, from the doc comments where they are
-//! words. After a change of `regs`, `UPDATE_DATASHEET=1 cargo test -p tests --test datasheet` writes
-//! the tables anew. The prose between them is for people to keep true.
+//! Every table of the datasheet between `begin` and `end` marks is rendered here from the crate:
+//! from the register tables and constants where they are values, from the doc comments where they
+//! are words. After a change of `regs`, `UPDATE_DATASHEET=1 cargo test -p tests --test datasheet`
+//! writes the tables anew. The prose between them is for people to keep true.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,11 @@ use sim::scenario::{Scenario, builtins};
 use sim::world::{self, RunOptions};
 
 fn run(scenario: &Scenario, seed: u64) -> Outcome {
-    let options = RunOptions { seed, input: Input::project(), keep_log: false };
+    let options = RunOptions {
+        seed,
+        input: Input::project(),
+        keep_log: false,
+    };
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }
 
@@ -23,10 +27,21 @@ fn every_scenario_passes_for_many_seeds() {
         for seed in 1..=25 {
             let outcome = run(&short, seed);
             let name = &scenario.name;
-            assert!(outcome.passed(), "{name} seed {seed}: {:#?}", outcome.violations);
-            assert!(outcome.summary.requests > 0, "{name} seed {seed} did nothing");
+            assert!(
+                outcome.passed(),
+                "{name} seed {seed}: {:#?}",
+                outcome.violations
+            );
+            assert!(
+                outcome.summary.requests > 0,
+                "{name} seed {seed} did nothing"
+            );
             for check in &outcome.summary.checks {
-                assert!(check.looked > 0, "{name} seed {seed}: {} never looked", check.name);
+                assert!(
+                    check.looked > 0,
+                    "{name} seed {seed}: {} never looked",
+                    check.name
+                );
             }
         }
     }
@@ -36,8 +51,17 @@ fn every_scenario_passes_for_many_seeds() {
 fn every_scenario_shows_what_it_promises() {
     for scenario in builtins() {
         let outcome = run(&scenario, 1);
-        assert!(outcome.passed(), "{}: {:#?}", scenario.name, outcome.violations);
-        assert!(!scenario.expect.is_empty(), "{} promises nothing", scenario.name);
+        assert!(
+            outcome.passed(),
+            "{}: {:#?}",
+            scenario.name,
+            outcome.violations
+        );
+        assert!(
+            !scenario.expect.is_empty(),
+            "{} promises nothing",
+            scenario.name
+        );
     }
 }
 
@@ -46,16 +70,33 @@ fn both_policies_move_sessions_and_the_card_comes_back_to_work() {
     let scenario = builtin("failover");
     let outcome = run(&scenario, 1);
     let summary = &outcome.summary;
-    assert!(summary.moved > 0, "consumers were told new names: {summary:?}");
-    assert!(summary.resubmitted > 0, "the framework resubmitted by itself: {summary:?}");
+    assert!(
+        summary.moved > 0,
+        "consumers were told new names: {summary:?}"
+    );
+    assert!(
+        summary.resubmitted > 0,
+        "the framework resubmitted by itself: {summary:?}"
+    );
     assert_eq!((summary.unplugs, summary.plugs), (1, 1));
     assert!(summary.tampered_caught > 0, "false digests were found out");
 
     // The card that was put in again serves requests afterwards.
-    let plugged = outcome.marks.iter().find(|mark| mark.kind == MarkKind::Plug).expect("a plug");
-    let series = outcome.series.iter().find(|series| series.name == plugged.driver).unwrap();
+    let plugged = outcome
+        .marks
+        .iter()
+        .find(|mark| mark.kind == MarkKind::Plug)
+        .expect("a plug");
+    let series = outcome
+        .series
+        .iter()
+        .find(|series| series.name == plugged.driver)
+        .unwrap();
     let step = (plugged.at.as_ps() / series.step.as_ps()) as usize;
-    let after: u64 = series.samples[step..].iter().map(|sample| sample.requests).sum();
+    let after: u64 = series.samples[step..]
+        .iter()
+        .map(|sample| sample.requests)
+        .sum();
     assert!(after > 0, "{} took nothing back", plugged.driver);
 }
 
@@ -78,7 +119,10 @@ fn the_card_can_be_pulled_out_at_any_moment() {
     for step in 0..400 {
         let at = Time::ZERO + Span::from_ps(step * 211_733);
         scenario.faults = vec![
-            FaultSpec { trigger: Trigger::At(at), action: Action::Unplug { card: 0 } },
+            FaultSpec {
+                trigger: Trigger::At(at),
+                action: Action::Unplug { card: 0 },
+            },
             FaultSpec {
                 trigger: Trigger::AfterPrevious(Span::from_us(3)),
                 action: Action::Plug { card: 0 },
@@ -89,7 +133,11 @@ fn the_card_can_be_pulled_out_at_any_moment() {
             },
         ];
         let outcome = run(&scenario, step);
-        assert!(outcome.passed(), "pulled at {at}: {:#?}", outcome.violations);
+        assert!(
+            outcome.passed(),
+            "pulled at {at}: {:#?}",
+            outcome.violations
+        );
         assert_eq!(outcome.summary.pieces, 60, "pulled at {at}");
     }
 }

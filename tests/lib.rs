@@ -62,15 +62,27 @@ impl Rig {
             coalesce_timer: Span::from_us(5),
             ..DriverConfig::default()
         };
-        port.borrow_mut().plug(Card::new(profile).expect("a valid profile"));
+        port.borrow_mut()
+            .plug(Card::new(profile).expect("a valid profile"));
         let alive = Rc::new(Cell::new(true));
         let transport = LinkTransport::new(Rc::clone(&port), pool.clone(), alive);
         let card_driver = CardDriver::new(transport, config).expect("the driver starts");
-        let mut framework = Framework::new(Limits { event_len: 0, ..Limits::default() });
+        let mut framework = Framework::new(Limits {
+            event_len: 0,
+            ..Limits::default()
+        });
         let driver = framework.register(Box::new(card_driver));
         let schedule = Schedule::new(2, 0);
-        let mut rig =
-            Self { clock, port, framework, driver, pool, recorder, schedule, steps: 0 };
+        let mut rig = Self {
+            clock,
+            port,
+            framework,
+            driver,
+            pool,
+            recorder,
+            schedule,
+            steps: 0,
+        };
         rig.schedule.set(DRIVER, Time::ZERO);
         rig
     }
@@ -85,7 +97,9 @@ impl Rig {
     #[inline]
     pub fn step(&mut self) -> bool {
         self.settle();
-        let Some((at, actor)) = self.schedule.next_due() else { return false };
+        let Some((at, actor)) = self.schedule.next_due() else {
+            return false;
+        };
         self.steps += 1;
         self.clock.set(at);
         if actor == CARD {
@@ -100,7 +114,10 @@ impl Rig {
     fn settle(&mut self) {
         let now = self.now();
         let port = self.port.borrow();
-        let wants = self.framework.driver_deadline(self.driver).min(port.interrupt_deadline());
+        let wants = self
+            .framework
+            .driver_deadline(self.driver)
+            .min(port.interrupt_deadline());
         self.schedule.set(CARD, port.card_deadline().max(now));
         self.schedule.at_latest(DRIVER, wants.max(now));
     }

@@ -9,7 +9,11 @@ use sim::world::{self, RunOptions};
 fn short_run(mut scenario: Scenario, seed: u64, keep_log: bool) -> Outcome {
     scenario.workload.pieces = Some(scenario.workload.pieces.unwrap_or(600).min(600));
     scenario.expect.clear();
-    let options = RunOptions { seed, input: Input::project(), keep_log };
+    let options = RunOptions {
+        seed,
+        input: Input::project(),
+        keep_log,
+    };
     world::run(&scenario, &options, &mut |_| {}).expect("a run that begins")
 }
 

@@ -67,7 +67,10 @@ fn run(rig: &mut Rig, requests: &mut VecDeque<Box<Request>>, bursts: u32) {
         let now = rig.now();
         assert!(rig.framework.dispatch_batch(now, requests).is_ok());
         while back.len() < count {
-            assert!(rig.step(), "requests outstanding and nothing left to happen");
+            assert!(
+                rig.step(),
+                "requests outstanding and nothing left to happen"
+            );
             while let Some(finished) = rig.framework.take_finished() {
                 assert!(finished.result.is_ok(), "{:?}", finished.result);
                 back.push_back(finished.request);
@@ -93,7 +96,7 @@ fn allocations(params: SessionParams, operation: Operation, flags: RequestFlags)
         })
         .collect();
     // Queues and tables reach their size.
-    run(&mut rig, &mut requests, 50);
+    run(&mut rig, &mut requests, 60);
     let before = ALLOCATIONS.with(Cell::get);
     run(&mut rig, &mut requests, 200);
     // The vector of requests coming back is the test's own.
@@ -102,19 +105,39 @@ fn allocations(params: SessionParams, operation: Operation, flags: RequestFlags)
 
 #[test]
 fn requests_in_steady_state_allocate_nothing() {
-    for flags in [RequestFlags::default(), RequestFlags::ORDERED, RequestFlags::BATCH] {
+    for flags in [
+        RequestFlags::default(),
+        RequestFlags::ORDERED,
+        RequestFlags::BATCH,
+    ] {
         let null = params(Mode::Cipher, Cipher::Null, None);
-        assert_eq!(allocations(null, Operation::Encrypt, flags), 0, "null, {flags:?}");
+        assert_eq!(
+            allocations(null, Operation::Encrypt, flags),
+            0,
+            "null, {flags:?}"
+        );
         let gcm = params(Mode::Aead, Cipher::AesGcm, None);
-        assert_eq!(allocations(gcm, Operation::EncryptCompute, flags), 0, "GCM, {flags:?}");
+        assert_eq!(
+            allocations(gcm, Operation::EncryptCompute, flags),
+            0,
+            "GCM, {flags:?}"
+        );
         let cbc = params(Mode::Cipher, Cipher::AesCbc, None);
-        assert_eq!(allocations(cbc, Operation::Encrypt, flags), 0, "CBC, {flags:?}");
+        assert_eq!(
+            allocations(cbc, Operation::Encrypt, flags),
+            0,
+            "CBC, {flags:?}"
+        );
         let eta = params(
             Mode::EncryptThenAuthenticate,
             Cipher::AesCtr,
             Some(Digest::HmacSha256),
         );
-        assert_eq!(allocations(eta, Operation::EncryptCompute, flags), 0, "ETA, {flags:?}");
+        assert_eq!(
+            allocations(eta, Operation::EncryptCompute, flags),
+            0,
+            "ETA, {flags:?}"
+        );
     }
 }
 

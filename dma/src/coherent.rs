@@ -1,7 +1,7 @@
 //! Coherent blocks: memory that host and card touch at the same time.
 //!
-//! Owns nothing but its place in the pool. Every access copies through volatile memory; no reference
-//! to the bytes exists, because the other side may change them at any moment.
+//! Owns nothing but its place in the pool. Every access copies through volatile memory; no
+//! reference to the bytes exists, because the other side may change them at any moment.
 
 use std::sync::Arc;
 
@@ -37,7 +37,8 @@ impl Coherent {
         self.shared.len
     }
 
-    /// Distance from the start of the pool's mapping, in bytes; transports derive addresses from it.
+    /// Distance from the start of the pool's mapping, in bytes; transports derive addresses from
+    /// it.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.shared.block.offset

@@ -224,7 +224,8 @@ unsafe impl Send for PoolBuffer {}
 unsafe impl Sync for PoolBuffer {}
 
 impl PoolBuffer {
-    /// Distance from the start of the pool's mapping, in bytes; transports derive addresses from it.
+    /// Distance from the start of the pool's mapping, in bytes; transports derive addresses from
+    /// it.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.block.offset

@@ -1,7 +1,7 @@
 //! The CPU as a crypto device: the software driver, charged for in virtual time.
 //!
-//! The work itself is done by the framework's own [`SoftwareDriver`]; this layer around seam 1 only says
-//! when it is done. One core works on one request at a time.
+//! The work itself is done by the framework's own [`SoftwareDriver`]; this layer around seam 1 only
+//! says when it is done. One core works on one request at a time.
 
 use std::collections::VecDeque;
 
@@ -96,8 +96,14 @@ impl CryptoDriver for CpuDriver {
     fn service(&mut self, now: Time, output: &mut DriverOutput) {
         self.charge(now);
         output.opened.append(&mut self.output.opened);
-        while self.working.front().is_some_and(|&(done_at, _)| done_at <= now) {
-            output.completed.extend(self.working.pop_front().map(|(_, completed)| completed));
+        while self
+            .working
+            .front()
+            .is_some_and(|&(done_at, _)| done_at <= now)
+        {
+            output
+                .completed
+                .extend(self.working.pop_front().map(|(_, completed)| completed));
         }
         if self.working.is_empty() {
             output.lost |= std::mem::take(&mut self.output.lost);
@@ -105,11 +111,18 @@ impl CryptoDriver for CpuDriver {
     }
 
     fn deadline(&self) -> Time {
-        let done_at = self.working.front().map_or(Time::NEVER, |&(done_at, _)| done_at);
+        let done_at = self
+            .working
+            .front()
+            .map_or(Time::NEVER, |&(done_at, _)| done_at);
         // What the inner driver or this layer has to report wants to be fetched at once.
         let is_gone = self.output.lost && self.working.is_empty();
         let has_news = !self.output.opened.is_empty() || is_gone;
-        if has_news { Time::ZERO } else { done_at.min(self.inner.deadline()) }
+        if has_news {
+            Time::ZERO
+        } else {
+            done_at.min(self.inner.deadline())
+        }
     }
 
     fn unblock_generation(&self) -> u64 {
@@ -146,8 +159,14 @@ mod tests {
         for _ in 0..2 {
             let buffer = Buffer::Memory(vec![0; 1000]);
             let mut request = Request::new(SessionId::default(), Operation::Encrypt, buffer);
-            request.payload = Region { start: 0, len: 1000 };
-            assert!(cpu.process(Time::ZERO, session, request, Hint::Last).is_ok());
+            request.payload = Region {
+                start: 0,
+                len: 1000,
+            };
+            assert!(
+                cpu.process(Time::ZERO, session, request, Hint::Last)
+                    .is_ok()
+            );
         }
         let one = PER_REQUEST + PER_BYTE * 1000;
         let mut output = DriverOutput::default();

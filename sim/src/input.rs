@@ -184,7 +184,8 @@ impl Input {
         }
     }
 
-    /// Cuts the next piece, `len` bytes or what is left of this lap; a packet payload is taken whole.
+    /// Cuts the next piece, `len` bytes or what is left of this lap; a packet payload is taken
+    /// whole.
     ///
     /// # Panics
     /// If the input is empty.

@@ -1,8 +1,8 @@
 //! The in-process link: a machine slot with a card in it on one side, a driver on the other.
 //!
 //! Owns the card, its DMA windows and what is under way between the two: posted register writes
-//! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as on
-//! PCIe. A slot that is empty answers with all ones and loses writes.
+//! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as
+//! on PCIe. A slot that is empty answers with all ones and loses writes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -288,7 +288,12 @@ impl CardSide<'_> {
     fn refused(&mut self, fault: DmaFault, is_write: bool) -> DmaFault {
         let (card, addr) = (self.card, fault.addr);
         let reason = self.windows.explain(addr);
-        let event = Event::DmaRefused { card, addr, is_write, reason };
+        let event = Event::DmaRefused {
+            card,
+            addr,
+            is_write,
+            reason,
+        };
         self.recorder.record(self.now, event);
         fault
     }
@@ -297,12 +302,16 @@ impl CardSide<'_> {
 impl Host for CardSide<'_> {
     #[inline]
     fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
-        self.windows.read(addr, bytes).map_err(|fault| self.refused(fault, false))
+        self.windows
+            .read(addr, bytes)
+            .map_err(|fault| self.refused(fault, false))
     }
 
     #[inline]
     fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
-        self.windows.write(addr, bytes).map_err(|fault| self.refused(fault, true))
+        self.windows
+            .write(addr, bytes)
+            .map_err(|fault| self.refused(fault, true))
     }
 
     #[inline]

@@ -1,9 +1,9 @@
 //! DMA windows: what one card can reach, and how (an IOMMU).
 //!
-//! Owns every buffer that is posted to the card: mapping moves the buffer in, unmapping moves it out,
-//! so the host cannot touch what the card may touch. A window's address is its number in the upper
-//! bits and the offset below; freed numbers are used again in turn, oldest first, so a card that uses
-//! a stale address meets a fault rather than somebody else's buffer.
+//! Owns every buffer that is posted to the card: mapping moves the buffer in, unmapping moves it
+//! out, so the host cannot touch what the card may touch. A window's address is its number in the
+//! upper bits and the offset below; freed numbers are used again in turn, oldest first, so a card
+//! that uses a stale address meets a fault rather than somebody else's buffer.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,8 @@ use regs::DeviceAddr;
 const OFFSET_BITS: u32 = 28;
 /// Most windows of one card; 48-bit addresses.
 const MAX_WINDOWS: usize = 1 << 20;
-/// Freed windows wait in a queue at least this long before one is used again, as far as room allows.
+/// Freed windows wait in a queue at least this long before one is used again, as far as room
+/// allows.
 const QUARANTINE: usize = 1024;
 
 /// The windows of one card.
@@ -192,11 +193,12 @@ impl WindowTable {
     /// [`DmaFault`] if it would not.
     #[inline]
     pub fn check_in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<(), DmaFault> {
-        self.reach(addr, len, |window| window.readable && window.writable).map(drop)
+        self.reach(addr, len, |window| window.readable && window.writable)
+            .map(drop)
     }
 
-    /// Why an access of `len` bytes at `addr` is refused; `None` if the address is good (so only the
-    /// direction can be wrong).
+    /// Why an access of `len` bytes at `addr` is refused; `None` if the address is good (so only
+    /// the direction can be wrong).
     #[must_use]
     pub fn explain(&self, addr: DeviceAddr) -> FaultReason {
         let number = (addr.0 >> OFFSET_BITS) as usize;

@@ -1,7 +1,7 @@
 //! The recorder: the one place every event passes.
 //!
-//! Mixes each event into the trace digest, shows it to the checkers, and keeps it if the run was asked
-//! to. Switched off it costs a branch.
+//! Mixes each event into the trace digest, shows it to the checkers, and keeps it if the run was
+//! asked to. Switched off it costs a branch.
 
 use device_model::CardEvent;
 use driver::DriverEvent;

@@ -1,8 +1,8 @@
 //! What a result must be: the same work done by two independent libraries, outside any driver.
 //!
 //! One is the card's engine called directly, the other the software driver's. Both compute every
-//! result, whichever driver served the request, so each driver is held against a library it does not
-//! use.
+//! result, whichever driver served the request, so each driver is held against a library it does
+//! not use.
 
 use device_model::engine::{Context, Job, Operation};
 use framework::software::{Slices, Transform};
@@ -41,7 +41,12 @@ impl Reference {
             Mode::Digest => Request::ComputeDigest,
             Mode::Aead | Mode::EncryptThenAuthenticate => Request::EncryptCompute,
         };
-        Ok(Self { engine, software, operation, digest_len: params.digest_len() })
+        Ok(Self {
+            engine,
+            software,
+            operation,
+            digest_len: params.digest_len(),
+        })
     }
 
     /// What both libraries make of a forward request, or where they differ.
@@ -74,7 +79,9 @@ impl Reference {
             payload: &mut payload,
             digest: &mut digest,
         };
-        self.engine.process(job).map_err(|status| format!("card engine: {status:?}"))?;
+        self.engine
+            .process(job)
+            .map_err(|status| format!("card engine: {status:?}"))?;
         Ok(Expected { payload, digest })
     }
 
@@ -96,7 +103,9 @@ impl Reference {
             cipher_key: None,
             auth_key: None,
         };
-        self.software.apply(slices).map_err(|error| format!("software: {error}"))?;
+        self.software
+            .apply(slices)
+            .map_err(|error| format!("software: {error}"))?;
         Ok(Expected { payload, digest })
     }
 }

@@ -1,12 +1,12 @@
 //! The schedule: which actor of the world acts next, and when.
 //!
-//! Every actor has at most one appointment. Order is by time; appointments at the same time are taken
-//! in the order of a number drawn from the seed when they were made, then in the order they were made.
-//! So every interleaving of simultaneous actors can be reached by some seed, and one seed reaches the
-//! same one every time.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! Every actor has at most one appointment. Order is by time; appointments at the same time are
+//! taken in the order of a number drawn from the seed when they were made, then in the order they
+//! were made. So every interleaving of simultaneous actors can be reached by some seed, and one
+//! seed reaches the same one every time.
+//!
+//! A four-way heap that knows each actor's place in it: an appointment is moved where it stands, so
+//! nothing stale is left behind and the heap never outgrows the number of actors.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -19,29 +19,39 @@ pub struct Actor(pub u32);
 /// Appointments of all actors.
 #[derive(Debug)]
 pub struct Schedule {
-    heap: BinaryHeap<Reverse<(Time, u32, u32, Actor)>>,
-    appointments: Vec<Appointment>,
+    heap: Vec<Appointment>,
+    /// Where each actor's appointment stands in the heap, or [`NOWHERE`].
+    places: Vec<u32>,
     made: u32,
     ties: Xoshiro256PlusPlus,
 }
 
+const NOWHERE: u32 = u32::MAX;
+/// Children of a heap node: a shallow heap touches fewer cache lines.
+const ARITY: usize = 4;
+
 #[derive(Clone, Copy, Debug)]
 struct Appointment {
     at: Time,
-    number: u32,
+    /// The draw that breaks ties, then the number of the appointment.
+    order: u64,
+    actor: Actor,
+}
+
+impl Appointment {
+    #[inline]
+    fn is_before(&self, other: &Self) -> bool {
+        (self.at, self.order) < (other.at, other.order)
+    }
 }
 
 impl Schedule {
     /// A schedule for `actors` actors whose ties are broken by `seed`.
     #[must_use]
     pub fn new(actors: u32, seed: u64) -> Self {
-        let none = Appointment {
-            at: Time::NEVER,
-            number: 0,
-        };
         Self {
-            heap: BinaryHeap::new(),
-            appointments: vec![none; actors as usize],
+            heap: Vec::with_capacity(actors as usize),
+            places: vec![NOWHERE; actors as usize],
             made: 0,
             ties: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
@@ -50,25 +60,34 @@ impl Schedule {
     /// Makes `at` the actor's only appointment; [`Time::NEVER`] cancels it.
     #[inline]
     pub fn set(&mut self, actor: Actor, at: Time) {
-        let appointment = &mut self.appointments[actor.0 as usize];
-        if appointment.at == at {
+        let place = self.places[actor.0 as usize];
+        if place == NOWHERE {
+            if at != Time::NEVER {
+                let appointment = self.appoint(actor, at);
+                self.heap.push(appointment);
+                self.rise(self.heap.len() - 1);
+            }
             return;
         }
-        self.made = self.made.wrapping_add(1);
-        *appointment = Appointment {
-            at,
-            number: self.made,
-        };
-        if at != Time::NEVER {
-            self.heap
-                .push(Reverse((at, self.ties.next_u32(), self.made, actor)));
+        let place = place as usize;
+        let before = self.heap[place].at;
+        if at == Time::NEVER {
+            self.remove(place);
+        } else if at != before {
+            self.heap[place] = self.appoint(actor, at);
+            if at < before {
+                self.rise(place)
+            } else {
+                self.sink(place)
+            };
         }
     }
 
     /// Makes `at` the actor's appointment unless it has an earlier one.
     #[inline]
     pub fn at_latest(&mut self, actor: Actor, at: Time) {
-        if at < self.appointments[actor.0 as usize].at {
+        let place = self.places[actor.0 as usize];
+        if place == NOWHERE || at < self.heap[place as usize].at {
             self.set(actor, at);
         }
     }
@@ -76,15 +95,74 @@ impl Schedule {
     /// The next appointment, which is thereby kept.
     #[inline]
     pub fn next_due(&mut self) -> Option<(Time, Actor)> {
-        while let Some(Reverse((at, _, number, actor))) = self.heap.pop() {
-            let appointment = &mut self.appointments[actor.0 as usize];
-            // An appointment that was moved leaves its old entry behind.
-            if appointment.number == number && appointment.at == at {
-                appointment.at = Time::NEVER;
-                return Some((at, actor));
-            }
+        let first = *self.heap.first()?;
+        self.remove(0);
+        Some((first.at, first.actor))
+    }
+
+    #[inline]
+    fn appoint(&mut self, actor: Actor, at: Time) -> Appointment {
+        self.made = self.made.wrapping_add(1);
+        let order = u64::from(self.ties.next_u32()) << 32 | u64::from(self.made);
+        Appointment { at, order, actor }
+    }
+
+    fn remove(&mut self, place: usize) {
+        let removed = self.heap.swap_remove(place);
+        self.places[removed.actor.0 as usize] = NOWHERE;
+        if place < self.heap.len() {
+            // What came from the end may belong above or below.
+            let settled = self.rise(place);
+            self.sink(settled);
         }
-        None
+    }
+
+    /// Moves the appointment at `place` up to where it belongs; returns where that is.
+    #[inline]
+    fn rise(&mut self, mut place: usize) -> usize {
+        let appointment = self.heap[place];
+        while place > 0 {
+            let parent = (place - 1) / ARITY;
+            if !appointment.is_before(&self.heap[parent]) {
+                break;
+            }
+            self.put(place, self.heap[parent]);
+            place = parent;
+        }
+        self.put(place, appointment);
+        place
+    }
+
+    /// Moves the appointment at `place` down to where it belongs; returns where that is.
+    #[inline]
+    fn sink(&mut self, mut place: usize) -> usize {
+        let appointment = self.heap[place];
+        loop {
+            let first = place * ARITY + 1;
+            let last = (first + ARITY).min(self.heap.len());
+            let Some(child) = (first..last).reduce(|best, other| {
+                if self.heap[other].is_before(&self.heap[best]) {
+                    other
+                } else {
+                    best
+                }
+            }) else {
+                break;
+            };
+            if !self.heap[child].is_before(&appointment) {
+                break;
+            }
+            self.put(place, self.heap[child]);
+            place = child;
+        }
+        self.put(place, appointment);
+        place
+    }
+
+    #[inline]
+    fn put(&mut self, place: usize, appointment: Appointment) {
+        self.heap[place] = appointment;
+        self.places[appointment.actor.0 as usize] = place as u32;
     }
 }
 
@@ -134,5 +212,47 @@ mod tests {
         schedule.set(Actor(0), Time::from_ps(10));
         schedule.set(Actor(0), Time::NEVER);
         assert_eq!(schedule.next_due(), None);
+    }
+
+    #[test]
+    fn the_heap_agrees_with_a_plain_list() {
+        let mut schedule = Schedule::new(20, 7);
+        let mut list = [Time::NEVER; 20];
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let (actor, draw) = ((state >> 33) as usize % 20, state >> 40);
+            match draw % 4 {
+                0 => {
+                    let next = list.iter().min().copied().filter(|&at| at != Time::NEVER);
+                    let due = schedule.next_due();
+                    assert_eq!(due.map(|(at, _)| at), next);
+                    if let Some((at, actor)) = due {
+                        assert_eq!(list[actor.0 as usize], at);
+                        list[actor.0 as usize] = Time::NEVER;
+                    }
+                }
+                1 if draw % 3 == 0 => {
+                    schedule.set(Actor(actor as u32), Time::NEVER);
+                    list[actor] = Time::NEVER;
+                }
+                2 => {
+                    let at = Time::from_ps(draw % 1000);
+                    schedule.at_latest(Actor(actor as u32), at);
+                    list[actor] = list[actor].min(at);
+                }
+                _ => {
+                    let at = Time::from_ps(draw % 1000);
+                    schedule.set(Actor(actor as u32), at);
+                    list[actor] = at;
+                }
+            }
+            assert_eq!(
+                schedule.heap.len(),
+                list.iter().filter(|&&at| at != Time::NEVER).count()
+            );
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The course of a run over virtual time: who served each request, how long it took, how full the
 //! rings were.
 //!
-//! Collects raw samples while the run goes on and cuts them into equal steps at the end, when its length
-//! is known.
+//! Collects raw samples while the run goes on and cuts them into equal steps at the end, when its
+//! length is known.
 
 use driver::DriverEvent;
 use regs::RingId;

@@ -1,9 +1,9 @@
-//! Consumers: they take pieces of the input, send each forward (encrypt or digest), check the result,
-//! send it back (decrypt or verify), and check that it is the input again.
+//! Consumers: they take pieces of the input, send each forward (encrypt or digest), check the
+//! result, send it back (decrypt or verify), and check that it is the input again.
 //!
-//! A consumer behaves as crypto_request(9) asks: it reads the session's new name from a request that
-//! ended with it and dispatches again; a request whose buffer is in doubt it makes anew from its own
-//! data.
+//! A consumer behaves as crypto_request(9) asks: it reads the session's new name from a request
+//! that ended with it and dispatches again; a request whose buffer is in doubt it makes anew from
+//! its own data.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -152,7 +152,8 @@ impl Consumer {
         };
         self.nonce += 1;
         let mut iv = [0; 64];
-        // A counter, so that no nonce repeats under a key; the block counter of CTR keeps clear of it.
+        // A counter, so that no nonce repeats under a key; the block counter of CTR keeps clear of
+        // it.
         iv[..8].copy_from_slice(&self.nonce.to_be_bytes());
         let expected = self.reference.forward(&iv, &aad, &payload)?;
         let shape = Shape::draw(workload, self.params.mode, source.chance);

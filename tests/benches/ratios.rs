@@ -1,7 +1,7 @@
 //! What the whole way costs, measured beside the bare library in one run.
 //!
-//! Every quantity is measured in rounds that take turns, so that a busy machine disturbs all alike; the
-//! table shows the median, the 10th and 90th percentile, and the goal. Run with `cargo bench`.
+//! Every quantity is measured in rounds that take turns, so that a busy machine disturbs all alike;
+//! the table shows the median, the 10th and 90th percentile, and the goal. Run with `cargo bench`.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::hint::black_box;
@@ -46,7 +46,9 @@ enum Goal {
 
 fn main() {
     // Cargo passes `--bench`, and a filter if one was given.
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     let mut rows = rows();
     if let Some(filter) = &filter {
         rows.retain(|row| row.name.contains(filter.as_str()));
@@ -61,7 +63,10 @@ fn main() {
             }
         }
     }
-    println!("{:<58} {:>10} {:>21}  goal", "quantity", "median", "p10 to p90");
+    println!(
+        "{:<58} {:>10} {:>21}  goal",
+        "quantity", "median", "p10 to p90"
+    );
     for (row, samples) in rows.iter().zip(&mut samples) {
         samples.sort_by(f64::total_cmp);
         let at = |percent: usize| samples[(samples.len() - 1) * percent / 100];
@@ -71,7 +76,12 @@ fn main() {
             Goal::None => String::new(),
         };
         let range = format!("{:.2} to {:.2}", at(10), at(90));
-        println!("{:<58} {:>10.2} {range:>21}  {goal} {}", row.name, at(50), row.unit);
+        println!(
+            "{:<58} {:>10.2} {range:>21}  {goal} {}",
+            row.name,
+            at(50),
+            row.unit
+        );
     }
 }
 
@@ -80,7 +90,12 @@ fn verdict(met: bool, goal: String) -> String {
 }
 
 fn rows() -> Vec<Row> {
-    let row = |name, unit, goal, measure| Row { name, unit, goal, measure };
+    let row = |name, unit, goal, measure| Row {
+        name,
+        unit,
+        goal,
+        measure,
+    };
     vec![
         row(
             "whole way, null 64 B, 32 in flight, digest on",
@@ -112,11 +127,36 @@ fn rows() -> Vec<Row> {
             Goal::AtLeast(0.90),
             bulk_efficiency(16 << 10),
         ),
-        row("stack, AES-256-GCM 16 KiB", "GB/s", Goal::None, stack_rate(16 << 10)),
-        row("kernel, 16 pending", "M events/s", Goal::None, kernel_rate(16)),
-        row("kernel, 1,000 pending", "M events/s", Goal::None, kernel_rate(1000)),
-        row("kernel, 1,000 pending, ours / BinaryHeap", "", Goal::None, kernel_ratio(1000)),
-        row("simulated time, failover", "virtual s / s", Goal::None, simulated_time()),
+        row(
+            "stack, AES-256-GCM 16 KiB",
+            "GB/s",
+            Goal::None,
+            stack_rate(16 << 10),
+        ),
+        row(
+            "kernel, 16 pending",
+            "M events/s",
+            Goal::None,
+            kernel_rate(16),
+        ),
+        row(
+            "kernel, 1,000 pending",
+            "M events/s",
+            Goal::None,
+            kernel_rate(1000),
+        ),
+        row(
+            "kernel, 1,000 pending, ours / BinaryHeap",
+            "",
+            Goal::None,
+            kernel_ratio(1000),
+        ),
+        row(
+            "simulated time, failover",
+            "virtual s / s",
+            Goal::None,
+            simulated_time(),
+        ),
     ]
 }
 
@@ -155,13 +195,23 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(depth: u32, level: Level, params: SessionParams, operation: Operation, len: usize) -> Self {
+    fn new(
+        depth: u32,
+        level: Level,
+        params: SessionParams,
+        operation: Operation,
+        len: usize,
+    ) -> Self {
         let mut rig = Rig::new(Profile::reference(), 256, depth.min(32), level);
         let session: SessionId = rig.open(params);
         let idle = (0..depth)
             .map(|_| {
                 let mut request = rig.request(session, operation, len);
-                request.digest_start = if operation == Operation::EncryptCompute { len } else { 0 };
+                request.digest_start = if operation == Operation::EncryptCompute {
+                    len
+                } else {
+                    0
+                };
                 request.flags = RequestFlags::default();
                 if operation == Operation::EncryptCompute {
                     request.iv = Some([7; 64]);
@@ -170,7 +220,11 @@ impl Flow {
                 request
             })
             .collect();
-        Self { rig, idle, ready: VecDeque::new() }
+        Self {
+            rig,
+            idle,
+            ready: VecDeque::new(),
+        }
     }
 
     /// Dispatches every idle request and waits for all callbacks; returns how many there were.
@@ -181,7 +235,10 @@ impl Flow {
         let rejected = self.rig.framework.dispatch_batch(now, &mut self.ready);
         assert!(rejected.is_ok(), "{rejected:?}");
         while self.idle.len() < count {
-            assert!(self.rig.step(), "requests outstanding and nothing left to happen");
+            assert!(
+                self.rig.step(),
+                "requests outstanding and nothing left to happen"
+            );
             while let Some(finished) = self.rig.framework.take_finished() {
                 assert!(finished.result.is_ok(), "{:?}", finished.result);
                 self.idle.push_back(finished.request);
@@ -272,14 +329,20 @@ fn kernel_ratio(pending: u32) -> Measure {
 
 /// A delay of 1 to 2,000 ticks from a cheap generator.
 fn delay(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     1 + (*state >> 33) % 2000
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
 fn simulated_time() -> Measure {
     let scenario = Scenario::builtin("failover").expect("a built-in scenario");
-    let options = RunOptions { seed: 1, input: Input::project(), keep_log: false };
+    let options = RunOptions {
+        seed: 1,
+        input: Input::project(),
+        keep_log: false,
+    };
     Box::new(move || {
         let start = Instant::now();
         let outcome = world::run(&scenario, &options, &mut |_| {}).expect("a run that begins");

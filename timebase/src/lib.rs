@@ -1,7 +1,7 @@
 //! Time in whole picoseconds.
 //!
-//! Owns the two units every layer shares: a point ([`Time`]) and a length ([`Span`]). Does not own a
-//! clock: time comes into the card, the driver and the framework as `now`.
+//! Owns the two units every layer shares: a point ([`Time`]) and a length ([`Span`]). Does not own
+//! a clock: time comes into the card, the driver and the framework as `now`.
 //!
 //! One picosecond resolves a cycle of any clock a card has, and 64 bits of them last 213 days.
 

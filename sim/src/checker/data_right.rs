@@ -1,5 +1,5 @@
-//! Data right: every result equals what two independent libraries make of the same input, comes back
-//! to the input when it is undone, and what was promised to be untouched is.
+//! Data right: every result equals what two independent libraries make of the same input, comes
+//! back to the input when it is undone, and what was promised to be untouched is.
 
 use timebase::Time;
 

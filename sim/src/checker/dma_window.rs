@@ -15,7 +15,9 @@ pub struct DmaWindow {
 
 impl Default for DmaWindow {
     fn default() -> Self {
-        Self { findings: Findings::new("DMA windows") }
+        Self {
+            findings: Findings::new("DMA windows"),
+        }
     }
 }
 
@@ -23,8 +25,16 @@ impl DmaWindow {
     #[inline]
     pub(super) fn observe(&mut self, record: &Record) {
         match record.event {
-            Event::Card { event: CardEvent::Completed { .. }, .. } => self.findings.look(),
-            Event::DmaRefused { card, addr, is_write, reason } => {
+            Event::Card {
+                event: CardEvent::Completed { .. },
+                ..
+            } => self.findings.look(),
+            Event::DmaRefused {
+                card,
+                addr,
+                is_write,
+                reason,
+            } => {
                 self.findings.look();
                 self.findings.violation(record.at, || {
                     let verb = if is_write { "wrote to" } else { "read from" };
@@ -53,8 +63,16 @@ mod tests {
         let mut check = DmaWindow::default();
         let addr = DeviceAddr(0x1000);
         let reason = FaultReason::Stale;
-        let event = Event::DmaRefused { card: 2, addr, is_write: true, reason };
-        check.observe(&Record { at: Time::ZERO, event });
+        let event = Event::DmaRefused {
+            card: 2,
+            addr,
+            is_write: true,
+            reason,
+        };
+        check.observe(&Record {
+            at: Time::ZERO,
+            event,
+        });
         let message = check.findings.messages()[0];
         assert!(message.contains("slot 2: the card wrote to"), "{message}");
         assert!(message.contains("after its window was closed"), "{message}");

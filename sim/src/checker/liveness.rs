@@ -31,7 +31,8 @@ impl Liveness {
         self.last_progress = self.last_progress.max(at);
     }
 
-    /// Whether `outstanding` requests have stood still for longer than `bound` at `now`; found once.
+    /// Whether `outstanding` requests have stood still for longer than `bound` at `now`; found
+    /// once.
     pub fn is_stuck(&mut self, now: Time, outstanding: u64, bound: Span) -> bool {
         self.findings.look();
         let stuck = outstanding > 0 && now.since(self.last_progress) > bound;

@@ -1,7 +1,7 @@
 //! Checkers: one invariant a file, watching from outside.
 //!
-//! They see the event log, the card's and the pool's memory, and what consumers got. Each counts how
-//! often it looked, so that a check that never ran cannot pass for one that held.
+//! They see the event log, the card's and the pool's memory, and what consumers got. Each counts
+//! how often it looked, so that a check that never ran cannot pass for one that held.
 
 mod data_right;
 mod dma_window;

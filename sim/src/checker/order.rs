@@ -1,5 +1,5 @@
-//! Order per session: requests of a session reach a card in the order they were dispatched, and those
-//! that asked for it call back in that order.
+//! Order per session: requests of a session reach a card in the order they were dispatched, and
+//! those that asked for it call back in that order.
 
 use std::collections::BTreeSet;
 

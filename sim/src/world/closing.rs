@@ -10,7 +10,8 @@ use crate::scenario::Count;
 use crate::series::Course;
 
 impl World<'_> {
-    /// Closes sessions, looks for keys on the cards, detaches the drivers, looks for keys in the pool.
+    /// Closes sessions, looks for keys on the cards, detaches the drivers, looks for keys in the
+    /// pool.
     pub(super) fn close(&mut self) {
         let now = self.now();
         self.closing = true;

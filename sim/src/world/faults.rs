@@ -229,6 +229,10 @@ impl World<'_> {
 
     fn violation(&mut self, message: String) {
         let (check, at_ps) = ("world".to_owned(), self.now().as_ps());
-        self.other_violations.push(Violation { check, at_ps, message });
+        self.other_violations.push(Violation {
+            check,
+            at_ps,
+            message,
+        });
     }
 }

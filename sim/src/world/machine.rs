@@ -45,8 +45,15 @@ pub(super) struct Gone {
 impl Gone {
     fn add(&mut self, card: &Card) {
         let stats = card.stats();
-        self.busy = stats.groups.iter().fold(self.busy, |busy, group| busy + group.busy);
-        self.lanes = stats.groups.iter().map(|group| u64::from(group.lanes)).sum();
+        self.busy = stats
+            .groups
+            .iter()
+            .fold(self.busy, |busy, group| busy + group.busy);
+        self.lanes = stats
+            .groups
+            .iter()
+            .map(|group| u64::from(group.lanes))
+            .sum();
         self.interrupts += stats.interrupts;
     }
 }

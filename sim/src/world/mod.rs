@@ -1,9 +1,9 @@
 //! The world: every actor on one virtual clock.
 //!
-//! Owns the clock, the schedule, the framework with its drivers, the machine slots with their cards, the
-//! consumers and the fault script. Takes one appointment at a time, lets that actor act, then delivers
-//! what came of it. Nothing in here asks a wall clock, a thread or an address: the seed, the scenario
-//! and the input decide everything.
+//! Owns the clock, the schedule, the framework with its drivers, the machine slots with their
+//! cards, the consumers and the fault script. Takes one appointment at a time, lets that actor act,
+//! then delivers what came of it. Nothing in here asks a wall clock, a thread or an address: the
+//! seed, the scenario and the input decide everything.
 
 mod closing;
 mod consume;

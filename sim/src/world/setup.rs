@@ -186,8 +186,8 @@ fn pieces(scenario: &Scenario, options: &RunOptions) -> u64 {
     }
 }
 
-/// Upper bound of the pieces in one lap: sizes are drawn, so the smallest decides. Consumers stop after
-/// one lap; see `World::consume`.
+/// Upper bound of the pieces in one lap: sizes are drawn, so the smallest decides. Consumers stop
+/// after one lap; see `World::consume`.
 fn pieces_of_one_lap(scenario: &Scenario, options: &RunOptions) -> u64 {
     let smallest = scenario
         .workload
