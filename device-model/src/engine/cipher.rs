@@ -21,8 +21,6 @@ use super::xts;
 pub(super) type Block = Array<u8, U16>;
 /// Size of an AES block, in bytes.
 pub(super) const BLOCK_LEN: usize = 16;
-/// GCM works through a payload in pieces that stay in the first-level cache.
-const GCM_CHUNK: usize = 4096;
 
 /// An expanded AES key of any size; zeroed when dropped.
 pub(super) enum AesKey {
@@ -200,17 +198,10 @@ impl GcmKeys {
             let mut stream = gcm_stream(cipher, iv);
             let mut mask = Block::default();
             stream.write_keystream_block(&mut mask);
-            let mut chunks = payload.chunks_exact_mut(GCM_CHUNK);
-            for chunk in &mut chunks {
-                let (blocks, _) = Block::slice_as_chunks_mut(chunk);
-                stream.apply_keystream_blocks(blocks);
-                hash.update(blocks);
-            }
-            let rest = chunks.into_remainder();
-            stream.apply_keystream_partial((&mut *rest).into());
-            hash.update_padded(rest);
+            stream.apply_keystream_partial((&mut *payload).into());
             mask
         });
+        hash.update_padded(payload);
         finish_tag(hash, aad.len(), len, mask)
     }
 
