@@ -7,23 +7,38 @@ use std::sync::Arc;
 
 use crate::pool::{Block, Inner};
 
+/// Ring entries and descriptors are multiples of this many bytes; they are copied in such pieces.
+const CHUNK: usize = 32;
+
 /// A shared block; clones name the same bytes, and the last one gives it back zeroed.
 #[derive(Clone, Debug)]
 pub struct Coherent {
+    /// First byte of the block; valid while `shared` lives.
+    base: *mut u8,
+    len: usize,
     shared: Arc<Shared>,
 }
+
+// SAFETY: the bytes are only ever copied, volatile; see `read_array` and `write_array`.
+#[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+unsafe impl Send for Coherent {}
+// SAFETY: as above.
+#[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+unsafe impl Sync for Coherent {}
 
 #[derive(Debug)]
 struct Shared {
     pool: Arc<Inner>,
     block: Block,
-    len: usize,
 }
 
 impl Coherent {
     pub(crate) fn new(pool: Arc<Inner>, block: Block, len: usize) -> Self {
+        let base = pool.base(block);
         Self {
-            shared: Arc::new(Shared { pool, block, len }),
+            base,
+            len,
+            shared: Arc::new(Shared { pool, block }),
         }
     }
 
@@ -34,7 +49,7 @@ impl Coherent {
         reason = "nobody asks for an empty block"
     )]
     pub fn len(&self) -> usize {
-        self.shared.len
+        self.len
     }
 
     /// Distance from the start of the pool's mapping, in bytes; transports derive addresses from
@@ -51,7 +66,15 @@ impl Coherent {
     #[inline]
     pub fn read(&self, at: usize, bytes: &mut [u8]) {
         self.check(at, bytes.len());
-        self.shared.pool.read(self.shared.block.offset + at, bytes);
+        let (chunks, rest) = bytes.as_chunks_mut::<CHUNK>();
+        let mut at = at;
+        for chunk in chunks {
+            *chunk = self.read_array(at);
+            at += CHUNK;
+        }
+        if !rest.is_empty() {
+            self.shared.pool.read(self.shared.block.offset + at, rest);
+        }
     }
 
     /// Copies `bytes` in, starting `at` bytes into the block.
@@ -61,7 +84,53 @@ impl Coherent {
     #[inline]
     pub fn write(&self, at: usize, bytes: &[u8]) {
         self.check(at, bytes.len());
-        self.shared.pool.write(self.shared.block.offset + at, bytes);
+        let (chunks, rest) = bytes.as_chunks::<CHUNK>();
+        let mut at = at;
+        for chunk in chunks {
+            self.write_array(at, chunk);
+            at += CHUNK;
+        }
+        if !rest.is_empty() {
+            self.shared.pool.write(self.shared.block.offset + at, rest);
+        }
+    }
+
+    /// Copies `N` bytes out, starting `at` bytes into the block. For sizes known beforehand:
+    /// cheaper than [`read`](Self::read).
+    ///
+    /// # Panics
+    /// If the range leaves the block.
+    #[must_use]
+    #[inline]
+    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+    pub fn read_array<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.check(at, N);
+        // SAFETY: `check` keeps `at..at + N` inside the block, which stays mapped while `shared`
+        // lives; an array of bytes has no alignment, and any bytes are a value of it.
+        unsafe { self.base.add(at).cast::<[u8; N]>().read_volatile() }
+    }
+
+    /// Copies `bytes` in, starting `at` bytes into the block. For sizes known beforehand: cheaper
+    /// than [`write`](Self::write).
+    ///
+    /// # Panics
+    /// If the range leaves the block.
+    #[inline]
+    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+    pub fn write_array<const N: usize>(&self, at: usize, bytes: &[u8; N]) {
+        self.check(at, N);
+        // SAFETY: as in `read_array`.
+        unsafe { self.base.add(at).cast::<[u8; N]>().write_volatile(*bytes) };
+    }
+
+    /// Reads the little-endian word `at` bytes into the block.
+    ///
+    /// # Panics
+    /// If the word leaves the block.
+    #[must_use]
+    #[inline]
+    pub fn read_u32(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.read_array(at))
     }
 
     /// Overwrites the whole block with zeroes.
@@ -69,12 +138,13 @@ impl Coherent {
         self.shared.zero();
     }
 
+    #[inline]
     fn check(&self, at: usize, len: usize) {
-        let end = at.checked_add(len).expect("an offset inside the block");
+        let is_inside = len <= self.len && at <= self.len - len;
         assert!(
-            end <= self.shared.len,
-            "{at}..{end} leaves a block of {}",
-            self.shared.len
+            is_inside,
+            "{len} bytes at {at} leave a block of {}",
+            self.len
         );
     }
 }
@@ -114,7 +184,26 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "leaves a block of 256")]
+    fn fixed_sizes_see_the_same_bytes() {
+        let pool = Pool::new(4096).unwrap();
+        let block = pool.coherent(64).unwrap();
+        block.write_array(3, &[1, 2, 3, 4, 5]);
+        assert_eq!(block.read_array::<5>(3), [1, 2, 3, 4, 5]);
+        assert_eq!(block.read_u32(3), 0x0403_0201);
+        let mut bytes = [0; 5];
+        block.read(3, &mut bytes);
+        assert_eq!(bytes, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    #[should_panic(expected = "leave a block of 64")]
+    fn a_fixed_size_past_the_end_is_a_bug_of_the_caller() {
+        let pool = Pool::new(4096).unwrap();
+        let _ = pool.coherent(64).unwrap().read_array::<8>(57);
+    }
+
+    #[test]
+    #[should_panic(expected = "8 bytes at 250 leave a block of 256")]
     fn a_range_past_the_end_is_a_bug_of_the_caller() {
         let pool = Pool::new(4096).unwrap();
         pool.coherent(256).unwrap().write(250, &[0; 8]);

@@ -101,12 +101,9 @@ impl Pool {
     ///
     /// # Errors
     /// [`PoolError::Exhausted`] if no block of that size is left.
-    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn take(&self, len: usize) -> Result<PoolBuffer, PoolError> {
         let block = self.inner.allocate(len)?;
-        // SAFETY: `allocate` returned a block inside the mapping, and the mapping lives as long as
-        // `pool`, which the buffer keeps.
-        let base = unsafe { self.inner.region.as_ptr().add(block.offset) };
+        let base = self.inner.base(block);
         Ok(PoolBuffer {
             base,
             len,
@@ -181,6 +178,13 @@ impl Inner {
         }
         blocks.high_water += size;
         Ok(Block { offset, class })
+    }
+
+    /// First byte of a block.
+    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+    pub(crate) fn base(&self, block: Block) -> *mut u8 {
+        // SAFETY: `allocate` made the block, and it makes blocks inside the mapping only.
+        unsafe { self.region.as_ptr().add(block.offset) }
     }
 
     /// Takes a block back. The caller has zeroed it and forgets it.

@@ -5,8 +5,6 @@
 //! upper bits and the offset below; freed numbers are used again in turn, oldest first, so a card
 //! that uses a stale address meets a fault rather than somebody else's buffer.
 
-use std::collections::VecDeque;
-
 use device_model::DmaFault;
 use dma::{Coherent, PoolBuffer};
 use driver::{Direction, MapError, Mapped, Unmapped};
@@ -16,24 +14,32 @@ use regs::DeviceAddr;
 const OFFSET_BITS: u32 = 28;
 /// Most windows of one card; 48-bit addresses.
 const MAX_WINDOWS: usize = 1 << 20;
-/// Freed windows wait in a queue at least this long before one is used again, as far as room
-/// allows.
-const QUARANTINE: usize = 1024;
+/// Windows closed since before one is opened again under its number: a stale address faults at
+/// least that long.
+const QUARANTINE: u32 = 256;
+/// End of the list of closed windows.
+const END: u32 = 0;
 
 /// The windows of one card.
 #[derive(Debug, Default)]
 pub struct WindowTable {
     windows: Vec<Window>,
-    free: VecDeque<u32>,
+    /// Closed windows form a list, the one closed first at its head.
+    first_closed: u32,
+    last_closed: u32,
+    closed: u32,
     live: usize,
 }
 
 #[derive(Debug)]
 struct Window {
-    memory: Memory,
-    readable: bool,
-    writable: bool,
+    len: u32,
+    /// What the card may do; nothing if the window is closed.
+    access: u8,
     touched: bool,
+    /// The next closed window, if this one is closed.
+    next_closed: u32,
+    memory: Memory,
 }
 
 #[derive(Debug)]
@@ -42,6 +48,11 @@ enum Memory {
     Streaming(PoolBuffer),
     Coherent(Coherent),
 }
+
+/// The card may read.
+const READ: u8 = 1;
+/// The card may write.
+const WRITE: u8 = 2;
 
 /// Why an access was refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,7 +86,7 @@ impl WindowTable {
         let Some(window) = self.take_number() else {
             return Err((buffer, MapError::NoWindow));
         };
-        self.open(window, Memory::Streaming(buffer), direction);
+        self.open(window, Memory::Streaming(buffer), len, direction);
         Ok(Mapped {
             addr: address(window),
             window,
@@ -89,13 +100,9 @@ impl WindowTable {
     /// If `mapped` is not of this table: a bug of the driver.
     #[inline]
     pub fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        let window = &mut self.windows[mapped.window as usize];
-        let Memory::Streaming(buffer) = std::mem::replace(&mut window.memory, Memory::Closed)
-        else {
+        let (Memory::Streaming(buffer), touched) = self.close(mapped.window) else {
             panic!("window {} holds no buffer to unmap", mapped.window);
         };
-        let touched = window.touched;
-        self.close(mapped.window);
         Unmapped { buffer, touched }
     }
 
@@ -112,7 +119,12 @@ impl WindowTable {
             return Err(MapError::TooLong(block.len()));
         }
         let window = self.take_number().ok_or(MapError::NoWindow)?;
-        self.open(window, Memory::Coherent(block.clone()), direction);
+        self.open(
+            window,
+            Memory::Coherent(block.clone()),
+            block.len(),
+            direction,
+        );
         Ok(address(window))
     }
 
@@ -121,14 +133,9 @@ impl WindowTable {
     /// # Panics
     /// If no block is shared at `addr`: a bug of the driver.
     pub fn unshare(&mut self, addr: DeviceAddr) {
-        let number = (addr.0 >> OFFSET_BITS) as u32;
-        let window = &mut self.windows[number as usize];
-        assert!(
-            matches!(window.memory, Memory::Coherent(_)),
-            "no block is shared at {addr}"
-        );
-        window.memory = Memory::Closed;
-        self.close(number);
+        let (Memory::Coherent(_), _) = self.close((addr.0 >> OFFSET_BITS) as u32) else {
+            panic!("no block is shared at {addr}");
+        };
     }
 
     /// Windows that are open.
@@ -143,7 +150,7 @@ impl WindowTable {
     /// [`DmaFault`] if the range is not inside one live window that the card may read.
     #[inline]
     pub fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
-        let (window, at) = self.reach(addr, bytes.len(), |window| window.readable)?;
+        let (window, at) = self.reach(addr, bytes.len(), READ)?;
         match &window.memory {
             Memory::Streaming(buffer) => bytes.copy_from_slice(&buffer[at..at + bytes.len()]),
             Memory::Coherent(block) => block.read(at, bytes),
@@ -158,7 +165,7 @@ impl WindowTable {
     /// [`DmaFault`] if the range is not inside one live window that the card may write.
     #[inline]
     pub fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
-        let (window, at) = self.reach(addr, bytes.len(), |window| window.writable)?;
+        let (window, at) = self.reach(addr, bytes.len(), WRITE)?;
         window.touched = true;
         match &mut window.memory {
             Memory::Streaming(buffer) => buffer[at..at + bytes.len()].copy_from_slice(bytes),
@@ -178,7 +185,7 @@ impl WindowTable {
         addr: DeviceAddr,
         len: usize,
     ) -> Result<Option<&mut [u8]>, DmaFault> {
-        let (window, at) = self.reach(addr, len, |window| window.readable && window.writable)?;
+        let (window, at) = self.reach(addr, len, READ | WRITE)?;
         window.touched = true;
         match &mut window.memory {
             Memory::Streaming(buffer) => Ok(Some(&mut buffer[at..at + len])),
@@ -193,8 +200,7 @@ impl WindowTable {
     /// [`DmaFault`] if it would not.
     #[inline]
     pub fn check_in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<(), DmaFault> {
-        self.reach(addr, len, |window| window.readable && window.writable)
-            .map(drop)
+        self.reach(addr, len, READ | WRITE).map(drop)
     }
 
     /// Why an access of `len` bytes at `addr` is refused; `None` if the address is good (so only
@@ -206,11 +212,11 @@ impl WindowTable {
             return FaultReason::NeverMapped;
         };
         let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
-        match window.memory.len() {
-            None => FaultReason::Stale,
-            Some(len) if at >= len => FaultReason::PastEnd,
-            Some(_) if window.readable && window.writable => FaultReason::PastEnd,
-            Some(_) => FaultReason::Direction,
+        match window.access {
+            0 => FaultReason::Stale,
+            _ if at >= window.len as usize => FaultReason::PastEnd,
+            access if access == READ | WRITE => FaultReason::PastEnd,
+            _ => FaultReason::Direction,
         }
     }
 
@@ -219,7 +225,7 @@ impl WindowTable {
         &mut self,
         addr: DeviceAddr,
         len: usize,
-        allowed: impl Fn(&Window) -> bool,
+        access: u8,
     ) -> Result<(&mut Window, usize), DmaFault> {
         let fault = DmaFault { addr };
         let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
@@ -227,65 +233,86 @@ impl WindowTable {
             .windows
             .get_mut((addr.0 >> OFFSET_BITS) as usize)
             .ok_or(fault)?;
-        let window_len = window.memory.len().ok_or(fault)?;
-        let inside = at.checked_add(len).is_some_and(|end| end <= window_len);
-        if !inside || !allowed(window) {
+        let window_len = window.len as usize;
+        let is_inside = len <= window_len && at <= window_len - len;
+        if !is_inside || window.access & access != access {
             return Err(fault);
         }
         Ok((window, at))
     }
 
-    fn open(&mut self, number: u32, memory: Memory, direction: Direction) {
-        let (readable, writable) = match direction {
-            Direction::ToDevice => (true, false),
-            Direction::FromDevice => (false, true),
-            Direction::Bidirectional => (true, true),
+    #[inline]
+    fn open(&mut self, number: u32, memory: Memory, len: usize, direction: Direction) {
+        let window = &mut self.windows[number as usize];
+        window.len = len as u32;
+        window.access = match direction {
+            Direction::ToDevice => READ,
+            Direction::FromDevice => WRITE,
+            Direction::Bidirectional => READ | WRITE,
         };
-        self.windows[number as usize] = Window {
-            memory,
-            readable,
-            writable,
-            touched: false,
-        };
+        window.touched = false;
+        window.memory = memory;
         self.live += 1;
     }
 
-    fn close(&mut self, number: u32) {
-        self.free.push_back(number);
+    /// Closes a window and takes its memory out.
+    #[inline]
+    fn close(&mut self, number: u32) -> (Memory, bool) {
+        let window = &mut self.windows[number as usize];
+        let memory = std::mem::replace(&mut window.memory, Memory::Closed);
+        let touched = window.touched;
+        (window.access, window.next_closed) = (0, END);
+        if self.closed == 0 {
+            self.first_closed = number;
+        } else {
+            self.windows[self.last_closed as usize].next_closed = number;
+        }
+        self.last_closed = number;
+        self.closed += 1;
         self.live -= 1;
+        (memory, touched)
     }
 
+    /// A number for a window to open, the one closed longest ago once enough are closed.
+    #[inline]
     fn take_number(&mut self) -> Option<u32> {
+        if self.closed > QUARANTINE {
+            let number = self.first_closed;
+            self.first_closed = self.windows[number as usize].next_closed;
+            self.closed -= 1;
+            return Some(number);
+        }
+        self.new_number()
+    }
+
+    #[cold]
+    fn new_number(&mut self) -> Option<u32> {
         if self.windows.is_empty() {
-            // Number 0 is never used: a null address is never mapped.
+            // Number 0 is never opened: a null address is never mapped, and 0 ends the list.
             self.windows.push(Window::closed());
         }
-        if self.free.len() > QUARANTINE || self.windows.len() == MAX_WINDOWS {
-            return self.free.pop_front();
+        if self.windows.len() < MAX_WINDOWS {
+            self.windows.push(Window::closed());
+            return Some(self.windows.len() as u32 - 1);
         }
-        self.windows.push(Window::closed());
-        Some(self.windows.len() as u32 - 1)
+        if self.closed == 0 {
+            return None;
+        }
+        let number = self.first_closed;
+        self.first_closed = self.windows[number as usize].next_closed;
+        self.closed -= 1;
+        Some(number)
     }
 }
 
 impl Window {
     const fn closed() -> Self {
         Self {
-            memory: Memory::Closed,
-            readable: false,
-            writable: false,
+            len: 0,
+            access: 0,
             touched: false,
-        }
-    }
-}
-
-impl Memory {
-    #[inline]
-    fn len(&self) -> Option<usize> {
-        match self {
-            Self::Closed => None,
-            Self::Streaming(buffer) => Some(buffer.len()),
-            Self::Coherent(block) => Some(block.len()),
+            next_closed: END,
+            memory: Memory::Closed,
         }
     }
 }
@@ -297,6 +324,7 @@ const fn address(window: u32) -> DeviceAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::VecDeque;
 
     fn table_with(len: usize, direction: Direction) -> (WindowTable, Mapped) {
         let pool = dma::Pool::new(1 << 16).unwrap();
@@ -349,6 +377,31 @@ mod tests {
         table.read(mapped.addr, &mut [0; 64]).unwrap();
         assert!(!table.unmap(mapped).touched);
         assert_eq!(table.live(), 0);
+    }
+
+    #[test]
+    fn numbers_are_used_again_in_turn_and_never_while_open() {
+        let pool = dma::Pool::new(1 << 20).unwrap();
+        let mut table = WindowTable::default();
+        let mut open = VecDeque::new();
+        let mut last_use = std::collections::BTreeMap::new();
+        for round in 0..5_000_u64 {
+            let buffer = pool.take(64).unwrap();
+            let mapped = table.map(buffer, Direction::Bidirectional).unwrap();
+            if let Some(before) = last_use.insert(mapped.window, round) {
+                assert!(
+                    round - before > u64::from(QUARANTINE),
+                    "window {}",
+                    mapped.window
+                );
+            }
+            open.push_back(mapped);
+            if open.len() > 1 + (round % 50) as usize {
+                let _ = table.unmap(open.pop_front().unwrap());
+            }
+            assert_eq!(table.live(), open.len());
+        }
+        assert!(table.windows.len() < 400, "{} windows", table.windows.len());
     }
 
     #[test]
