@@ -9,6 +9,8 @@ use crate::pool::{Block, Inner};
 
 /// Ring entries and descriptors are multiples of this many bytes; they are copied in such pieces.
 const CHUNK: usize = 32;
+/// Bytes that one volatile access moves.
+const WORD: usize = size_of::<u64>();
 
 /// A shared block; clones name the same bytes, and the last one gives it back zeroed.
 #[derive(Clone, Debug)]
@@ -95,8 +97,8 @@ impl Coherent {
         }
     }
 
-    /// Copies `N` bytes out, starting `at` bytes into the block. For sizes known beforehand:
-    /// cheaper than [`read`](Self::read).
+    /// Copies `N` bytes out, starting `at` bytes into the block. For sizes known beforehand: cheaper
+    /// than [`read`](Self::read). Words that are aligned are read as wholes.
     ///
     /// # Panics
     /// If the range leaves the block.
@@ -105,13 +107,37 @@ impl Coherent {
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn read_array<const N: usize>(&self, at: usize) -> [u8; N] {
         self.check(at, N);
-        // SAFETY: `check` keeps `at..at + N` inside the block, which stays mapped while `shared`
-        // lives; an array of bytes has no alignment, and any bytes are a value of it.
-        unsafe { self.base.add(at).cast::<[u8; N]>().read_volatile() }
+        let mut bytes = [0; N];
+        let aligned = if at.is_multiple_of(WORD) {
+            N / WORD * WORD
+        } else {
+            0
+        };
+        for (index, word) in bytes[..aligned]
+            .as_chunks_mut::<WORD>()
+            .0
+            .iter_mut()
+            .enumerate()
+        {
+            // SAFETY: `check` keeps the range inside the block, which stays mapped while `shared`
+            // lives; blocks are 64-byte aligned, and so every eighth byte from `at` on is for `u64`.
+            let value = unsafe {
+                self.base
+                    .add(at + index * WORD)
+                    .cast::<u64>()
+                    .read_volatile()
+            };
+            *word = value.to_ne_bytes();
+        }
+        for (index, byte) in bytes[aligned..].iter_mut().enumerate() {
+            // SAFETY: inside the block, as above.
+            *byte = unsafe { self.base.add(at + aligned + index).read_volatile() };
+        }
+        bytes
     }
 
     /// Copies `bytes` in, starting `at` bytes into the block. For sizes known beforehand: cheaper
-    /// than [`write`](Self::write).
+    /// than [`write`](Self::write). Words that are aligned are written as wholes, in order.
     ///
     /// # Panics
     /// If the range leaves the block.
@@ -119,18 +145,42 @@ impl Coherent {
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn write_array<const N: usize>(&self, at: usize, bytes: &[u8; N]) {
         self.check(at, N);
-        // SAFETY: as in `read_array`.
-        unsafe { self.base.add(at).cast::<[u8; N]>().write_volatile(*bytes) };
+        let aligned = if at.is_multiple_of(WORD) {
+            N / WORD * WORD
+        } else {
+            0
+        };
+        for (index, word) in bytes[..aligned].as_chunks::<WORD>().0.iter().enumerate() {
+            let value = u64::from_ne_bytes(*word);
+            // SAFETY: as in `read_array`.
+            unsafe {
+                self.base
+                    .add(at + index * WORD)
+                    .cast::<u64>()
+                    .write_volatile(value)
+            };
+        }
+        for (index, byte) in bytes[aligned..].iter().enumerate() {
+            // SAFETY: as in `read_array`.
+            unsafe { self.base.add(at + aligned + index).write_volatile(*byte) };
+        }
     }
 
-    /// Reads the little-endian word `at` bytes into the block.
+    /// Reads the little-endian word at `at`, a multiple of 4 bytes into the block, as a whole.
     ///
     /// # Panics
-    /// If the word leaves the block.
+    /// If the word leaves the block or is not aligned.
     #[must_use]
     #[inline]
+    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn read_u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.read_array(at))
+        self.check(at, size_of::<u32>());
+        assert!(
+            at.is_multiple_of(size_of::<u32>()),
+            "a word at {at} is not aligned"
+        );
+        // SAFETY: inside the block and aligned, as just checked.
+        u32::from_le(unsafe { self.base.add(at).cast::<u32>().read_volatile() })
     }
 
     /// Overwrites the whole block with zeroes.
@@ -189,7 +239,10 @@ mod tests {
         let block = pool.coherent(64).unwrap();
         block.write_array(3, &[1, 2, 3, 4, 5]);
         assert_eq!(block.read_array::<5>(3), [1, 2, 3, 4, 5]);
-        assert_eq!(block.read_u32(3), 0x0403_0201);
+        assert_eq!(block.read_u32(4), 0x0504_0302_u32.to_le());
+        block.write_array(8, &[7; 24]);
+        assert_eq!(block.read_array::<24>(8), [7; 24]);
+        assert_eq!(block.read_array::<3>(5), [3, 4, 5]);
         let mut bytes = [0; 5];
         block.read(3, &mut bytes);
         assert_eq!(bytes, [1, 2, 3, 4, 5]);
