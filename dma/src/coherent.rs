@@ -108,17 +108,13 @@ impl Coherent {
     pub fn read_array<const N: usize>(&self, at: usize) -> [u8; N] {
         self.check(at, N);
         let mut bytes = [0; N];
-        let aligned = if at.is_multiple_of(WORD) {
-            N / WORD * WORD
-        } else {
-            0
-        };
-        for (index, word) in bytes[..aligned]
-            .as_chunks_mut::<WORD>()
-            .0
-            .iter_mut()
-            .enumerate()
-        {
+        if !at.is_multiple_of(WORD) {
+            self.read_bytes(at, &mut bytes);
+            return bytes;
+        }
+        let (words, rest) = bytes.as_chunks_mut::<WORD>();
+        let rest_at = at + words.len() * WORD;
+        for (index, word) in words.iter_mut().enumerate() {
             // SAFETY: `check` keeps the range inside the block, which stays mapped while `shared`
             // lives; blocks are 64-byte aligned, and so every eighth byte from `at` on is for `u64`.
             let value = unsafe {
@@ -129,10 +125,7 @@ impl Coherent {
             };
             *word = value.to_ne_bytes();
         }
-        for (index, byte) in bytes[aligned..].iter_mut().enumerate() {
-            // SAFETY: inside the block, as above.
-            *byte = unsafe { self.base.add(at + aligned + index).read_volatile() };
-        }
+        self.read_bytes(rest_at, rest);
         bytes
     }
 
@@ -145,12 +138,11 @@ impl Coherent {
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn write_array<const N: usize>(&self, at: usize, bytes: &[u8; N]) {
         self.check(at, N);
-        let aligned = if at.is_multiple_of(WORD) {
-            N / WORD * WORD
-        } else {
-            0
-        };
-        for (index, word) in bytes[..aligned].as_chunks::<WORD>().0.iter().enumerate() {
+        if !at.is_multiple_of(WORD) {
+            return self.write_bytes(at, bytes);
+        }
+        let (words, rest) = bytes.as_chunks::<WORD>();
+        for (index, word) in words.iter().enumerate() {
             let value = u64::from_ne_bytes(*word);
             // SAFETY: as in `read_array`.
             unsafe {
@@ -160,9 +152,28 @@ impl Coherent {
                     .write_volatile(value)
             };
         }
-        for (index, byte) in bytes[aligned..].iter().enumerate() {
-            // SAFETY: as in `read_array`.
-            unsafe { self.base.add(at + aligned + index).write_volatile(*byte) };
+        self.write_bytes(at + words.len() * WORD, rest);
+    }
+
+    /// Copies bytes out, one at a time. The caller checked the range.
+    #[inline]
+    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+    fn read_bytes(&self, at: usize, bytes: &mut [u8]) {
+        assert!(at + bytes.len() <= self.len);
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: the range is inside the block, as in `read_array`.
+            *byte = unsafe { self.base.add(at + index).read_volatile() };
+        }
+    }
+
+    /// Copies bytes in, one at a time. The caller checked the range.
+    #[inline]
+    #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
+    fn write_bytes(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.len);
+        for (index, byte) in bytes.iter().enumerate() {
+            // SAFETY: the range is inside the block, as in `read_array`.
+            unsafe { self.base.add(at + index).write_volatile(*byte) };
         }
     }
 
