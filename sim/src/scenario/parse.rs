@@ -436,7 +436,8 @@ fn read_action(item: &Item<'_>, cards: &[&str]) -> Result<Action, ScenarioError>
 fn read_latch(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
     let card = section.require("card")?.one_of("card", cards)?;
     let kind = section.require("kind")?;
-    let nth = section.integer("nth", 1..=MAX_REQUESTS, 1)?;
+    // Scenario files count from one, the model from the moment the latch is pulled.
+    let nth = section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1;
     let name = LATCH_KINDS[kind.one_of("kind of latch", &LATCH_KINDS)?];
     let latch = match name {
         "keep-keys-on-destroy" => Latch::KeepKeysOnDestroy,

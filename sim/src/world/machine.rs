@@ -11,7 +11,6 @@ use timebase::{Span, Time};
 use super::{Alive, SetupError, World};
 use crate::event::Event;
 use crate::link::LinkTransport;
-use crate::outcome::MarkKind;
 
 /// From a removal until the host's hot-plug controller tells the driver.
 const HOT_PLUG_NOTICE: Span = Span::from_us(1);
@@ -142,7 +141,6 @@ impl World<'_> {
             .map_or(0, |stats| stats.get().bounces);
         self.slots[slot].gone.bounced += bounced;
         self.slots[slot].driver = None;
-        self.mark(MarkKind::Migrate, id, "driver left");
         let remains = self.ports[slot].borrow_mut().unplug();
         if let Some(card) = remains {
             // Detached in an orderly way: the card is switched off.

@@ -336,7 +336,7 @@ fn a_latch_is_read_and_its_kind_is_checked() {
         read("{ card = \"left\", kind = \"drop-completion\", nth = 3 }"),
         Action::Latch {
             card,
-            latch: Latch::DropCompletion { nth: 3 }
+            latch: Latch::DropCompletion { nth: 2 }
         }
     );
     assert_eq!(
