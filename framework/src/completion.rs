@@ -17,6 +17,9 @@ use crate::{Completed, DriverError, MigrationPolicy, Request, RequestError, Requ
 /// to be broken.
 const ATTEMPTS_MAX: u8 = 8;
 
+/// What an assertion says of a driver that breaks its promise.
+const NOT_HAD: &str = "a driver returned a request it did not have";
+
 /// A request that is done; the callback's view.
 #[derive(Debug)]
 pub struct Finished {
@@ -49,26 +52,63 @@ impl Framework {
 
     /// Takes over what a driver reports.
     pub(crate) fn collect(&mut self, now: Time, driver: usize) {
-        let mut output = std::mem::take(&mut self.output);
-        self.registry
-            .slot_mut(driver)
-            .driver
-            .service(now, &mut output);
-        if output.lost {
-            self.lose_driver(now, driver, &mut output);
-        } else {
-            for (session, result) in output.opened.drain(..) {
-                self.session_opened(now, driver, session, result);
-            }
-            for completed in output.completed.drain(..) {
+        let slot = self.registry.slot_mut(driver);
+        slot.driver.service(now, &mut self.output);
+        if self.output.lost {
+            return self.lose_driver(now, driver);
+        }
+        if !self.output.opened.is_empty() {
+            self.open_each(now, driver);
+        }
+        if !self.output.completed.is_empty() {
+            self.complete_each(now, driver);
+        }
+        let slot = self.registry.slot(driver);
+        if slot.is_sync() && !slot.queue.is_empty() && !slot.is_blocked() {
+            self.kick(driver);
+        }
+    }
+
+    #[cold]
+    fn open_each(&mut self, now: Time, driver: usize) {
+        let mut opened = std::mem::take(&mut self.output.opened);
+        for (session, result) in opened.drain(..) {
+            self.session_opened(now, driver, session, result);
+        }
+        self.output.opened = opened;
+    }
+
+    /// Takes requests back from a driver. Those that need nothing but their callback take a short
+    /// way, whose counting waits until all are through.
+    fn complete_each(&mut self, now: Time, driver: usize) {
+        let mut returned = std::mem::take(&mut self.output.completed);
+        let mut done = 0;
+        for completed in returned.drain(..) {
+            let request = &completed.request;
+            let hot = self.table.hot.get_mut(request.session.index as usize);
+            let plain = completed.result.is_ok()
+                && request.undo.is_none()
+                && !request.flags.contains(RequestFlags::ORDERED);
+            if let Some(hot) = hot
+                && plain
+                && hot.phase == Phase::Ready
+                && hot.in_flight > 0
+            {
+                hot.in_flight -= 1;
+                done += 1;
+                self.finished.push_back(Finished {
+                    request: completed.request,
+                    result: Ok(()),
+                });
+            } else {
                 self.complete(now, driver, completed);
             }
-            let slot = self.registry.slot(driver);
-            if slot.is_sync() && !slot.queue.is_empty() && !slot.is_blocked() {
-                self.kick(driver);
-            }
         }
-        self.output = output;
+        self.output.completed = returned;
+        let slot = self.registry.slot_mut(driver);
+        assert!(slot.in_flight >= done, "{NOT_HAD}");
+        slot.in_flight -= done;
+        self.stats.in_flight -= done;
     }
 
     /// One request came back from the driver that had it.
@@ -77,10 +117,7 @@ impl Framework {
         let index = request.session.index as usize;
         let slot = self.registry.slot_mut(driver);
         let hot = &mut self.table.hot[index];
-        assert!(
-            slot.in_flight > 0 && hot.in_flight > 0,
-            "a driver returned a request it did not have"
-        );
+        assert!(slot.in_flight > 0 && hot.in_flight > 0, "{NOT_HAD}");
         slot.in_flight -= 1;
         hot.in_flight -= 1;
         let settle = hot.in_flight == 0 && hot.phase != Phase::Ready;

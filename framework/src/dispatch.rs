@@ -12,10 +12,10 @@ use timebase::{Span, Time};
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
 use crate::registry::DriverState;
-use crate::table::{Lookup, Phase};
+use crate::table::{Hot, Lookup, Phase};
 use crate::{
-    Blocked, DriverFlags, Hint, MigrationPolicy, Request, RequestError, RequestFlags, RequestId,
-    RequestInvalid,
+    Blocked, DriverFlags, DriverSession, Hint, MigrationPolicy, Request, RequestError,
+    RequestFlags, RequestId, RequestInvalid,
 };
 
 /// Refusals in one drain after which a driver that claims to have room is left alone for a while.
@@ -46,13 +46,10 @@ impl Framework {
     /// [`Rejected`] with the request if it breaks a rule of crypto_request(9) or the queue is full.
     pub fn dispatch(&mut self, now: Time, request: Box<Request>) -> Result<RequestId, Rejected> {
         let index = request.session.index as usize;
-        let ready = self.table.hot.get(index).is_some_and(|hot| {
-            hot.generation == request.session.generation && hot.phase == Phase::Ready
-        });
-        if !ready {
+        let hot = self.table.hot.get(index);
+        let Some(hot) = hot.filter(|hot| hot.is_ready(request.session)) else {
             return self.dispatch_waiting(now, request);
-        }
-        let hot = &self.table.hot[index];
+        };
         if let Err(reason) = hot.rules.check(&request) {
             return Err(self.reject(request, reason));
         }
@@ -80,17 +77,112 @@ impl Framework {
         now: Time,
         requests: &mut VecDeque<Box<Request>>,
     ) -> Result<usize, Rejected> {
-        let mut accepted = 0;
+        let offered = requests.len();
         let mut outcome = Ok(());
-        while let Some(request) = requests.pop_front() {
+        loop {
+            if self.hand_over_run(now, requests) {
+                continue;
+            }
+            let Some(request) = requests.pop_front() else {
+                break;
+            };
             if let Err(rejected) = self.dispatch_queued(now, request) {
                 outcome = Err(rejected);
                 break;
             }
-            accepted += 1;
         }
         self.run_kicked(now);
-        outcome.map(|()| accepted)
+        outcome.map(|()| offered)
+    }
+
+    /// Hands requests from the front of `requests` straight to a driver, while they are valid and
+    /// for that same driver, and it takes them. Each is held until the next one is known, so that
+    /// [`Hint::More`] is true; one that may have followers behind a neighbour's request waits for
+    /// them in the driver's queue. Returns whether any was accepted.
+    #[inline]
+    fn hand_over_run(&mut self, now: Time, requests: &mut VecDeque<Box<Request>>) -> bool {
+        let Some(place) = requests.front().and_then(|first| self.free_driver(first)) else {
+            return false;
+        };
+        let driver = usize::from(place);
+        let slot = self.registry.slot_mut(driver);
+        let hots = self.table.hot.as_mut_slice();
+        let mut held: Option<Held> = None;
+        let (mut ops, mut bytes, mut refused) = (0, 0, None);
+        while let Some(mut request) = requests.pop_front() {
+            let hot = hots.get_mut(request.session.index as usize);
+            let hot = hot.filter(|hot| hot.is_ready(request.session) && hot.driver == place);
+            let Some(hot) = hot.filter(|hot| hot.rules.check(&request).is_ok()) else {
+                requests.push_front(request);
+                break;
+            };
+            if let Some(Held(session, previous)) = held.take()
+                && let Err(blocked) = slot.driver.process(now, session, previous, Hint::More)
+            {
+                requests.push_front(request);
+                refused = Some(blocked);
+                break;
+            }
+            self.last_id += 1;
+            stamp(&mut request, hot, RequestId(self.last_id));
+            if needs_undo(&request, hot, slot.flags) {
+                self.undo.keep(&mut request, hot.rules, &mut self.stats);
+            }
+            hot.in_flight += 1;
+            ops += 1;
+            bytes += request.payload.len as u64;
+            held = Some(Held(hot.driver_session, request));
+        }
+        self.stats.accepted(ops, bytes);
+        slot.taken(ops, bytes);
+        slot.held_back |= ops > 1 || refused.is_some();
+        if let Some(Held(session, last)) = held {
+            if !requests.is_empty() {
+                self.withdraw(driver, &last);
+                self.queue_up(driver, last);
+                self.kick(driver);
+            } else if let Err(blocked) = slot.driver.process(now, session, last, Hint::Last) {
+                refused = Some(blocked);
+            }
+        }
+        if let Some(blocked) = refused {
+            self.withdraw(driver, &blocked.request);
+            self.refused(driver, blocked);
+            self.kick(driver);
+        }
+        self.end_run(now, driver);
+        ops > 0
+    }
+
+    /// Flushes a driver after a run, at once or when its queue is drained.
+    fn end_run(&mut self, now: Time, driver: usize) {
+        let slot = self.registry.slot_mut(driver);
+        if slot.is_sync() {
+            self.kick(driver);
+        } else if slot.held_back && !slot.kicked {
+            slot.held_back = false;
+            slot.driver.flush(now);
+        }
+    }
+
+    /// Place of the driver that would take a request at once.
+    #[inline]
+    fn free_driver(&self, request: &Request) -> Option<u16> {
+        let hot = self.table.hot.get(request.session.index as usize)?;
+        let slot = hot
+            .is_ready(request.session)
+            .then(|| self.registry.slot(usize::from(hot.driver)))?;
+        (slot.queue.is_empty() && slot.refused_at.is_none()).then_some(hot.driver)
+    }
+
+    /// Undoes the counting of a request that was to go straight to a driver.
+    #[cold]
+    fn withdraw(&mut self, driver: usize, request: &Request) {
+        self.table.hot[request.session.index as usize].in_flight -= 1;
+        let slot = self.registry.slot_mut(driver);
+        slot.in_flight -= 1;
+        slot.stats.ops -= 1;
+        slot.stats.bytes -= request.payload.len as u64;
     }
 
     /// Dispatch to a driver that has a queue or gets one.
@@ -115,13 +207,10 @@ impl Framework {
 
     /// Like dispatch, but only as far as the queue.
     fn dispatch_queued(&mut self, now: Time, request: Box<Request>) -> Result<(), Rejected> {
-        let Lookup::Current(index) = self.table.lookup(request.session) else {
+        let hot = self.table.hot.get(request.session.index as usize);
+        let Some(hot) = hot.filter(|hot| hot.is_ready(request.session)) else {
             return self.dispatch_waiting(now, request).map(drop);
         };
-        let hot = &self.table.hot[index];
-        if hot.phase != Phase::Ready {
-            return self.dispatch_waiting(now, request).map(drop);
-        }
         if let Err(reason) = hot.rules.check(&request) {
             return Err(self.reject(request, reason));
         }
@@ -136,7 +225,7 @@ impl Framework {
         driver: usize,
         mut request: Box<Request>,
     ) -> RequestId {
-        let id = self.stamp(&mut request);
+        let id = self.accept(&mut request);
         let taken = self.hand_over(now, driver, request, Hint::Last);
         let slot = self.registry.slot(driver);
         if slot.is_sync() {
@@ -164,13 +253,18 @@ impl Framework {
         if self.registry.slot(driver).queue.len() >= self.limits.queue_len {
             return Err(self.reject(request, RequestInvalid::QueueFull));
         }
-        let id = self.stamp(&mut request);
-        let slot = self.registry.slot_mut(driver);
+        let id = self.accept(&mut request);
+        self.queue_up(driver, request);
+        Ok(id)
+    }
+
+    /// Puts an accepted request at the tail of its driver's queue.
+    fn queue_up(&mut self, driver: usize, request: Box<Request>) {
+        let (id, slot) = (request.id, self.registry.slot_mut(driver));
         slot.queue.push_back(request);
         self.stats.queued += 1;
         self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());
         self.events.push(FrameworkEvent::Queued { request: id });
-        Ok(id)
     }
 
     /// Dispatch for a session that is not ready under this name.
@@ -197,7 +291,7 @@ impl Framework {
         if !stale && !homeless && queue_full {
             return Err(self.reject(request, RequestInvalid::QueueFull));
         }
-        let id = self.stamp(&mut request);
+        let id = self.accept(&mut request);
         if homeless {
             self.fail(request, RequestError::NoDriver);
         } else if stale {
@@ -222,19 +316,11 @@ impl Framework {
     }
 
     /// Makes a request the framework's: from here on it ends exactly once.
-    fn stamp(&mut self, request: &mut Request) -> RequestId {
+    fn accept(&mut self, request: &mut Request) -> RequestId {
         let id = self.next_id();
-        request.id = id;
-        request.attempts = 0;
-        if request.flags.contains(RequestFlags::ORDERED) {
-            let hot = &mut self.table.hot[request.session.index as usize];
-            request.order = hot.next_order;
-            hot.next_order += 1;
-        }
-        self.stats.ops += 1;
-        self.stats.bytes += request.payload.len as u64;
-        self.stats.in_flight += 1;
-        self.stats.in_flight_max = self.stats.in_flight_max.max(self.stats.in_flight);
+        let hot = &mut self.table.hot[request.session.index as usize];
+        stamp(request, hot, id);
+        self.stats.accepted(1, request.payload.len as u64);
         id
     }
 
@@ -250,21 +336,14 @@ impl Framework {
         let hot = &mut self.table.hot[request.session.index as usize];
         debug_assert!(hot.phase == Phase::Ready && usize::from(hot.driver) == driver);
         let slot = self.registry.slot_mut(driver);
-        if hot.policy == MigrationPolicy::Transparent
-            && request.undo.is_none()
-            && slot.flags.contains(DriverFlags::HARDWARE)
-        {
-            let len = self.undo.capture(&mut request, hot.rules);
-            self.stats.undo_copies += 1;
-            self.stats.undo_bytes += len as u64;
+        if needs_undo(&request, hot, slot.flags) {
+            self.undo.keep(&mut request, hot.rules, &mut self.stats);
         }
         let bytes = request.payload.len as u64;
         match slot.driver.process(now, hot.driver_session, request, hint) {
             Ok(()) => {
                 hot.in_flight += 1;
-                slot.in_flight += 1;
-                slot.stats.ops += 1;
-                slot.stats.bytes += bytes;
+                slot.taken(1, bytes);
                 true
             }
             Err(blocked) => {
@@ -303,10 +382,21 @@ impl Framework {
         let slot = self.registry.slot_mut(driver);
         slot.kicked = false;
         slot.runnable_at = Time::NEVER;
-        if slot.queue.is_empty() || slot.state == DriverState::Detached {
+        if slot.state == DriverState::Detached {
             return;
         }
-        let (mut held_back, mut refusals) = (false, 0);
+        if !slot.queue.is_empty() {
+            self.hand_over_queue(now, driver);
+        }
+        let slot = self.registry.slot_mut(driver);
+        if std::mem::take(&mut slot.held_back) {
+            slot.driver.flush(now);
+        }
+    }
+
+    /// Hands over what waits for a driver until it refuses.
+    fn hand_over_queue(&mut self, now: Time, driver: usize) {
+        let mut refusals = 0;
         loop {
             let slot = self.registry.slot_mut(driver);
             if slot.is_blocked() {
@@ -328,13 +418,10 @@ impl Framework {
             } else {
                 Hint::More
             };
-            held_back |= hint == Hint::More;
+            slot.held_back |= hint == Hint::More;
             if !self.hand_over(now, driver, request, hint) {
                 refusals += 1;
             }
-        }
-        if held_back {
-            self.registry.slot_mut(driver).driver.flush(now);
         }
     }
 
@@ -371,6 +458,28 @@ impl Framework {
             }
         }
     }
+}
+
+/// A request that is accepted and not handed over, with its session's number in the driver.
+struct Held(DriverSession, Box<Request>);
+
+/// Writes into a request what the framework has to say in it.
+#[inline]
+fn stamp(request: &mut Request, hot: &mut Hot, id: RequestId) {
+    request.id = id;
+    request.attempts = 0;
+    if request.flags.contains(RequestFlags::ORDERED) {
+        request.order = hot.next_order;
+        hot.next_order += 1;
+    }
+}
+
+/// Whether what the request overwrites must be copied before a driver of this kind has it.
+#[inline]
+fn needs_undo(request: &Request, hot: &Hot, kind: DriverFlags) -> bool {
+    hot.policy == MigrationPolicy::Transparent
+        && request.undo.is_none()
+        && kind.contains(DriverFlags::HARDWARE)
 }
 
 #[cfg(test)]

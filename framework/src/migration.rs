@@ -12,7 +12,7 @@ use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverState};
 use crate::table::{Draining, Phase};
-use crate::{DriverOutput, Request, RequestError, SessionError, SessionId};
+use crate::{Request, RequestError, SessionError, SessionId};
 
 /// Which sessions [`Framework::rebalance`] moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -141,7 +141,9 @@ impl Framework {
     }
 
     /// A driver is gone. What it had comes with the news.
-    pub(crate) fn lose_driver(&mut self, now: Time, driver: usize, output: &mut DriverOutput) {
+    #[cold]
+    pub(crate) fn lose_driver(&mut self, now: Time, driver: usize) {
+        let mut output = std::mem::take(&mut self.output);
         output.lost = false;
         output.opened.clear();
         self.registry.slot_mut(driver).state = DriverState::Detached;
@@ -149,6 +151,7 @@ impl Framework {
         for completed in output.completed.drain(..) {
             self.complete(now, driver, completed);
         }
+        self.output = output;
         self.evict(driver, None);
         let slot = self.registry.slot(driver);
         assert!(
@@ -162,6 +165,8 @@ impl Framework {
 
     /// Moves every session of a driver away.
     fn move_all(&mut self, now: Time, driver: usize, reason: MoveReason) {
+        // All at once: each session looking for its own entry would take quadratic time.
+        self.registry.slot_mut(driver).opening.clear();
         for index in 0..self.table.hot.len() {
             let hot = &self.table.hot[index];
             if !hot.bound || usize::from(hot.driver) != driver {
@@ -192,7 +197,6 @@ impl Framework {
         if cold.opening {
             // Nobody waits for the answer any more, and the driver is past being asked to close.
             cold.opening = false;
-            slot.opening.retain(|entry| entry.1 != index);
         } else if in_flight && cold.draining.is_none() {
             let driver = id;
             cold.draining = Some(Draining { driver, session });

@@ -66,6 +66,8 @@ pub(crate) struct DriverSlot {
     pub(crate) runnable_at: Time,
     /// Whether the queue must be drained before the framework returns.
     pub(crate) kicked: bool,
+    /// Whether the driver must be flushed when its queue is drained: it was told that more follows.
+    pub(crate) held_back: bool,
     /// Sessions that the driver is opening, by their place in the table.
     pub(crate) opening: VecDeque<(DriverSession, usize)>,
     pub(crate) sessions: usize,
@@ -79,6 +81,14 @@ impl DriverSlot {
     pub(crate) fn is_blocked(&self) -> bool {
         self.refused_at
             .is_some_and(|generation| self.driver.unblock_generation() == generation)
+    }
+
+    /// Counts requests that the driver took.
+    #[inline]
+    pub(crate) fn taken(&mut self, ops: usize, bytes: u64) {
+        self.in_flight += ops;
+        self.stats.ops += ops as u64;
+        self.stats.bytes += bytes;
     }
 
     pub(crate) fn is_sync(&self) -> bool {
@@ -150,6 +160,7 @@ impl Registry {
             refused_at: None,
             runnable_at: Time::NEVER,
             kicked: false,
+            held_back: false,
             opening: VecDeque::new(),
             sessions: 0,
             in_flight: 0,

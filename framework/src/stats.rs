@@ -43,6 +43,17 @@ pub struct FrameworkStats {
     pub undo_restores: u64,
 }
 
+impl FrameworkStats {
+    /// Counts requests that dispatch accepted.
+    #[inline]
+    pub(crate) fn accepted(&mut self, ops: usize, bytes: u64) {
+        self.ops += ops as u64;
+        self.bytes += bytes;
+        self.in_flight += ops;
+        self.in_flight_max = self.in_flight_max.max(self.in_flight);
+    }
+}
+
 /// Counters of one driver. Numbers of requests unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DriverStats {

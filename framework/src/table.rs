@@ -56,6 +56,16 @@ pub(crate) struct Hot {
     pub(crate) next_release: u64,
 }
 
+const _: () = assert!(size_of::<Hot>() == 64, "one cache line");
+
+impl Hot {
+    /// Whether requests under the name `id`, which has this place, go to a driver.
+    #[inline]
+    pub(crate) fn is_ready(&self, id: SessionId) -> bool {
+        self.generation == id.generation && self.phase == Phase::Ready
+    }
+}
+
 /// The rest.
 #[derive(Debug, Default)]
 pub(crate) struct Cold {

@@ -8,7 +8,7 @@
 use zeroize::Zeroize;
 
 use crate::validate::Rules;
-use crate::{Buffer, Operation, Request};
+use crate::{Buffer, FrameworkStats, Operation, Request};
 
 /// Spare memory kept for copies, in number of buffers: more than rings have slots would not be
 /// used.
@@ -21,8 +21,9 @@ pub(crate) struct UndoPool {
 }
 
 impl UndoPool {
-    /// Keeps a copy of what `request` overwrites, in `request`. Returns its length in bytes.
-    pub(crate) fn capture(&mut self, request: &mut Request, rules: Rules) -> usize {
+    /// Keeps a copy of what `request` overwrites, in `request`.
+    #[inline(never)]
+    pub(crate) fn keep(&mut self, request: &mut Request, rules: Rules, stats: &mut FrameworkStats) {
         let mut copy = self.spare.pop().unwrap_or_default();
         let [payload, digest] = written(request, rules);
         // At once: memory that a growing vector leaves behind would keep data.
@@ -31,9 +32,9 @@ impl UndoPool {
         for (start, len) in [payload, digest] {
             target.for_each_part(start, len, |part| copy.extend_from_slice(part));
         }
-        let len = copy.len();
+        stats.undo_copies += 1;
+        stats.undo_bytes += copy.len() as u64;
         request.undo = Some(copy);
-        len
     }
 
     /// Puts the copy back. Returns whether there was one.

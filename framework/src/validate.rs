@@ -122,8 +122,13 @@ pub(crate) struct Rules {
     mode: Mode,
     flags: SessionFlags,
     iv_len: u8,
+    has_iv: bool,
+    /// Zero in mode cipher, and only there.
     digest_len: u8,
-    block_len: u8,
+    /// One less than the block's length, which is a power of two.
+    block_mask: u8,
+    /// A bit for each operation of the mode; none if requests must bring a key.
+    plain_operations: u8,
     has_cipher_key: bool,
     has_auth_key: bool,
     cipher_key_len: u16,
@@ -135,14 +140,30 @@ impl Rules {
     pub(crate) fn new(params: &SessionParams) -> Self {
         let small = |len: usize| u8::try_from(len).expect("a length within validated bounds");
         let key = |len: usize| u16::try_from(len).expect("a key length within validated bounds");
+        let has_cipher_key = params.cipher_key.is_some() || params.cipher_key_len == 0;
+        let has_auth_key = params.auth_key.is_some() || params.auth_key_len == 0;
+        let operations = match params.mode {
+            Mode::Cipher => [Operation::Encrypt, Operation::Decrypt],
+            Mode::Digest => [Operation::ComputeDigest, Operation::VerifyDigest],
+            Mode::Aead | Mode::EncryptThenAuthenticate => {
+                [Operation::EncryptCompute, Operation::VerifyDecrypt]
+            }
+        };
+        let plain_operations = if has_cipher_key && has_auth_key {
+            operations.map(bit).iter().sum()
+        } else {
+            0
+        };
         Self {
             mode: params.mode,
             flags: params.flags,
             iv_len: small(params.iv_len),
+            has_iv: params.iv_len != 0,
             digest_len: small(params.digest_len()),
-            block_len: small(params.cipher.map_or(1, Cipher::block_len)),
-            has_cipher_key: params.cipher_key.is_some() || params.cipher_key_len == 0,
-            has_auth_key: params.auth_key.is_some() || params.auth_key_len == 0,
+            block_mask: small(params.cipher.map_or(1, Cipher::block_len) - 1),
+            plain_operations,
+            has_cipher_key,
+            has_auth_key,
             cipher_key_len: key(params.cipher_key_len),
             auth_key_len: key(params.auth_key_len),
         }
@@ -160,15 +181,15 @@ impl Rules {
     /// Checks every rule of crypto_request(9).
     #[inline]
     pub(crate) fn check(&self, request: &Request) -> Result<(), RequestInvalid> {
-        let input_len = request.buffer.len();
-        if self.is_plain_and_valid(request, input_len) {
+        if self.is_plain_and_valid(request) {
             return Ok(());
         }
-        self.check_each(request, input_len)
+        self.check_each(request)
     }
 
     #[inline(never)]
-    fn check_each(&self, request: &Request, input_len: usize) -> Result<(), RequestInvalid> {
+    fn check_each(&self, request: &Request) -> Result<(), RequestInvalid> {
+        let input_len = request.buffer.len();
         self.check_operation(request)?;
         self.check_aad(request, input_len)?;
         self.check_iv(request, input_len)?;
@@ -179,25 +200,46 @@ impl Rules {
         self.check_keys(request)
     }
 
-    /// Whether a request works in place with the session's keys, as most do, and keeps every rule.
-    /// Saves them the way through the typed errors, which is half of what checking costs.
+    /// Whether a request has a payload, works in place with the session's keys, as most do, and
+    /// keeps every rule. Saves them the way through the typed errors, which costs several times as
+    /// much.
     #[inline]
-    fn is_plain_and_valid(&self, request: &Request, input_len: usize) -> bool {
+    fn is_plain_and_valid(&self, request: &Request) -> bool {
+        let input_len = request.buffer.len();
         let (start, len) = (request.payload.start, request.payload.len);
-        request.output.is_none()
+        let end = start.wrapping_add(len);
+        let regions = request.aad.start | request.aad.len | request.iv_start;
+        self.plain_operations & bit(request.operation) != 0
+            && request.output.is_none()
             && request.separate_aad.is_none()
             && request.cipher_key.is_none()
             && request.auth_key.is_none()
-            && self.has_cipher_key
-            && self.has_auth_key
-            && self.operation_fits(request.operation)
-            && self.aad_region_fits(request, input_len)
+            && request.payload_output_start == 0
+            // False for an empty payload too, which is not plain.
+            && start < end
+            && end <= input_len
+            && self.is_whole_blocks(len)
+            && self.plain_digest_fits(request.digest_start, input_len)
+            && ((regions == 0 && request.iv.is_some() == self.has_iv)
+                || self.regions_fit(request, input_len))
+    }
+
+    /// [`digest_fits`](Self::digest_fits) for a request without separate output.
+    #[inline]
+    fn plain_digest_fits(&self, start: usize, input_len: usize) -> bool {
+        if self.digest_len == 0 {
+            start == 0
+        } else {
+            start.saturating_add(usize::from(self.digest_len)) <= input_len
+        }
+    }
+
+    /// Whether AAD and IV of a request are where they may be.
+    #[inline(never)]
+    fn regions_fit(&self, request: &Request, input_len: usize) -> bool {
+        self.aad_region_fits(request, input_len)
             && self.iv_fits(request, input_len)
             && (request.iv.is_some() || self.mode != Mode::Aead)
-            && region_fits(start, len, input_len)
-            && request.payload_output_start == 0
-            && self.is_whole_blocks(len)
-            && self.digest_fits(request, input_len)
     }
 
     #[inline]
@@ -236,11 +278,10 @@ impl Rules {
         }
     }
 
-    /// Blocks are one byte or sixteen: a mask, where a division would cost more than any other
-    /// rule.
+    /// By a mask: a division would cost more than any other rule.
     #[inline]
     fn is_whole_blocks(&self, len: usize) -> bool {
-        len & (usize::from(self.block_len) - 1) == 0
+        len & usize::from(self.block_mask) == 0
     }
 
     #[inline]
@@ -310,7 +351,7 @@ impl Rules {
             return Err(RequestInvalid::PayloadOutput(output_start));
         }
         if !self.is_whole_blocks(len) {
-            let block = usize::from(self.block_len);
+            let block = usize::from(self.block_mask) + 1;
             return Err(RequestInvalid::BlockMultiple { len, block });
         }
         Ok(())
@@ -339,6 +380,12 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// The operation's bit in a set of operations.
+#[inline]
+const fn bit(operation: Operation) -> u8 {
+    1 << operation as u8
 }
 
 /// Whether `start..start + len` lies in `limit` bytes and does not begin at their end.

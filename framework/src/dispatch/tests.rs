@@ -119,6 +119,65 @@ fn the_hint_is_true_and_the_flush_comes_last() {
     }
 }
 
+/// Every order of two drivers in a batch of six, cut short by a bad request at every place.
+#[test]
+fn the_hint_is_true_whoever_the_neighbours_in_a_batch_are() {
+    for (order, good) in (0..64_usize).flat_map(|order| (0..=6).map(move |good| (order, good))) {
+        let mut bench = Bench::new();
+        let drivers = [bench.card("one"), bench.card("two")];
+        let sessions = drivers
+            .each_ref()
+            .map(|(id, _)| bench.session_with(DriverChoice::driver(*id), REPORT));
+        let goes_to = |place: usize| order >> place & 1;
+        let mut batch: VecDeque<_> = (0..6)
+            .map(|place| request(sessions[goes_to(place)]))
+            .collect();
+        if let Some(bad) = batch.get_mut(good) {
+            bad.payload.len = 65;
+        }
+        let outcome = bench.framework.dispatch_batch(NOW, &mut batch);
+        assert_eq!(outcome.is_ok(), good == 6);
+        for (number, (_, card)) in drivers.iter().enumerate() {
+            let places = (0..good).filter(|&place| goes_to(place) == number);
+            let ids: Vec<_> = places.map(|place| place as u64 + 1).collect();
+            assert_eq!(card.taken(), ids, "in order, {good} of {order:06b}");
+            let mut hints = vec![Hint::More; ids.len()];
+            if let Some(last) = hints.last_mut() {
+                *last = Hint::Last;
+            }
+            assert_eq!(card.hints(), hints, "{good} of {order:06b}");
+        }
+    }
+}
+
+/// The same orders, with room for only some.
+#[test]
+fn a_doorbell_held_back_is_rung_whoever_the_neighbours_in_a_batch_are() {
+    for (order, room) in (0..64_usize).flat_map(|order| (0..4).map(move |room| (order, room))) {
+        let mut bench = Bench::new();
+        let drivers = [bench.card("one"), bench.card("two")];
+        let sessions = drivers
+            .each_ref()
+            .map(|(id, _)| bench.session_with(DriverChoice::driver(*id), REPORT));
+        drivers[0].1.set(|script| script.room = room);
+        let mut batch: VecDeque<_> = (0..6)
+            .map(|place| request(sessions[order >> place & 1]))
+            .collect();
+        assert_eq!(bench.framework.dispatch_batch(NOW, &mut batch).unwrap(), 6);
+        for (id, card) in &drivers {
+            assert!(!card.0.borrow().holds_back, "{room} of {order:06b}");
+            let stats = bench.framework.driver_stats(*id).unwrap();
+            assert_eq!(stats.in_flight, card.held());
+            assert_eq!(
+                stats.ops,
+                card.held() as u64,
+                "what was not taken does not count"
+            );
+            assert_eq!(stats.bytes, 64 * stats.ops);
+        }
+    }
+}
+
 #[test]
 fn a_refusal_in_the_middle_of_a_batch_still_flushes() {
     let mut bench = Bench::new();

@@ -468,3 +468,36 @@ fn every_key_the_algorithms_need_is_there_and_fits() {
     assert_eq!(check(&cipher(), auth_key(0)), unused);
     assert_eq!(check(&digest(), cipher_key(0)), unused);
 }
+
+/// The short way may send a request the long way, but must not let pass what the long way refuses.
+#[test]
+fn the_short_way_lets_pass_only_what_keeps_every_rule() {
+    let places = [0, 1, 16, 40, 56, 57, 72, usize::MAX];
+    let mut passed = 0;
+    let mut try_both = |rules: Rules, request: &Request| {
+        if rules.is_plain_and_valid(request) {
+            passed += 1;
+            assert_eq!(rules.check_each(request), Ok(()), "{request:?}");
+        }
+    };
+    for base in [cipher(), digest(), aead(), eta()] {
+        let rules = Rules::new(&base);
+        for (start, len) in places.iter().flat_map(|&a| places.map(|b| (a, b))) {
+            for (place, iv) in places.iter().flat_map(|&a| [(a, None), (a, Some([0; 64]))]) {
+                let mut request = request(&base);
+                request.iv = iv;
+                request.payload = Region { start, len };
+                request.digest_start = place;
+                try_both(rules, &request);
+                request.payload = Region { start: 16, len: 16 };
+                request.aad = Region { start, len };
+                try_both(rules, &request);
+                (request.digest_start, request.iv_start) = (start, place);
+                try_both(rules, &request);
+                request.payload_output_start = place;
+                try_both(rules, &request);
+            }
+        }
+    }
+    assert!(passed > 100, "{passed} took the short way");
+}
