@@ -5,6 +5,7 @@
 //! on the way of a request. What leaves the card goes to a [`Sink`]; the jobs themselves (`J`) are
 //! the business of `ocf`.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use regs::{CardSession, DEVICE_ID, DeviceAddr, Register, RingId, SessionBlock};
@@ -84,7 +85,7 @@ pub(crate) enum Leave {
 /// Takes what leaves the card.
 pub(crate) trait Sink<T, J> {
     /// `job` ended.
-    fn finish(&mut self, transport: &mut T, job: J, verdict: Verdict);
+    fn finish(&mut self, transport: &mut T, counters: &Counters, job: J, verdict: Verdict);
     /// The opening of `session` ended.
     fn opened(&mut self, session: CardSession, result: Result<(), Refusal>);
     /// The card is lost; everything was handed over before.
@@ -134,6 +135,8 @@ pub(crate) struct Card<T, J> {
     pub(crate) fruitless_resets: u32,
     /// Data commands in flight, all rings together.
     pub(crate) in_flight: u32,
+    /// Data commands posted that are not counted yet.
+    posted: u32,
     /// The last time anybody told us.
     pub(crate) now: Time,
 }
@@ -183,6 +186,7 @@ impl<T: Transport, J> Card<T, J> {
             watchdog_at: Time::NEVER,
             fruitless_resets: 0,
             in_flight: 0,
+            posted: 0,
             now: Time::ZERO,
         };
         card.write_reset();
@@ -250,34 +254,55 @@ impl<T: Transport, J> Card<T, J> {
     pub(crate) fn post(&mut self, index: usize, post: Post<J>, follows: bool) {
         let ring = &mut self.rings[index];
         let was_idle = ring.in_flight() == 0;
+        let unpublished = ring.unpublished();
         ring.post(&mut self.transport, post);
-        let bit = ADMIN_BIT << (index + 1);
-        self.held_back |= bit;
         self.in_flight += 1;
-        self.counters.posted.add(1);
-        self.counters
-            .max_in_flight
-            .raise_to(u64::from(self.in_flight));
+        self.posted += 1;
         if was_idle {
-            self.busy |= bit;
-            ring.progress_at = self.now;
-            ring.stall = Stall::None;
-            self.watchdog_at = self.watchdog_at.min(self.now + self.config.watchdog);
+            self.wake(index);
         }
-        if !follows || ring.unpublished() >= MAX_HELD_BACK {
+        if unpublished == 0 {
+            self.held_back |= ADMIN_BIT << (index + 1);
+        }
+        if !follows || unpublished + 1 >= MAX_HELD_BACK {
             self.publish();
         }
+    }
+
+    /// Begins to watch data ring `index`, which was idle.
+    #[inline(never)]
+    fn wake(&mut self, index: usize) {
+        let ring = &mut self.rings[index];
+        ring.progress_at = self.now;
+        ring.stall = Stall::None;
+        self.busy |= ADMIN_BIT << (index + 1);
+        self.watchdog_at = self.watchdog_at.min(self.now + self.config.watchdog);
     }
 
     /// Rings the doorbell of every ring with commands that the card does not know of.
     #[inline]
     pub(crate) fn publish(&mut self) {
+        if self.held_back != 0 {
+            self.publish_held_back();
+        }
+    }
+
+    #[inline(never)]
+    fn publish_held_back(&mut self) {
+        self.count_posted();
         while self.held_back != 0 {
             let ring = self.held_back.trailing_zeros() as usize;
             self.held_back &= self.held_back - 1;
             self.rings[ring - 1].publish(&mut self.transport);
             self.counters.doorbells.add(1);
         }
+    }
+
+    /// Counts what was posted since the last time, before anything of it can complete.
+    pub(crate) fn count_posted(&mut self) {
+        let counters = &self.counters;
+        counters.posted.add(u64::from(take(&mut self.posted)));
+        counters.max_in_flight.raise_to(u64::from(self.in_flight));
     }
 
     /// Notes a refusal; the generation that will be exceeded once there is room.
@@ -380,14 +405,11 @@ impl<T: Transport, J> Card<T, J> {
         let is_overdue =
             ring.in_flight() > 0 && self.now >= ring.progress_at + self.config.watchdog;
         let budget = self.config.reap_budget;
-        let reaped = ring.reap(
-            &mut self.transport,
-            budget,
-            &self.counters,
-            |transport, job, verdict| {
-                sink.finish(transport, job, verdict);
-            },
-        );
+        let counters = &*self.counters;
+        let finish = |transport: &mut T, job, verdict| {
+            sink.finish(transport, counters, job, verdict);
+        };
+        let reaped = ring.reap(&mut self.transport, budget, counters, finish);
         if reaped.entries == 0 && !is_hit {
             return 0;
         }

@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 use framework::{
     Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
-    DriverSession, Hint, OpenError, ProbeScore, Region, Request, SessionParams,
+    DriverSession, Hint, OpenError, ProbeScore, Request, SessionParams,
 };
-use regs::{CardSession, RingId, Segment, Status};
+use regs::{CardSession, Command, Opcode, RingId, Status};
 use timebase::Time;
 
-use self::layout::{Plain, work};
+use self::layout::{Plain, iv, work};
 use self::params::{is_served, session_block};
 use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};
-use crate::command::{TooBig, Work};
+use crate::command::TooBig;
 use crate::mapping::HoldError;
 use crate::ring::{Post, Verdict};
 use crate::session::{Facts, Refusal};
@@ -119,6 +119,59 @@ impl<T: Transport> CardDriver<T> {
         }
     }
 
+    /// Answers a request that is not plain, or comes when there is no room or no session for it.
+    #[inline(never)]
+    fn process_any(
+        &mut self,
+        session: CardSession,
+        request: Box<Request>,
+        follows: bool,
+    ) -> Result<(), Blocked> {
+        if !self.card.is_running() {
+            return self.process_early_or_late(request);
+        }
+        let facts = self.card.sessions.facts(session);
+        if !facts.is_open {
+            self.card.counters.failed.add(1);
+            self.fail(request, DriverError::Device);
+            return Ok(());
+        }
+        let ring = usize::from(facts.ring);
+        if self.card.rings[ring].room() == 0 {
+            return Err(self.refuse(ring, Shortage::Ring, request));
+        }
+        match self.submit_any(session, facts, request, follows) {
+            Ok(()) => Ok(()),
+            Err((request, trouble)) => self.give_up(ring, request, trouble),
+        }
+    }
+
+    /// Answers a request that could not be posted to `ring`.
+    #[cold]
+    #[inline(never)]
+    fn give_up(
+        &mut self,
+        ring: usize,
+        request: Box<Request>,
+        trouble: Trouble,
+    ) -> Result<(), Blocked> {
+        match trouble {
+            Trouble::Short(shortage) if self.card.has_data_in_flight() => {
+                return Err(self.refuse(ring, shortage, request));
+            }
+            Trouble::Short(_) => {
+                // Nothing is in flight, so no completion would ever bring back what is missing.
+                self.card.counters.exhausted.add(1);
+                self.fail(request, DriverError::Device);
+            }
+            Trouble::TooBig => {
+                self.card.counters.too_big.add(1);
+                self.fail(request, DriverError::TooBig);
+            }
+        }
+        Ok(())
+    }
+
     /// Answers a request that comes while the card takes none.
     #[cold]
     fn process_early_or_late(&mut self, request: Box<Request>) -> Result<(), Blocked> {
@@ -135,33 +188,18 @@ impl<T: Transport> CardDriver<T> {
         }
     }
 
-    /// Maps a request, describes it and posts it to its ring, which has room.
-    #[inline]
-    fn submit(
+    /// Posts a request that is `plain` to its ring, which has room.
+    // Inlined, as what it calls, so that the job is built where it stands until it ends.
+    #[inline(always)]
+    fn submit_plain(
         &mut self,
         session: CardSession,
         facts: Facts,
-        request: Box<Request>,
-        follows: bool,
+        mut request: Box<Request>,
+        (plain, follows): (Plain, bool),
     ) -> Result<(), (Box<Request>, Trouble)> {
-        let work = match work(session, facts, &request) {
-            Ok(work) => work,
-            Err(TooBig) => return Err((request, Trouble::TooBig)),
-        };
-        match Plain::of(&request, facts) {
-            Some(plain) => self.submit_plain(&work, facts, (request, plain), follows),
-            None => self.submit_any(&work, facts, request, follows),
-        }
-    }
-
-    #[inline]
-    fn submit_plain(
-        &mut self,
-        work: &Work,
-        facts: Facts,
-        (mut request, plain): (Box<Request>, Plain),
-        follows: bool,
-    ) -> Result<(), (Box<Request>, Trouble)> {
+        let iv = iv(&request, facts.iv_len);
+        let id = request.id.0;
         let Buffer::Pooled(memory) = replace(&mut request.buffer, Buffer::Memory(Vec::new()))
         else {
             unreachable!("a plain request has a pooled buffer");
@@ -173,14 +211,22 @@ impl<T: Transport> CardDriver<T> {
                 return Err((request, HoldError::from(error).into()));
             }
         };
-        let run = |region: Region| Segment {
-            addr: mapped.addr.offset(region.start as u64),
-            len: region.len as u32,
+        let command = Command {
+            opcode: Opcode::Process as u8,
+            flags: plain.flags,
+            aad_len: plain.aad_len,
+            session,
+            source: mapped.addr.offset(plain.source.start as u64),
+            source_len: plain.source.len as u32,
+            destination: mapped.addr.offset(plain.destination.start as u64),
+            destination_len: plain.destination.len as u32,
+            payload_len: plain.payload_len,
+            iv,
+            ..Command::default()
         };
-        let id = request.id.0;
         let post = Post {
-            command: work.direct(run(plain.source), run(plain.destination)),
-            job: Job::plain(request, mapped, facts),
+            command,
+            job: Job::plain(request, mapped, plain.direction, facts),
             area: None,
             secret_len: 0,
             request: Some(id),
@@ -189,19 +235,23 @@ impl<T: Transport> CardDriver<T> {
         Ok(())
     }
 
-    #[inline(never)]
+    /// Maps a request, describes it and posts it to its ring, which has room.
     fn submit_any(
         &mut self,
-        work: &Work,
+        session: CardSession,
         facts: Facts,
         request: Box<Request>,
         follows: bool,
     ) -> Result<(), (Box<Request>, Trouble)> {
+        let work = match work(session, facts, &request) {
+            Ok(work) => work,
+            Err(TooBig) => return Err((request, Trouble::TooBig)),
+        };
         let id = request.id.0;
         let (bench, card) = (&mut self.bench, &mut self.card);
         let job = bench.hold(&mut card.transport, request, facts, &card.counters)?;
         let ring = usize::from(facts.ring);
-        let (command, area) = match bench.describe(&mut card.rings[ring], &job, work, facts) {
+        let (command, area) = match bench.describe(&mut card.rings[ring], &job, &work, facts) {
             Ok(described) => described,
             Err(trouble) => {
                 let (request, _) = bench.release(&mut card.transport, job, None);
@@ -268,37 +318,21 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
         hint: Hint,
     ) -> Result<(), Blocked> {
         self.card.set_now(now);
-        if !self.card.is_running() {
-            return self.process_early_or_late(request);
-        }
         let session = CardSession(session.0);
+        let follows = hint == Hint::More;
         let facts = self.card.sessions.facts(session);
-        if !facts.is_open {
-            self.card.counters.failed.add(1);
-            self.fail(request, DriverError::Device);
-            return Ok(());
-        }
         let ring = usize::from(facts.ring);
-        if self.card.rings[ring].room() == 0 {
-            return Err(self.refuse(ring, Shortage::Ring, request));
+        if self.card.is_running()
+            && facts.is_open
+            && self.card.rings[ring].room() > 0
+            && let Some(plain) = Plain::of(&request, facts)
+        {
+            return match self.submit_plain(session, facts, request, (plain, follows)) {
+                Ok(()) => Ok(()),
+                Err((request, trouble)) => self.give_up(ring, request, trouble),
+            };
         }
-        match self.submit(session, facts, request, hint == Hint::More) {
-            Ok(()) => Ok(()),
-            Err((request, Trouble::Short(shortage))) if self.card.has_data_in_flight() => {
-                Err(self.refuse(ring, shortage, request))
-            }
-            Err((request, Trouble::Short(_))) => {
-                // Nothing is in flight, so no completion would ever bring back what is missing.
-                self.card.counters.exhausted.add(1);
-                self.fail(request, DriverError::Device);
-                Ok(())
-            }
-            Err((request, Trouble::TooBig)) => {
-                self.card.counters.too_big.add(1);
-                self.fail(request, DriverError::TooBig);
-                Ok(())
-            }
-        }
+        self.process_any(session, request, follows)
     }
 
     fn flush(&mut self, now: Time) {
@@ -308,11 +342,9 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
 
     fn service(&mut self, now: Time, output: &mut DriverOutput) {
         output.completed.append(&mut self.ended);
-        let counters = Arc::clone(&self.card.counters);
         let mut reporter = Reporter {
             output,
             bench: &mut self.bench,
-            counters: &counters,
         };
         self.card.service(now, &mut reporter);
     }
@@ -340,19 +372,19 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
 struct Reporter<'a> {
     output: &'a mut DriverOutput,
     bench: &'a mut Bench,
-    counters: &'a Counters,
 }
 
 impl<T: Transport> Sink<T, Job> for Reporter<'_> {
-    #[inline]
-    fn finish(&mut self, transport: &mut T, job: Job, verdict: Verdict) {
+    // Inlined, so that the job is read where it stands.
+    #[inline(always)]
+    fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, verdict: Verdict) {
         let is_good = verdict == Verdict::Card(Status::Success);
-        let copy_out = is_good.then_some(self.counters);
+        let copy_out = is_good.then_some(counters);
         let (request, untouched) = self.bench.release(transport, job, copy_out);
         let result = if is_good {
             Ok(())
         } else {
-            Err(driver_error(verdict, untouched, self.counters))
+            Err(driver_error(verdict, untouched, counters))
         };
         self.output.completed.push(Completed { request, result });
     }

@@ -195,6 +195,7 @@ impl<T: Transport, J> Card<T, J> {
         self.refused = 0;
         self.busy = 0;
         self.held_back = 0;
+        self.count_posted();
         self.is_hungry = false;
         self.watchdog_at = Time::NEVER;
         let then = match self.phase {
@@ -258,20 +259,17 @@ impl<T: Transport, J> Card<T, J> {
 
     /// Hands back every job: finished ones with their verdict, the others as lost.
     fn hand_back<S: Sink<T, J>>(&mut self, sink: &mut S) {
-        let transport = &mut self.transport;
+        self.count_posted();
+        let (transport, counters) = (&mut self.transport, &*self.counters);
         for ring in &mut self.rings {
             let limit = ring.capacity() + 1;
-            let reaped = ring.reap(
-                transport,
-                limit,
-                &self.counters,
-                |transport, job, verdict| {
-                    sink.finish(transport, job, verdict);
-                },
-            );
-            self.counters.reaped.add(u64::from(reaped.jobs));
+            let mut finish = |transport: &mut T, job, verdict| {
+                sink.finish(transport, counters, job, verdict);
+            };
+            let reaped = ring.reap(transport, limit, counters, &mut finish);
+            counters.reaped.add(u64::from(reaped.jobs));
             ring.drain(transport, |transport, job| {
-                sink.finish(transport, job, Verdict::Lost);
+                finish(transport, job, Verdict::Lost);
             });
         }
         // What the admin ring was doing is told by the session table.

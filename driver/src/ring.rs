@@ -93,15 +93,22 @@ pub(crate) struct Post<J> {
 
 #[derive(Debug)]
 struct Record<J> {
-    /// Which post of the ring filled the record, so that an old cookie is recognised.
-    generation: u32,
+    /// What the command is known by; zero once it ended, so that an old cookie is recognised.
+    cookie: u64,
     area: Area,
     secret_len: u32,
     job: Option<J>,
 }
 
+/// What the card says by a `status` other than success.
+#[cold]
+fn verdict(status: u16) -> Verdict {
+    Status::from_code(status).map_or(Verdict::Nonsense, Verdict::Card)
+}
+
 /// What a command is known by on the way back: record in bits 15..0, ring in 31..16, generation
 /// above.
+#[inline]
 fn cookie(ring: RingId, record: u32, generation: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(ring.0) << 16 | u64::from(record)
 }
@@ -166,7 +173,7 @@ impl<J> Ring<J> {
             block(entries as usize * COMPLETION_LEN, Direction::FromDevice)?;
         let (areas, area_addr) = block(area_count as usize * area_shape.len, Direction::ToDevice)?;
         let record = || Record {
-            generation: 0,
+            cookie: 0,
             area: Area::NONE,
             secret_len: 0,
             job: None,
@@ -299,16 +306,18 @@ impl<J> Ring<J> {
             .expect("the caller checked for room");
         let record = &mut self.records[index as usize];
         self.generation = self.generation.wrapping_add(1);
-        record.generation = self.generation;
+        let cookie = cookie(self.id, index, self.generation);
+        record.cookie = cookie;
         record.area = post.area.unwrap_or(Area::NONE);
         record.secret_len = post.secret_len;
         record.job = Some(post.job);
-        let cookie = cookie(self.id, index, record.generation);
-        let mut command = post.command;
-        command.cookie = cookie;
+        let command = Command {
+            cookie,
+            ..post.command
+        };
         let slot = self.tail;
         self.commands
-            .write(slot.0 as usize * COMMAND_LEN, &command.to_bytes());
+            .write_array(slot.0 as usize * COMMAND_LEN, &command.to_bytes());
         self.tail = slot.next(self.entries);
         self.in_flight += 1;
         transport.observe(DriverEvent::Posted {
@@ -343,7 +352,8 @@ impl<J> Ring<J> {
     }
 
     /// Takes up to `budget` entries and gives each job that ended to `finish`.
-    #[inline]
+    // Inlined, so that a job goes to `finish` from where it stands.
+    #[inline(always)]
     pub(crate) fn reap<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -374,14 +384,19 @@ impl<J> Ring<J> {
                 cookie,
             });
             reaped.jobs += 1;
-            let verdict = Status::from_code(status).map_or(Verdict::Nonsense, Verdict::Card);
-            if verdict == Verdict::Nonsense {
-                counters.strange_completions.add(1);
-                transport.observe(DriverEvent::Strange {
-                    ring: self.id,
-                    cookie,
-                });
-            }
+            let verdict = if status == Status::Success as u16 {
+                Verdict::Card(Status::Success)
+            } else {
+                let verdict = verdict(status);
+                if verdict == Verdict::Nonsense {
+                    counters.strange_completions.add(1);
+                    transport.observe(DriverEvent::Strange {
+                        ring: self.id,
+                        cookie,
+                    });
+                }
+                verdict
+            };
             finish(transport, job, verdict);
         }
         reaped
@@ -416,10 +431,8 @@ impl<J> Ring<J> {
     ) {
         let mut order: Vec<u32> = (0..self.capacity()).collect();
         order.sort_by_key(|&index| {
-            let age = self
-                .generation
-                .wrapping_sub(self.records[index as usize].generation);
-            std::cmp::Reverse(age)
+            let generation = (self.records[index as usize].cookie >> 32) as u32;
+            std::cmp::Reverse(self.generation.wrapping_sub(generation))
         });
         for index in order {
             if let Some(job) = self.release(index) {
@@ -434,9 +447,8 @@ impl<J> Ring<J> {
     #[inline]
     fn next_entry(&self) -> Option<(u64, u16)> {
         let at = self.head.0 as usize * COMPLETION_LEN;
-        let mut word = [0; COMPLETION_LEN - Completion::STATUS_AT];
-        self.completions.read(at + Completion::STATUS_AT, &mut word);
-        if (word[0] & 1 != 0) != self.phase {
+        let word = self.completions.read_u32(at + Completion::STATUS_AT);
+        if (word & 1 != 0) != self.phase {
             return None;
         }
         // The status word is written last. Reading it first and the cookie after it is what makes
@@ -444,8 +456,9 @@ impl<J> Ring<J> {
         // it.
         fence(Ordering::Acquire);
         let mut bytes = [0; COMPLETION_LEN];
-        self.completions.read(at, &mut bytes[..size_of::<u64>()]);
-        bytes[Completion::STATUS_AT..].copy_from_slice(&word);
+        let front = self.completions.read_array::<{ size_of::<u64>() }>(at);
+        bytes[..front.len()].copy_from_slice(&front);
+        bytes[Completion::STATUS_AT..].copy_from_slice(&word.to_le_bytes());
         let entry = Completion::from_bytes(&bytes);
         Some((entry.cookie, entry.status))
     }
@@ -459,33 +472,38 @@ impl<J> Ring<J> {
     }
 
     /// The job that `cookie` names, if it is in flight here.
-    #[inline]
-    fn take(&mut self, named: u64) -> Option<J> {
-        let index = (named & 0xFFFF) as u32;
+    #[inline(always)]
+    fn take(&mut self, cookie: u64) -> Option<J> {
+        let index = (cookie & 0xFFFF) as u32;
         let record = self.records.get(index as usize)?;
-        if named != cookie(self.id, index, record.generation) {
+        if cookie != record.cookie {
             return None;
         }
         self.release(index)
     }
 
     /// Empties a record: zeroes its secrets and frees its area.
-    #[inline]
+    #[inline(always)]
     fn release(&mut self, index: u32) -> Option<J> {
-        const ZEROES: [u8; regs::SESSION_BLOCK_LEN] = [0; regs::SESSION_BLOCK_LEN];
         let record = &mut self.records[index as usize];
         let job = record.job.take()?;
         let (area, secret_len) = (record.area, record.secret_len as usize);
-        record.area = Area::NONE;
+        record.cookie = 0;
         self.free_records.push(index);
         self.in_flight -= 1;
         if area != Area::NONE {
-            if secret_len > 0 {
-                self.write_area(area, 0, &ZEROES[..secret_len]);
-            }
-            self.free_areas.push(area);
+            self.release_area(area, secret_len);
         }
         Some(job)
+    }
+
+    #[inline(never)]
+    fn release_area(&mut self, area: Area, secret_len: usize) {
+        const ZEROES: [u8; regs::SESSION_BLOCK_LEN] = [0; regs::SESSION_BLOCK_LEN];
+        if secret_len > 0 {
+            self.write_area(area, 0, &ZEROES[..secret_len]);
+        }
+        self.free_areas.push(area);
     }
 
     /// Gives an area back that no command uses.

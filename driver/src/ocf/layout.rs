@@ -58,58 +58,81 @@ impl Regions {
 /// The common request: one pooled buffer worked on in place, no keys, each stream one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
+    pub(super) flags: CommandFlags,
+    pub(super) aad_len: u16,
+    pub(super) payload_len: u32,
     pub(super) source: Region,
     pub(super) destination: Region,
     pub(super) direction: Direction,
 }
 
 impl Plain {
-    /// What `request` is as a plain one, if it is.
-    #[inline]
+    /// What `request` is as a plain one, if it is and fits the card.
+    #[inline(always)]
     pub(super) fn of(request: &Request, facts: Facts) -> Option<Self> {
         let Buffer::Pooled(buffer) = &request.buffer else {
             return None;
         };
-        if request.output.is_some()
-            || request.separate_aad.is_some()
-            || request.cipher_key.is_some()
-            || request.auth_key.is_some()
-        {
+        let (aad, payload) = (request.aad, request.payload);
+        let is_plain = request.output.is_none()
+            && request.separate_aad.is_none()
+            && request.cipher_key.is_none()
+            && request.auth_key.is_none()
+            && payload.len <= PAYLOAD_MAX as usize
+            && aad.len <= usize::from(u16::MAX);
+        if !is_plain {
             return None;
         }
-        let regions = Regions::of(request, facts.has_cipher, facts.digest_len);
-        let len = buffer.len();
+        let mut source = joined(aad, payload)?;
+        let mut destination = match facts.has_cipher {
+            true => joined(Region::default(), payload)?,
+            false => Region::default(),
+        };
+        if facts.digest_len > 0 {
+            let digest = Region {
+                start: request.digest_start,
+                len: usize::from(facts.digest_len),
+            };
+            match request.operation.verifies() {
+                true => source = joined(source, digest)?,
+                false => destination = joined(destination, digest)?,
+            }
+        }
+        if !is_inside(source, buffer.len()) || !is_inside(destination, buffer.len()) {
+            return None;
+        }
         Some(Self {
-            source: joined(regions.read, len)?,
-            destination: joined(regions.written, len)?,
-            direction: match regions.writes() {
-                true => Direction::Bidirectional,
-                false => Direction::ToDevice,
+            flags: flags(request.operation),
+            aad_len: aad.len as u16,
+            payload_len: payload.len as u32,
+            source,
+            destination,
+            direction: match destination.len {
+                0 => Direction::ToDevice,
+                _ => Direction::Bidirectional,
             },
         })
     }
 }
 
-/// The regions as one in a buffer of `buffer_len`, if they follow each other; empty ones do not
-/// count.
-#[inline]
-fn joined<const N: usize>(regions: [Region; N], buffer_len: usize) -> Option<Region> {
-    let mut all = Region::default();
-    for region in regions {
-        if region.len > 0 {
-            if all.len > 0 && all.start + all.len != region.start {
-                return None;
-            }
-            if region.len > buffer_len || region.start > buffer_len - region.len {
-                return None;
-            }
-            if all.len == 0 {
-                all.start = region.start;
-            }
-            all.len += region.len;
-        }
+/// Both regions as one, if the second follows the first; empty ones do not count.
+#[inline(always)]
+fn joined(first: Region, second: Region) -> Option<Region> {
+    match (first.len, second.len) {
+        (0, 0) => Some(Region::default()),
+        (0, _) => Some(second),
+        (_, 0) => Some(first),
+        (len, more) if first.start.checked_add(len) == Some(second.start) => Some(Region {
+            start: first.start,
+            len: len.checked_add(more)?,
+        }),
+        (_, _) => None,
     }
-    Some(all)
+}
+
+#[inline(always)]
+fn is_inside(region: Region, len: usize) -> bool {
+    region.len <= len && region.start <= len - region.len
 }
 
 /// From the first byte of any region to the last of any; empty regions do not count.
@@ -123,30 +146,9 @@ pub(super) fn span(regions: &[Region]) -> Range<usize> {
 /// What the command for `request` does; its lengths fit the card.
 #[inline]
 pub(super) fn work(session: CardSession, facts: Facts, request: &Request) -> Result<Work, TooBig> {
-    let mut flags = match request.operation {
-        Operation::Encrypt | Operation::EncryptCompute | Operation::ComputeDigest => {
-            CommandFlags::ENCRYPT
-        }
-        Operation::VerifyDigest | Operation::VerifyDecrypt => CommandFlags::VERIFY,
-        Operation::Decrypt => CommandFlags::empty(),
-    };
+    let mut flags = flags(request.operation);
     if request.cipher_key.is_some() || request.auth_key.is_some() {
         flags |= CommandFlags::REQUEST_KEYS;
-    }
-    let mut iv = [0; IV_MAX];
-    match (&request.iv, facts.iv_len) {
-        (_, 0) => {}
-        // The two common lengths are constants, so that no call is made for a few bytes.
-        (Some(bytes), 16) => iv.copy_from_slice(&bytes[..16]),
-        (Some(bytes), 12) => iv[..12].copy_from_slice(&bytes[..12]),
-        (Some(bytes), len) => {
-            let len = usize::from(len);
-            iv[..len].copy_from_slice(&bytes[..len]);
-        }
-        (None, len) => {
-            let iv = &mut iv[..usize::from(len)];
-            request.buffer.copy_out(request.iv_start, iv);
-        }
     }
     let payload_len = u32::try_from(request.payload.len).map_err(|_| TooBig)?;
     if payload_len > PAYLOAD_MAX {
@@ -157,6 +159,40 @@ pub(super) fn work(session: CardSession, facts: Facts, request: &Request) -> Res
         flags,
         aad_len: u16::try_from(request.aad_len()).map_err(|_| TooBig)?,
         payload_len,
-        iv,
+        iv: iv(request, facts.iv_len),
     })
+}
+
+/// The flags that the operation alone decides.
+#[inline(always)]
+fn flags(operation: Operation) -> CommandFlags {
+    match operation {
+        Operation::Encrypt | Operation::EncryptCompute | Operation::ComputeDigest => {
+            CommandFlags::ENCRYPT
+        }
+        Operation::VerifyDigest | Operation::VerifyDecrypt => CommandFlags::VERIFY,
+        Operation::Decrypt => CommandFlags::empty(),
+    }
+}
+
+/// The IV of `request`, `len` bytes, left-aligned.
+#[inline(always)]
+pub(super) fn iv(request: &Request, len: u8) -> [u8; IV_MAX] {
+    let mut iv = [0; IV_MAX];
+    match (&request.iv, len) {
+        (_, 0) => {}
+        // The two common lengths are constants, so that no call is made for a few bytes.
+        (Some(bytes), 16) => iv.copy_from_slice(&bytes[..16]),
+        (Some(bytes), 12) => iv[..12].copy_from_slice(&bytes[..12]),
+        (Some(_) | None, len) => copy_iv(request, &mut iv[..usize::from(len)]),
+    }
+    iv
+}
+
+#[inline(never)]
+fn copy_iv(request: &Request, iv: &mut [u8]) {
+    match &request.iv {
+        Some(bytes) => iv.copy_from_slice(&bytes[..iv.len()]),
+        None => request.buffer.copy_out(request.iv_start, iv),
+    }
 }

@@ -54,6 +54,8 @@ pub(super) struct Job {
     apart: Option<Box<Apart>>,
     has_cipher: bool,
     digest_len: u8,
+    /// The card writes to the input buffer.
+    writes_in_place: bool,
 }
 
 /// Buffers beside the input.
@@ -65,14 +67,20 @@ struct Apart {
 
 impl Job {
     /// A request whose only buffer is mapped.
-    #[inline]
-    pub(super) fn plain(request: Box<Request>, mapped: Mapped, facts: Facts) -> Self {
+    #[inline(always)]
+    pub(super) fn plain(
+        request: Box<Request>,
+        mapped: Mapped,
+        direction: Direction,
+        facts: Facts,
+    ) -> Self {
         Self {
             request,
             input: Hold::Whole(mapped),
             apart: None,
             has_cipher: facts.has_cipher,
             digest_len: facts.digest_len,
+            writes_in_place: direction != Direction::ToDevice,
         }
     }
 
@@ -85,16 +93,11 @@ impl Job {
         self.regions().written
     }
 
-    #[inline]
-    fn writes_in_place(&self) -> bool {
-        self.request.output.is_none() && self.regions().writes()
-    }
-
     /// The part of the input buffer that a copy must hold.
     fn input_span(&self) -> Range<usize> {
         let regions = self.regions();
         let [aad, payload, verified] = regions.read;
-        let [result, computed] = match self.writes_in_place() {
+        let [result, computed] = match self.writes_in_place {
             true => regions.written,
             false => [Region::default(); 2],
         };
@@ -140,8 +143,10 @@ impl Bench {
             apart: None,
             has_cipher: facts.has_cipher,
             digest_len: facts.digest_len,
+            writes_in_place: false,
         };
-        let direction = match job.writes_in_place() {
+        job.writes_in_place = job.request.output.is_none() && job.regions().writes();
+        let direction = match job.writes_in_place {
             true => Direction::Bidirectional,
             false => Direction::ToDevice,
         };
@@ -225,7 +230,7 @@ impl Bench {
 
     /// Unmaps the buffers of `job` and puts them back. With `copy_out` results that stand in copies
     /// are copied to where they belong. Says whether the input buffer is surely as it was.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -233,12 +238,8 @@ impl Bench {
         copy_out: Option<&Counters>,
     ) -> (Box<Request>, bool) {
         if job.apart.is_none()
-            && let Hold::Whole(_) = job.input
+            && let Hold::Whole(mapped) = job.input
         {
-            let writes_in_place = job.writes_in_place();
-            let Hold::Whole(mapped) = job.input else {
-                unreachable!("just seen");
-            };
             let unmapped = transport.unmap(mapped);
             let mut request = job.request;
             // What is overwritten owns nothing: forgetting it spares the look.
@@ -246,7 +247,7 @@ impl Bench {
                 &mut request.buffer,
                 Buffer::Pooled(unmapped.buffer),
             ));
-            return (request, !(unmapped.touched && writes_in_place));
+            return (request, !(unmapped.touched && job.writes_in_place));
         }
         self.release_each(transport, job, copy_out)
     }
@@ -258,7 +259,7 @@ impl Bench {
         mut job: Job,
         copy_out: Option<&Counters>,
     ) -> (Box<Request>, bool) {
-        let writes_in_place = job.writes_in_place();
+        let writes_in_place = job.writes_in_place;
         let written = job.written();
         let from = match job.input {
             Hold::Copy(_) => job.input_span().start,
