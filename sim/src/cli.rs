@@ -1,8 +1,8 @@
 //! The `ringside` command line.
 //!
 //! Owns arguments, the terminal, files that are written and the exit status. What is run and what
-//! is found belongs to [`world`](crate::world); how it is told, to [`summary`](crate::summary),
-//! [`report`](crate::report) and [`trace`](crate::trace).
+//! is found belongs to `world`; how it is told, to `summary`, `report`
+//! and `trace`.
 
 mod list;
 

@@ -6,7 +6,7 @@
 //! real lanes. A flow leads from the consumer's slice over ring, engine and completion back to the
 //! consumer.
 //!
-//! Leaves the format to [`json`]. Not drawn: fetches, and events of a card that is out of its slot.
+//! Leaves the format to `json`. Not drawn: fetches, and events of a card that is out of its slot.
 
 mod card;
 mod json;

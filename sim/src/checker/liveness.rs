@@ -62,6 +62,15 @@ impl Liveness {
         spinning
     }
 
+    /// Everything was closed and has settled at `now`: `open` sessions never will.
+    pub fn sessions_left(&mut self, now: Time, open: u64) {
+        self.findings.look();
+        if open > 0 {
+            self.findings
+                .violation(now, || format!("{open} sessions do not close"));
+        }
+    }
+
     /// Nothing is left to happen at `now`: `outstanding` requests will never end.
     pub fn nothing_left(&mut self, now: Time, outstanding: u64) {
         self.findings.look();
@@ -88,7 +97,9 @@ mod tests {
         );
         assert!(check.is_stuck(Time::from_ps(151), 3, Span::from_ps(50)));
         check.nothing_left(Time::from_ps(200), 1);
-        assert_eq!(check.findings.violations(), 2);
+        check.sessions_left(Time::from_ps(200), 1);
+        check.sessions_left(Time::from_ps(200), 0);
+        assert_eq!(check.findings.violations(), 3);
     }
 
     #[test]

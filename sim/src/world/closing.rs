@@ -14,7 +14,6 @@ impl World<'_> {
     /// pool.
     pub(super) fn close(&mut self) {
         let now = self.now();
-        self.closing = true;
         self.recorder
             .borrow_mut()
             .checkers()
@@ -31,6 +30,12 @@ impl World<'_> {
         }
         self.settle();
         while self.framework.stats().sessions > 0 && self.step() {}
+        let (now, open) = (self.now(), self.framework.stats().sessions as u64);
+        self.recorder
+            .borrow_mut()
+            .checkers()
+            .liveness
+            .sessions_left(now, open);
         self.drain_cards();
         let now = self.now();
         for slot in 0..self.ports.len() {
@@ -91,7 +96,7 @@ impl World<'_> {
         let series = self.series();
         let (_, mut violations) = self.recorder.borrow_mut().checkers().results();
         violations.append(&mut self.other_violations);
-        violations.extend(self.unmet_expectations(&summary));
+        violations.extend(self.unmet_expectations());
         violations.sort_by_key(|violation| violation.at_ps);
         for violation in &violations {
             let at = timebase::Time::from_ps(violation.at_ps);
@@ -230,10 +235,9 @@ impl World<'_> {
         })
     }
 
-    fn unmet_expectations(&self, summary: &Summary) -> Vec<Violation> {
+    fn unmet_expectations(&self) -> Vec<Violation> {
         let check = "expectations".to_owned();
         let at_ps = self.last_callback.as_ps();
-        debug_assert_eq!(summary.requests, self.counts.requests);
         self.unmet()
             .map(|message| Violation {
                 check: check.clone(),

@@ -136,8 +136,6 @@ struct World<'a> {
     other_violations: Vec<Violation>,
     first_dispatch: Option<Time>,
     last_callback: Time,
-    /// The workload is over; sessions and drivers are being closed.
-    closing: bool,
     /// The run cannot go on.
     stuck: bool,
 }
@@ -297,7 +295,6 @@ impl World<'_> {
     }
 
     fn take_events(&mut self) {
-        let now = self.now();
         let events: Vec<FrameworkEvent> = self.framework.events().collect();
         for event in events {
             match event {
@@ -353,7 +350,6 @@ impl World<'_> {
                 | FrameworkEvent::SessionClosed { .. } => {}
             }
         }
-        debug_assert_eq!(self.now(), now);
     }
 
     fn record(&self, event: Event) {

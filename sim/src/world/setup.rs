@@ -72,7 +72,6 @@ impl<'a> World<'a> {
             other_violations: Vec::new(),
             first_dispatch: None,
             last_callback: Time::ZERO,
-            closing: false,
             stuck: false,
         };
         world.set_up_drivers()?;
