@@ -4,12 +4,14 @@
 //! Nothing here calls anybody back: results queue as data until
 //! [`take_finished`](Framework::take_finished).
 
+use std::collections::VecDeque;
+
 use timebase::Time;
 
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverState};
-use crate::table::Phase;
+use crate::table::{Hot, Phase};
 use crate::undo::UndoPool;
 use crate::{Completed, DriverError, MigrationPolicy, Request, RequestError, RequestFlags};
 
@@ -27,6 +29,66 @@ pub struct Finished {
     pub request: Box<Request>,
     /// How it ended.
     pub result: Result<(), RequestError>,
+}
+
+/// Requests that are done, in the order of their callbacks.
+#[derive(Debug, Default)]
+pub(crate) struct FinishedQueue {
+    /// What a driver returned at once, all of it well; the last comes first, and before `rest`.
+    returned: Vec<Completed>,
+    rest: VecDeque<Finished>,
+}
+
+impl FinishedQueue {
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Finished> {
+        match self.returned.pop() {
+            Some(completed) => Some(well(completed.request)),
+            None => self.rest.pop_front(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.returned.len() + self.rest.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.returned.is_empty() && self.rest.is_empty()
+    }
+
+    fn push(&mut self, finished: Finished) {
+        self.rest.push_back(finished);
+    }
+
+    /// Fills the queue, which is empty, with requests that ended well, without moving them one by
+    /// one. Leaves memory for the next ones in `returned`.
+    #[inline]
+    fn fill(&mut self, returned: &mut Vec<Completed>) {
+        returned.reverse();
+        std::mem::swap(&mut self.returned, returned);
+    }
+}
+
+#[inline]
+fn well(request: Box<Request>) -> Finished {
+    let result = Ok(());
+    Finished { request, result }
+}
+
+/// Takes one request off its session's count, unless more is to be done about it.
+#[inline]
+fn take_back(hots: &mut [Hot], completed: &Completed) -> bool {
+    let request = &completed.request;
+    let hot = &mut hots[request.session.index as usize];
+    let plain = completed.result.is_ok()
+        && request.undo.is_none()
+        && !request.flags.contains(RequestFlags::ORDERED)
+        && hot.phase == Phase::Ready
+        && hot.in_flight > 0;
+    if plain {
+        hot.in_flight -= 1;
+    }
+    plain
 }
 
 impl Framework {
@@ -78,37 +140,36 @@ impl Framework {
         self.output.opened = opened;
     }
 
-    /// Takes requests back from a driver. Those that need nothing but their callback take a short
-    /// way, whose counting waits until all are through.
+    /// Takes requests back from a driver. Those at the front that need nothing but their callback
+    /// take a short way; most often these are all.
     fn complete_each(&mut self, now: Time, driver: usize) {
+        let (returned, hots) = (&self.output.completed, self.table.hot.as_mut_slice());
+        let len = returned.len();
+        let other = returned.iter().position(|it| !take_back(hots, it));
+        let plain = other.unwrap_or(len);
+        let slot = self.registry.slot_mut(driver);
+        assert!(slot.in_flight >= plain, "{NOT_HAD}");
+        slot.in_flight -= plain;
+        self.stats.in_flight -= plain;
+        if plain == len && self.finished.is_empty() {
+            self.finished.fill(&mut self.output.completed);
+        } else {
+            self.complete_mixed(now, driver, plain);
+        }
+    }
+
+    /// The same for all, of which the first `plain` are taken back already.
+    #[cold]
+    fn complete_mixed(&mut self, now: Time, driver: usize, plain: usize) {
         let mut returned = std::mem::take(&mut self.output.completed);
-        let mut done = 0;
-        for completed in returned.drain(..) {
-            let request = &completed.request;
-            let hot = self.table.hot.get_mut(request.session.index as usize);
-            let plain = completed.result.is_ok()
-                && request.undo.is_none()
-                && !request.flags.contains(RequestFlags::ORDERED);
-            if let Some(hot) = hot
-                && plain
-                && hot.phase == Phase::Ready
-                && hot.in_flight > 0
-            {
-                hot.in_flight -= 1;
-                done += 1;
-                self.finished.push_back(Finished {
-                    request: completed.request,
-                    result: Ok(()),
-                });
+        for (place, completed) in returned.drain(..).enumerate() {
+            if place < plain {
+                self.finished.push(well(completed.request));
             } else {
                 self.complete(now, driver, completed);
             }
         }
         self.output.completed = returned;
-        let slot = self.registry.slot_mut(driver);
-        assert!(slot.in_flight >= done, "{NOT_HAD}");
-        slot.in_flight -= done;
-        self.stats.in_flight -= done;
     }
 
     /// One request came back from the driver that had it.
@@ -213,11 +274,10 @@ impl Framework {
     #[inline]
     fn finish_well(&mut self, mut request: Box<Request>) {
         self.undo.release(&mut request);
-        let result = Ok(());
         if request.flags.contains(RequestFlags::ORDERED) {
-            self.finish_in_order(Finished { request, result });
+            self.finish_in_order(well(request));
         } else {
-            self.call_back(Finished { request, result });
+            self.call_back(well(request));
         }
     }
 
@@ -237,7 +297,7 @@ impl Framework {
     #[inline]
     fn call_back(&mut self, finished: Finished) {
         self.stats.in_flight -= 1;
-        self.finished.push_back(finished);
+        self.finished.push(finished);
     }
 
     /// Holds an ordered request until those before it are done. Per session: a slow session holds

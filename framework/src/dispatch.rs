@@ -79,7 +79,7 @@ impl Framework {
     ) -> Result<usize, Rejected> {
         let offered = requests.len();
         let mut outcome = Ok(());
-        loop {
+        while !requests.is_empty() {
             if self.hand_over_run(now, requests) {
                 continue;
             }
@@ -99,7 +99,7 @@ impl Framework {
     /// for that same driver, and it takes them. Each is held until the next one is known, so that
     /// [`Hint::More`] is true; one that may have followers behind a neighbour's request waits for
     /// them in the driver's queue. Returns whether any was accepted.
-    #[inline]
+    #[inline(never)]
     fn hand_over_run(&mut self, now: Time, requests: &mut VecDeque<Box<Request>>) -> bool {
         let Some(place) = requests.front().and_then(|first| self.free_driver(first)) else {
             return false;
@@ -108,11 +108,11 @@ impl Framework {
         let slot = self.registry.slot_mut(driver);
         let hots = self.table.hot.as_mut_slice();
         let mut held: Option<Held> = None;
-        let (mut ops, mut bytes, mut refused) = (0, 0, None);
+        let (mut last_id, mut bytes, mut refused) = (self.last_id, 0, None);
         while let Some(mut request) = requests.pop_front() {
             let hot = hots.get_mut(request.session.index as usize);
             let hot = hot.filter(|hot| hot.is_ready(request.session) && hot.driver == place);
-            let Some(hot) = hot.filter(|hot| hot.rules.check(&request).is_ok()) else {
+            let Some(hot) = hot.filter(|hot| hot.rules.allow(&request)) else {
                 requests.push_front(request);
                 break;
             };
@@ -123,16 +123,17 @@ impl Framework {
                 refused = Some(blocked);
                 break;
             }
-            self.last_id += 1;
-            stamp(&mut request, hot, RequestId(self.last_id));
+            last_id += 1;
+            stamp(&mut request, hot, RequestId(last_id));
             if needs_undo(&request, hot, slot.flags) {
                 self.undo.keep(&mut request, hot.rules, &mut self.stats);
             }
             hot.in_flight += 1;
-            ops += 1;
             bytes += request.payload.len as u64;
             held = Some(Held(hot.driver_session, request));
         }
+        let ops = (last_id - self.last_id) as usize;
+        self.last_id = last_id;
         self.stats.accepted(ops, bytes);
         slot.taken(ops, bytes);
         slot.held_back |= ops > 1 || refused.is_some();

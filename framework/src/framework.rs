@@ -3,11 +3,9 @@
 //! Owns everything and decides nothing here: see `lifecycle` (sessions), `dispatch` (requests on
 //! their way in), `completion` (on their way out) and `migration` (drivers that leave).
 
-use std::collections::VecDeque;
-
 use timebase::Time;
 
-use crate::completion::Finished;
+use crate::completion::{Finished, FinishedQueue};
 use crate::event::{EventLog, FrameworkEvent};
 use crate::registry::{DriverId, DriverInfo, Registry};
 use crate::stats::{DriverStats, FrameworkStats};
@@ -50,7 +48,7 @@ pub struct Framework {
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
     pub(crate) table: SessionTable,
-    pub(crate) finished: VecDeque<Finished>,
+    pub(crate) finished: FinishedQueue,
     pub(crate) last_id: u64,
     /// Whether a driver's slot is marked `kicked`.
     pub(crate) kicked: bool,
@@ -69,7 +67,7 @@ impl Framework {
             limits,
             registry: Registry::default(),
             table: SessionTable::default(),
-            finished: VecDeque::new(),
+            finished: FinishedQueue::default(),
             last_id: 0,
             kicked: false,
             output: DriverOutput::default(),
@@ -94,7 +92,7 @@ impl Framework {
     /// The next request that is done, in the order callbacks run.
     #[inline]
     pub fn take_finished(&mut self) -> Option<Finished> {
-        self.finished.pop_front()
+        self.finished.pop()
     }
 
     /// Number of requests that are done and not fetched.
@@ -117,10 +115,11 @@ impl Framework {
     /// The same for one driver; [`Time::NEVER`] for an unknown one. Not only the driver's own
     /// deadline: requests that wait to be handed over together count too.
     #[must_use]
+    #[inline]
     pub fn driver_deadline(&self, id: DriverId) -> Time {
         self.registry
-            .index_of(id)
-            .map_or(Time::NEVER, |index| self.registry.slot(index).deadline())
+            .find(id)
+            .map_or(Time::NEVER, |slot| slot.deadline())
     }
 
     /// Takes what happened since the last call, oldest first.
@@ -143,8 +142,7 @@ impl Framework {
     /// Counters of one driver.
     #[must_use]
     pub fn driver_stats(&self, id: DriverId) -> Option<DriverStats> {
-        let index = self.registry.index_of(id)?;
-        Some(self.registry.slot(index).stats())
+        Some(self.registry.find(id)?.stats())
     }
 
     /// Every registered driver, by index.
@@ -162,8 +160,7 @@ impl Framework {
     /// A driver itself.
     #[must_use]
     pub fn driver(&self, id: DriverId) -> Option<&(dyn CryptoDriver + 'static)> {
-        let index = self.registry.index_of(id)?;
-        Some(self.registry.slot(index).driver.as_ref())
+        Some(self.registry.find(id)?.driver.as_ref())
     }
 
     /// A driver itself, to change what only its owner knows about. Call

@@ -91,10 +91,12 @@ impl DriverSlot {
         self.stats.bytes += bytes;
     }
 
+    #[inline]
     pub(crate) fn is_sync(&self) -> bool {
         self.flags.contains(DriverFlags::SYNC)
     }
 
+    #[inline]
     pub(crate) fn deadline(&self) -> Time {
         self.driver.deadline().min(self.runnable_at)
     }
@@ -181,12 +183,17 @@ impl Registry {
         self.places.len()
     }
 
+    #[inline]
     pub(crate) fn index_of(&self, id: DriverId) -> Option<usize> {
-        let index = usize::from(id.index);
-        let slot = self.places.get(index)?.slot.as_ref()?;
-        (slot.id == id).then_some(index)
+        self.find(id).map(|slot| usize::from(slot.id.index))
     }
 
+    #[inline]
+    pub(crate) fn find(&self, id: DriverId) -> Option<&DriverSlot> {
+        self.get(usize::from(id.index)).filter(|slot| slot.id == id)
+    }
+
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&DriverSlot> {
         self.places.get(index)?.slot.as_ref()
     }
