@@ -24,7 +24,7 @@ use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};
 use crate::command::TooBig;
 use crate::mapping::HoldError;
-use crate::ring::{Post, Verdict};
+use crate::ring::Verdict;
 use crate::session::{Facts, Refusal};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
@@ -198,8 +198,7 @@ impl<T: Transport> CardDriver<T> {
         mut request: Box<Request>,
         (plain, follows): (Plain, bool),
     ) -> Result<(), (Box<Request>, Trouble)> {
-        let iv = iv(&request, facts.iv_len);
-        let id = request.id.0;
+        let (id, iv) = (request.id.0, iv(&request, facts.iv_len));
         let Buffer::Pooled(memory) = replace(&mut request.buffer, Buffer::Memory(Vec::new()))
         else {
             unreachable!("a plain request has a pooled buffer");
@@ -211,27 +210,26 @@ impl<T: Transport> CardDriver<T> {
                 return Err((request, HoldError::from(error).into()));
             }
         };
+        let ring = usize::from(facts.ring);
+        let addr = mapped.addr;
+        let claim = self.card.rings[ring].claim(None, 0);
+        let cookie = claim.cookie;
+        claim.hold(Job::plain(request, mapped, plain.direction, facts));
         let command = Command {
             opcode: Opcode::Process as u8,
             flags: plain.flags,
             aad_len: plain.aad_len,
             session,
-            source: mapped.addr.offset(plain.source.start as u64),
+            cookie,
+            source: addr.offset(plain.source.start as u64),
             source_len: plain.source.len as u32,
-            destination: mapped.addr.offset(plain.destination.start as u64),
+            destination: addr.offset(plain.destination.start as u64),
             destination_len: plain.destination.len as u32,
             payload_len: plain.payload_len,
             iv,
             ..Command::default()
         };
-        let post = Post {
-            command,
-            job: Job::plain(request, mapped, plain.direction, facts),
-            area: None,
-            secret_len: 0,
-            request: Some(id),
-        };
-        self.card.post(usize::from(facts.ring), post, follows);
+        self.card.post(ring, &command, id, follows);
         Ok(())
     }
 
@@ -251,7 +249,7 @@ impl<T: Transport> CardDriver<T> {
         let (bench, card) = (&mut self.bench, &mut self.card);
         let job = bench.hold(&mut card.transport, request, facts, &card.counters)?;
         let ring = usize::from(facts.ring);
-        let (command, area) = match bench.describe(&mut card.rings[ring], &job, &work, facts) {
+        let (mut command, area) = match bench.describe(&mut card.rings[ring], &job, &work, facts) {
             Ok(described) => described,
             Err(trouble) => {
                 let (request, _) = bench.release(&mut card.transport, job, None);
@@ -265,14 +263,10 @@ impl<T: Transport> CardDriver<T> {
             write_keys(&card.rings[ring], area, &job.request, block);
             secret_len = key_len(facts) as u32;
         }
-        let post = Post {
-            command,
-            job,
-            area,
-            secret_len,
-            request: Some(id),
-        };
-        card.post(ring, post, follows);
+        let claim = card.rings[ring].claim(area, secret_len);
+        command.cookie = claim.cookie;
+        claim.hold(job);
+        card.post(ring, &command, id, follows);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! fetched it. At most `entries - 1` commands are in flight, so neither ring can overflow. Does not
 //! look into jobs (`ocf`, `session`) and does not decide when to look (`card`).
 
+use std::mem::forget;
 use std::sync::atomic::{Ordering, fence};
 
 use dma::Coherent;
@@ -77,23 +78,29 @@ pub(crate) struct Reaped {
     pub(crate) is_exhausted: bool,
 }
 
-/// Something to post.
-pub(crate) struct Post<J> {
-    /// The command; the ring fills in the cookie.
-    pub(crate) command: Command,
-    /// What to hold until the completion.
-    pub(crate) job: J,
-    /// The area the command uses.
-    pub(crate) area: Option<Area>,
-    /// Bytes at the front of the area that are secret: zeroed when the command ends.
-    pub(crate) secret_len: u32,
-    /// The request served, for observers.
-    pub(crate) request: Option<u64>,
+/// A record claimed for a command that is about to be posted.
+#[must_use]
+pub(crate) struct Claim<'a, J> {
+    /// What the command is to be known by.
+    pub(crate) cookie: u64,
+    job: &'a mut Option<J>,
 }
+
+impl<J> Claim<'_, J> {
+    /// Holds `job` until the completion.
+    #[inline(always)]
+    pub(crate) fn hold(self, job: J) {
+        // A free record owns nothing: forgetting it spares the look.
+        forget(self.job.replace(job));
+    }
+}
+
+/// Cookie of a record that holds nothing: names a record that no ring has.
+const FREE: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Record<J> {
-    /// What the command is known by; zero once it ended, so that an old cookie is recognised.
+    /// What the command is known by, so that an old cookie is recognised; [`FREE`] without one.
     cookie: u64,
     area: Area,
     secret_len: u32,
@@ -173,7 +180,7 @@ impl<J> Ring<J> {
             block(entries as usize * COMPLETION_LEN, Direction::FromDevice)?;
         let (areas, area_addr) = block(area_count as usize * area_shape.len, Direction::ToDevice)?;
         let record = || Record {
-            cookie: 0,
+            cookie: FREE,
             area: Area::NONE,
             secret_len: 0,
             job: None,
@@ -272,7 +279,7 @@ impl<J> Ring<J> {
         transport.write(self.id.register(RingRegister::RingControl), off);
     }
 
-    /// An area for the next command, if one is left. Give it to [`post`](Self::post) or back.
+    /// An area for the next command, if one is left. Give it to [`claim`](Self::claim) or back.
     #[inline]
     pub(crate) fn take_area(&mut self) -> Option<Area> {
         self.free_areas.pop()
@@ -292,29 +299,38 @@ impl<J> Ring<J> {
             .write(area.0 as usize * self.area_shape.len + at, bytes);
     }
 
-    /// Writes a command to the next slot and holds its job. The card learns of it by
-    /// [`publish`](Self::publish).
+    /// Claims a record for a command that uses `area`, of which `secret_len` bytes at the front are
+    /// zeroed when it ends.
     ///
     /// # Panics
     /// If there is no [`room`](Self::room).
-    // Inlined, so that the post is built where it ends up.
+    // Inlined, as `post`, so that job and command are built where they end up.
     #[inline(always)]
-    pub(crate) fn post<T: Transport>(&mut self, transport: &mut T, post: Post<J>) {
+    pub(crate) fn claim(&mut self, area: Option<Area>, secret_len: u32) -> Claim<'_, J> {
         let index = self
             .free_records
             .pop()
             .expect("the caller checked for room");
         let record = &mut self.records[index as usize];
         self.generation = self.generation.wrapping_add(1);
-        let cookie = cookie(self.id, index, self.generation);
-        record.cookie = cookie;
-        record.area = post.area.unwrap_or(Area::NONE);
-        record.secret_len = post.secret_len;
-        record.job = Some(post.job);
-        let command = Command {
-            cookie,
-            ..post.command
-        };
+        record.cookie = cookie(self.id, index, self.generation);
+        record.area = area.unwrap_or(Area::NONE);
+        record.secret_len = secret_len;
+        Claim {
+            cookie: record.cookie,
+            job: &mut record.job,
+        }
+    }
+
+    /// Writes a command, whose cookie is claimed, to the next slot; observers hear of `request`. The
+    /// card learns of it by [`publish`](Self::publish).
+    #[inline(always)]
+    pub(crate) fn post<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        command: &Command,
+        request: Option<u64>,
+    ) {
         let slot = self.tail;
         self.commands
             .write_array(slot.0 as usize * COMMAND_LEN, &command.to_bytes());
@@ -323,8 +339,8 @@ impl<J> Ring<J> {
         transport.observe(DriverEvent::Posted {
             ring: self.id,
             slot,
-            cookie,
-            request: post.request,
+            cookie: command.cookie,
+            request,
         });
     }
 
@@ -370,7 +386,7 @@ impl<J> Ring<J> {
             reaped.entries += 1;
             let slot = self.head;
             self.advance_head();
-            let Some(job) = self.take(cookie) else {
+            let Some(index) = self.find(cookie) else {
                 counters.strange_completions.add(1);
                 transport.observe(DriverEvent::Strange {
                     ring: self.id,
@@ -397,7 +413,9 @@ impl<J> Ring<J> {
                 }
                 verdict
             };
-            finish(transport, job, verdict);
+            if let Some(job) = self.release(index) {
+                finish(transport, job, verdict);
+            }
         }
         reaped
     }
@@ -471,30 +489,30 @@ impl<J> Ring<J> {
         }
     }
 
-    /// The job that `cookie` names, if it is in flight here.
-    #[inline(always)]
-    fn take(&mut self, cookie: u64) -> Option<J> {
+    /// The record of the command in flight that `cookie` names.
+    #[inline]
+    fn find(&self, cookie: u64) -> Option<u32> {
         let index = (cookie & 0xFFFF) as u32;
         let record = self.records.get(index as usize)?;
-        if cookie != record.cookie {
-            return None;
-        }
-        self.release(index)
+        (record.cookie == cookie).then_some(index)
     }
 
-    /// Empties a record: zeroes its secrets and frees its area.
+    /// Empties a record, unless it is free: zeroes its secrets and frees its area.
+    // Inlined and in this order, so that the job is moved once.
     #[inline(always)]
     fn release(&mut self, index: u32) -> Option<J> {
         let record = &mut self.records[index as usize];
-        let job = record.job.take()?;
+        if record.cookie == FREE {
+            return None;
+        }
         let (area, secret_len) = (record.area, record.secret_len as usize);
-        record.cookie = 0;
-        self.free_records.push(index);
+        record.cookie = FREE;
         self.in_flight -= 1;
+        self.free_records.push(index);
         if area != Area::NONE {
             self.release_area(area, secret_len);
         }
-        Some(job)
+        self.records[index as usize].job.take()
     }
 
     #[inline(never)]

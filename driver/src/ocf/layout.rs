@@ -55,7 +55,8 @@ impl Regions {
     }
 }
 
-/// The common request: one pooled buffer worked on in place, no keys, each stream one run.
+/// The common request: one pooled buffer worked on in place, some payload, no keys, each stream one
+/// run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
     pub(super) flags: CommandFlags,
@@ -78,14 +79,17 @@ impl Plain {
             && request.separate_aad.is_none()
             && request.cipher_key.is_none()
             && request.auth_key.is_none()
-            && payload.len <= PAYLOAD_MAX as usize
+            && (1..=PAYLOAD_MAX as usize).contains(&payload.len)
             && aad.len <= usize::from(u16::MAX);
         if !is_plain {
             return None;
         }
-        let mut source = joined(aad, payload)?;
+        let mut source = match aad.len {
+            0 => payload,
+            _ => joined(aad, payload)?,
+        };
         let mut destination = match facts.has_cipher {
-            true => joined(Region::default(), payload)?,
+            true => payload,
             false => Region::default(),
         };
         if facts.digest_len > 0 {
@@ -93,12 +97,17 @@ impl Plain {
                 start: request.digest_start,
                 len: usize::from(facts.digest_len),
             };
-            match request.operation.verifies() {
-                true => source = joined(source, digest)?,
-                false => destination = joined(destination, digest)?,
+            match (request.operation.verifies(), facts.has_cipher) {
+                (true, _) => source = joined(source, digest)?,
+                (false, true) => destination = joined(payload, digest)?,
+                (false, false) => destination = digest,
+            }
+            if !is_inside(destination, buffer.len()) {
+                return None;
             }
         }
-        if !is_inside(source, buffer.len()) || !is_inside(destination, buffer.len()) {
+        // Without a digest the card writes only where it reads.
+        if !is_inside(source, buffer.len()) {
             return None;
         }
         Some(Self {
@@ -115,19 +124,14 @@ impl Plain {
     }
 }
 
-/// Both regions as one, if the second follows the first; empty ones do not count.
+/// Both regions as one, if the second follows the first.
 #[inline(always)]
 fn joined(first: Region, second: Region) -> Option<Region> {
-    match (first.len, second.len) {
-        (0, 0) => Some(Region::default()),
-        (0, _) => Some(second),
-        (_, 0) => Some(first),
-        (len, more) if first.start.checked_add(len) == Some(second.start) => Some(Region {
-            start: first.start,
-            len: len.checked_add(more)?,
-        }),
-        (_, _) => None,
-    }
+    let follows = first.start.checked_add(first.len) == Some(second.start);
+    follows.then(|| Region {
+        start: first.start,
+        len: first.len + second.len,
+    })
 }
 
 #[inline(always)]
@@ -176,23 +180,31 @@ fn flags(operation: Operation) -> CommandFlags {
 }
 
 /// The IV of `request`, `len` bytes, left-aligned.
+// The common lengths are constants, and what is rare returns a value, so that it stays in registers.
 #[inline(always)]
 pub(super) fn iv(request: &Request, len: u8) -> [u8; IV_MAX] {
-    let mut iv = [0; IV_MAX];
-    match (&request.iv, len) {
-        (_, 0) => {}
-        // The two common lengths are constants, so that no call is made for a few bytes.
-        (Some(bytes), 16) => iv.copy_from_slice(&bytes[..16]),
-        (Some(bytes), 12) => iv[..12].copy_from_slice(&bytes[..12]),
-        (Some(_) | None, len) => copy_iv(request, &mut iv[..usize::from(len)]),
+    match (len, &request.iv) {
+        (0, _) => [0; IV_MAX],
+        (16, Some(bytes)) => {
+            let (iv, _) = bytes.split_first_chunk().expect("64 bytes");
+            *iv
+        }
+        (12, Some(bytes)) => {
+            let mut iv = [0; IV_MAX];
+            iv[..12].copy_from_slice(&bytes[..12]);
+            iv
+        }
+        (_, Some(_) | None) => any_iv(request, len),
     }
-    iv
 }
 
 #[inline(never)]
-fn copy_iv(request: &Request, iv: &mut [u8]) {
+fn any_iv(request: &Request, len: u8) -> [u8; IV_MAX] {
+    let mut all = [0; IV_MAX];
+    let iv = &mut all[..usize::from(len)];
     match &request.iv {
         Some(bytes) => iv.copy_from_slice(&bytes[..iv.len()]),
         None => request.buffer.copy_out(request.iv_start, iv),
     }
+    all
 }
