@@ -195,7 +195,8 @@ impl Framework {
         let id = slot.id;
         let cold = &mut self.table.cold[index];
         if cold.opening {
-            // Nobody waits for the answer any more, and the driver is past being asked to close.
+            // Nobody waits for the answer any more, and the driver is past being asked to close:
+            // only `move_all` takes a session away that is opening.
             cold.opening = false;
         } else if in_flight && cold.draining.is_none() {
             let driver = id;

@@ -422,3 +422,32 @@ fn a_request_dropped_after_its_session_was_homeless_is_not_told_of_a_move_to_the
     bench.framework.service(NOW, one.0);
     assert_eq!(two.1.taken(), [1, 2]);
 }
+
+/// In time that grows with their number, whether they are idle or still opening: with its square,
+/// this test would take half a minute.
+#[test]
+fn a_lost_driver_with_very_many_sessions_is_left_by_all_of_them() {
+    const SESSIONS: usize = 100_000;
+    for opens_late in [false, true] {
+        let mut bench = Bench::new();
+        let (one, card) = bench.card("one");
+        card.set(|script| script.opens_late = opens_late);
+        for _ in 0..SESSIONS {
+            bench
+                .framework
+                .open_session(NOW, null_params(), DriverChoice::any(), REPORT)
+                .unwrap();
+        }
+        if !opens_late {
+            bench.framework.service(NOW, one);
+        }
+        let (two, _) = bench.card("two");
+        card.die(true);
+        bench.framework.service(NOW, one);
+        assert_eq!(bench.framework.stats().migrations, SESSIONS as u64);
+        let stats = bench.framework.driver_stats(two).unwrap();
+        assert_eq!(stats.sessions, SESSIONS);
+        bench.framework.service(NOW, two);
+        assert_eq!(bench.framework.rebalance(NOW, Rebalance::Even), 0);
+    }
+}
