@@ -322,8 +322,8 @@ impl<J> Ring<J> {
         }
     }
 
-    /// Writes a command, whose cookie is claimed, to the next slot; observers hear of `request`. The
-    /// card learns of it by [`publish`](Self::publish).
+    /// Writes a command, whose cookie is claimed, to the next slot; observers hear of `request`.
+    /// The card learns of it by [`publish`](Self::publish).
     #[inline(always)]
     pub(crate) fn post<T: Transport>(
         &mut self,
@@ -453,6 +453,9 @@ impl<J> Ring<J> {
             std::cmp::Reverse(self.generation.wrapping_sub(generation))
         });
         for index in order {
+            if self.records[index as usize].cookie == FREE {
+                continue;
+            }
             if let Some(job) = self.release(index) {
                 take(transport, job);
             }
@@ -497,14 +500,11 @@ impl<J> Ring<J> {
         (record.cookie == cookie).then_some(index)
     }
 
-    /// Empties a record, unless it is free: zeroes its secrets and frees its area.
+    /// Empties a record that is in use: zeroes its secrets and frees its area.
     // Inlined and in this order, so that the job is moved once.
     #[inline(always)]
     fn release(&mut self, index: u32) -> Option<J> {
         let record = &mut self.records[index as usize];
-        if record.cookie == FREE {
-            return None;
-        }
         let (area, secret_len) = (record.area, record.secret_len as usize);
         record.cookie = FREE;
         self.in_flight -= 1;

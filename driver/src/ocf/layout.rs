@@ -180,7 +180,8 @@ fn flags(operation: Operation) -> CommandFlags {
 }
 
 /// The IV of `request`, `len` bytes, left-aligned.
-// The common lengths are constants, and what is rare returns a value, so that it stays in registers.
+// The common lengths are constants, and what is rare returns a value, so that none goes through
+// memory.
 #[inline(always)]
 pub(super) fn iv(request: &Request, len: u8) -> [u8; IV_MAX] {
     match (len, &request.iv) {
