@@ -34,6 +34,15 @@ pub struct Endings {
 impl Endings {
     #[inline]
     pub(crate) fn count(&mut self, status: Status) {
+        if status == Status::Success {
+            self.success += 1;
+        } else {
+            self.count_failure(status);
+        }
+    }
+
+    #[cold]
+    fn count_failure(&mut self, status: Status) {
         *match status {
             Status::Success => &mut self.success,
             Status::DigestMismatch => &mut self.digest_mismatch,

@@ -62,10 +62,16 @@ impl Status {
 
     /// The status that `code` stands for.
     #[must_use]
+    #[inline]
     pub fn from_code(code: u16) -> Option<Self> {
-        if code == 0 {
+        if code == Self::Success as u16 {
             return Some(Self::Success);
         }
+        Self::failure_from_code(code)
+    }
+
+    #[cold]
+    fn failure_from_code(code: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|&status| status as u16 == code)
     }
 }
