@@ -92,10 +92,16 @@ impl Latches {
         }
     }
 
-    /// Whether any latch waits for a command.
+    /// Whether a latch waits for a command that runs.
     #[inline]
-    pub(crate) const fn is_any_pulled(&self) -> bool {
+    pub(crate) const fn waits_for_command(&self) -> bool {
         self.corrupt_output.0.is_some() || self.stray_write.0.is_some()
+    }
+
+    /// Whether a latch waits for a completion.
+    #[inline]
+    pub(crate) const fn waits_for_completion(&self) -> bool {
+        self.drop_completion.0.is_some() || self.duplicate_completion.0.is_some()
     }
 
     /// What a function reset heals.

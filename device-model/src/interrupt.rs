@@ -8,6 +8,15 @@
 use regs::{INTERRUPT_LINK_ERROR, RingId};
 use timebase::{Span, Time};
 
+/// What a completion does to the coalescing of its pair.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Coalesced {
+    /// It waits with the others.
+    Waits,
+    /// The pair may fire now, and the timer may have started or stopped.
+    Acts { fires: bool, timer_changed: bool },
+}
+
 /// Coalescing of one ring pair.
 #[derive(Debug)]
 pub(crate) struct Coalescer {
@@ -103,21 +112,28 @@ impl Coalescer {
         self.run_timer(now);
     }
 
-    /// A completion became visible in `slot` at `at`; gives whether the pair fires.
+    /// A completion became visible in `slot` at `at`.
     #[must_use]
     #[inline]
-    pub(crate) fn complete(&mut self, at: Time, slot: u32, counted: bool) -> bool {
+    pub(crate) fn complete(&mut self, at: Time, slot: u32, counted: bool) -> Coalesced {
         if !counted || self.any_quiet {
             self.mark(slot, !counted);
         }
         if !counted {
-            return false;
+            return Coalesced::Waits;
         }
         self.pending = self.pending.saturating_add(1);
+        if self.pending != 1 && (!self.armed || self.pending < self.count) {
+            return Coalesced::Waits;
+        }
+        let before = self.expiry;
         if self.pending == 1 {
             self.run_timer(at);
         }
-        self.fires()
+        Coalesced::Acts {
+            fires: self.fires(),
+            timer_changed: self.expiry != before,
+        }
     }
 
     /// The driver acknowledged everything before `head`, and the next completion goes to `tail`.

@@ -124,12 +124,27 @@ pub(crate) struct Lane {
     pub(crate) number: u8,
     pub(crate) start: Time,
     pub(crate) finish: Time,
+    pub(crate) duration: Span,
+}
+
+/// Most lanes of a group; a profile is held to it.
+const LANES_MAX: usize = 64;
+
+/// When a lane is free again.
+#[derive(Clone, Copy, Debug, Default)]
+struct FreeLane {
+    at: Time,
+    number: u8,
 }
 
 /// The lanes of one engine group.
 #[derive(Clone, Debug)]
 struct Lanes {
-    free: Vec<Time>,
+    /// A ring whose entries from `first` on are the lanes in the order in which they get work: the
+    /// one that is free first, the lowest number among equals.
+    order: [FreeLane; LANES_MAX],
+    first: usize,
+    count: usize,
     ps_per_millicycle: u64,
     startup_millicycles: u64,
     millicycles_per_byte: u64,
@@ -137,32 +152,53 @@ struct Lanes {
 
 impl Lanes {
     fn new(group: &EngineGroup) -> Self {
-        Self {
-            free: vec![Time::ZERO; usize::from(group.lanes.max(1))],
+        let mut lanes = Self {
+            order: [FreeLane::default(); LANES_MAX],
+            first: 0,
+            count: usize::from(group.lanes).clamp(1, LANES_MAX),
             ps_per_millicycle: ps_per_unit(group.clock_hz.saturating_mul(1_000)),
             startup_millicycles: u64::from(group.rate.startup_cycles) * 1_000,
             millicycles_per_byte: u64::from(group.rate.millicycles_per_byte),
+        };
+        lanes.clear();
+        lanes
+    }
+
+    fn clear(&mut self) {
+        self.first = 0;
+        for (number, lane) in self.order.iter_mut().enumerate() {
+            *lane = FreeLane {
+                at: Time::ZERO,
+                number: number as u8,
+            };
         }
     }
 
-    /// The lane that is free first, the lowest number among equals.
+    /// Puts `len` bytes, complete at `ready`, on the lane that is free first.
     #[inline]
     fn reserve(&mut self, ready: Time, len: u32) -> Lane {
-        let mut number = 0;
-        let mut free = Time::NEVER;
-        for (candidate, &at) in self.free.iter().enumerate() {
-            let is_sooner = at < free;
-            number = if is_sooner { candidate } else { number };
-            free = if is_sooner { at } else { free };
-        }
-        let start = free.max(ready);
+        let FreeLane { at, number } = self.order[self.first % LANES_MAX];
         let millicycles = self.startup_millicycles + self.millicycles_per_byte * u64::from(len);
-        let finish = start + scale(millicycles, self.ps_per_millicycle);
-        self.free[number] = finish;
+        let duration = scale(millicycles, self.ps_per_millicycle);
+        let start = at.max(ready);
+        let finish = start + duration;
+        // Work of one size finishes in order: its lane goes to the end at once.
+        self.first += 1;
+        let mut place = self.first + self.count - 1;
+        while place != self.first {
+            let before = self.order[(place - 1) % LANES_MAX];
+            if before.at < finish || (before.at == finish && before.number < number) {
+                break;
+            }
+            self.order[place % LANES_MAX] = before;
+            place -= 1;
+        }
+        self.order[place % LANES_MAX] = FreeLane { at: finish, number };
         Lane {
-            number: number as u8,
+            number,
             start,
             finish,
+            duration,
         }
     }
 }
@@ -202,7 +238,7 @@ impl Lines {
     pub(crate) fn clear(&mut self) {
         self.front_free = Time::ZERO;
         for lanes in &mut self.groups {
-            lanes.free.fill(Time::ZERO);
+            lanes.clear();
         }
     }
 }
@@ -269,5 +305,27 @@ mod tests {
         let third = lanes.reserve(Time::ZERO, 0);
         assert_eq!(third.number, 1);
         assert_eq!(third.start, Time::ZERO + Span::from_ns(10));
+    }
+
+    #[test]
+    fn lanes_get_work_in_the_order_in_which_they_are_free() {
+        let mut lanes = Lanes::new(&EngineGroup {
+            lanes: 5,
+            clock_hz: 1_000_000_000,
+            rate: Rate {
+                startup_cycles: 1,
+                millicycles_per_byte: 1_000,
+            },
+        });
+        let mut free = [Time::ZERO; 5];
+        for step in 0..2_000_u64 {
+            let ready = Time::from_ps(step * step % 7 * 1_000 + step * 5_000);
+            let lane = lanes.reserve(ready, (step * 7 % 11 * 4) as u32);
+            let first = *free.iter().min().unwrap();
+            let number = free.iter().position(|&at| at == first).unwrap();
+            assert_eq!(usize::from(lane.number), number, "step {step}");
+            assert_eq!(lane.start, first.max(ready));
+            free[number] = lane.finish;
+        }
     }
 }

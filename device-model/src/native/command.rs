@@ -3,7 +3,10 @@
 //! Everything that the descriptor and its session can contradict is found here, so that a refused
 //! command has written nothing. What only the segment lists can tell is found by `execute`.
 
-use regs::{Command, CommandFlags, DigestCode, MAX_SEGMENTS, Opcode, SESSION_BLOCK_LEN, Status};
+use regs::{
+    CardSession, Command, CommandFlags, DeviceAddr, DigestCode, MAX_SEGMENTS, Opcode,
+    SESSION_BLOCK_LEN, Status,
+};
 use timebase::Span;
 
 use super::context::ContextTable;
@@ -30,14 +33,55 @@ pub(crate) struct Plan {
     pub(crate) destination_len: u32,
 }
 
+/// A `Process` command that leaves its payload as it is: the null cipher over one run of memory
+/// that is both source and destination. What the host lets the card do there is still to be asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) session: CardSession,
+    /// Generation of the context that the command was judged by.
+    pub(crate) generation: u32,
+    pub(crate) addr: DeviceAddr,
+    pub(crate) len: u32,
+}
+
+impl Identity {
+    /// A descriptor that asks for this: the null cipher knows neither direction nor IV.
+    pub(crate) fn command(&self) -> Command {
+        Command {
+            opcode: Opcode::Process as u8,
+            flags: CommandFlags::ENCRYPT,
+            session: self.session,
+            source: self.addr,
+            destination: self.addr,
+            source_len: self.len,
+            destination_len: self.len,
+            payload_len: self.len,
+            ..Command::default()
+        }
+    }
+
+    pub(crate) const fn plan(&self) -> Plan {
+        Plan {
+            operation: Operation::Seal,
+            group: Group::Cipher,
+            generation: self.generation,
+            key_len: 0,
+            digest_in: 0,
+            source_len: self.len,
+            destination_len: self.len,
+        }
+    }
+}
+
 /// What is to be done for a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Task {
     /// Nothing: its end is known.
     Settled(Status),
-    Create,
-    Destroy,
-    Process(Plan),
+    Identity(Identity),
+    Create(Command),
+    Destroy(CardSession),
+    Process(Command, Plan),
 }
 
 /// A DMA fault of a command.
@@ -81,23 +125,50 @@ impl From<Fault> for Outcome {
 /// A command on the card.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
-    pub(crate) command: Command,
-    pub(crate) ring: u16,
-    pub(crate) task: Task,
+    pub(crate) cookie: u64,
     /// Time of its write-back on the wire.
     pub(crate) write_time: Span,
+    pub(crate) ring: u16,
+    /// Its completion does not count for an interrupt.
+    pub(crate) is_quiet: bool,
+    pub(crate) task: Task,
     /// Set when it ran.
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// Judges `command` of the admin ring or of a data ring.
+/// The short way to judge what a data ring sees most: a direct command that leaves its payload as
+/// it is. `None` says nothing about the command; [`judge`] finds the same task for what is found
+/// here.
 #[inline]
+pub(crate) fn judge_identity(command: &Command, contexts: &ContextTable) -> Option<Identity> {
+    let harmless = CommandFlags::ENCRYPT | CommandFlags::NO_INTERRUPT;
+    let len = command.payload_len;
+    if command.opcode != Opcode::Process as u8
+        || command.flags.bits() & !harmless.bits() != 0
+        || command.aad_len != 0
+        || command.reserved != 0
+        || len.wrapping_sub(1) >= MAX_PAYLOAD
+        || command.source_len != len
+        || command.destination_len != len
+        || command.source != command.destination
+    {
+        return None;
+    }
+    Some(Identity {
+        session: command.session,
+        generation: contexts.identity(command.session)?,
+        addr: command.source,
+        len,
+    })
+}
+
+/// Judges `command` of the admin ring or of a data ring.
 pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) -> Task {
     let task = match (Opcode::from_code(command.opcode), is_admin) {
         (Some(Opcode::Process), false) => judge_process(command, contexts),
         (Some(Opcode::Nop), _) => Ok(Task::Settled(Status::Success)),
         (Some(Opcode::SessionCreate), true) => judge_create(command),
-        (Some(Opcode::SessionDestroy), true) => Ok(Task::Destroy),
+        (Some(Opcode::SessionDestroy), true) => Ok(Task::Destroy(command.session)),
         (Some(Opcode::Process), true)
         | (Some(Opcode::SessionCreate | Opcode::SessionDestroy), false)
         | (None, _) => return Task::Settled(Status::BadOpcode),
@@ -112,7 +183,7 @@ pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) 
 fn judge_create(command: &Command) -> Result<Task, Status> {
     let is_list = command.flags.contains(CommandFlags::SOURCE_SEGMENTS);
     check_stream(command.source_len, is_list, SESSION_BLOCK_LEN as u32)?;
-    Ok(Task::Create)
+    Ok(Task::Create(*command))
 }
 
 #[inline]
@@ -158,7 +229,20 @@ fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Task, Sta
         destination_is_list,
         plan.destination_len,
     )?;
-    Ok(Task::Process(plan))
+    let lists = CommandFlags::SOURCE_SEGMENTS | CommandFlags::DESTINATION_SEGMENTS;
+    if context.is_identity()
+        && command.source == command.destination
+        && plan.source_len == command.payload_len
+        && !flags.intersects(lists)
+    {
+        return Ok(Task::Identity(Identity {
+            session: command.session,
+            generation,
+            addr: command.source,
+            len: command.payload_len,
+        }));
+    }
+    Ok(Task::Process(*command, plan))
 }
 
 /// The operation that the flags ask for. A digest is never skipped: decryption without verification

@@ -22,6 +22,8 @@ struct Place {
     context: Option<Box<Context>>,
     /// Counts creations, so that a command cannot use a context made after it.
     generation: u32,
+    /// Whether there is a context and it leaves payloads as they are.
+    is_identity: bool,
 }
 
 /// The contexts of a card.
@@ -57,6 +59,13 @@ impl ContextTable {
         Some((place.context.as_deref()?, place.generation))
     }
 
+    /// The generation of the context of `session` if it leaves payloads as they are.
+    #[inline]
+    pub(crate) fn identity(&self, session: CardSession) -> Option<u32> {
+        let place = self.places.get(session.0 as usize)?;
+        place.is_identity.then_some(place.generation)
+    }
+
     /// Whether `session` can be stored.
     pub(crate) fn check_free(&self, session: CardSession) -> Result<(), StoreError> {
         if session.0 >= self.capacity {
@@ -79,6 +88,7 @@ impl ContextTable {
             self.places.resize_with(index + 1, Place::default);
         }
         let place = &mut self.places[index];
+        place.is_identity = context.is_identity();
         place.context = Some(Box::new(context));
         place.generation = place.generation.wrapping_add(1);
         Ok(())
@@ -93,6 +103,7 @@ impl ContextTable {
         let Some(context) = place.context.take() else {
             return false;
         };
+        place.is_identity = false;
         if keep_keys && self.residue.len() < RESIDUE_MAX {
             self.residue.push(context.leak_raw_keys());
         }
@@ -141,6 +152,8 @@ pub(crate) struct ContextCache {
     /// Ways of each set, most recently used first.
     sets: Vec<[Way; WAYS]>,
     ways: usize,
+    /// The context used last, which is the most recent of its set.
+    last: Way,
 }
 
 /// Where a context was found.
@@ -160,12 +173,27 @@ impl ContextCache {
         Self {
             sets: vec![[NO_WAY; WAYS]; sets],
             ways,
+            last: NO_WAY,
         }
     }
 
-    /// Uses `session`. If it has to be fetched, it is in the cache from `arrives` on.
+    /// Since when `session` is in the cache, if it is the one used last: using it again then
+    /// changes nothing.
     #[inline]
+    pub(crate) fn again(&self, session: CardSession) -> Option<Time> {
+        (self.last.tag == session.0).then_some(self.last.since)
+    }
+
+    /// Uses `session`. If it has to be fetched, it is in the cache from `arrives` on.
     pub(crate) fn touch(&mut self, session: CardSession, arrives: Time) -> Found {
+        let found = self.use_set(session, arrives);
+        if let Some(index) = self.set_of(session) {
+            self.last = self.sets[index][0];
+        }
+        found
+    }
+
+    fn use_set(&mut self, session: CardSession, arrives: Time) -> Found {
         let Some(index) = self.set_of(session) else {
             return Found::Fetched;
         };
@@ -188,6 +216,7 @@ impl ContextCache {
 
     /// Forgets `session`.
     pub(crate) fn forget(&mut self, session: CardSession) {
+        self.last = NO_WAY;
         if let Some(index) = self.set_of(session) {
             for way in &mut self.sets[index] {
                 if way.tag == session.0 {
@@ -199,10 +228,10 @@ impl ContextCache {
 
     pub(crate) fn clear(&mut self) {
         self.sets.fill([NO_WAY; WAYS]);
+        self.last = NO_WAY;
     }
 
     /// A multiplicative hash spreads neighbouring numbers; `None` without a cache.
-    #[inline]
     fn set_of(&self, session: CardSession) -> Option<usize> {
         let hash = u64::from(session.0.wrapping_mul(0x9E37_79B1));
         let index = (hash * self.sets.len() as u64) >> 32;
@@ -260,7 +289,14 @@ mod tests {
     #[test]
     fn the_least_recently_used_context_leaves_the_cache() {
         let mut cache = ContextCache::new(4);
-        let mut touch = |session| cache.touch(CardSession(session), Time::ZERO) != Found::Fetched;
+        let mut touch = |session| {
+            let session = CardSession(session);
+            let again = cache.again(session);
+            let found = cache.touch(session, Time::ZERO);
+            assert!(again.is_none() || found == Found::Cached(Time::ZERO));
+            assert_eq!(cache.again(session), Some(Time::ZERO));
+            found != Found::Fetched
+        };
         for session in 0..4 {
             assert!(!touch(session), "cold");
         }
@@ -275,6 +311,7 @@ mod tests {
         let mut cache = ContextCache::new(0);
         assert_eq!(cache.touch(CardSession(1), Time::ZERO), Found::Fetched);
         assert_eq!(cache.touch(CardSession(1), Time::ZERO), Found::Fetched);
+        assert_eq!(cache.again(CardSession(1)), None);
         cache.forget(CardSession(1));
     }
 
@@ -285,6 +322,7 @@ mod tests {
         assert_eq!(cache.touch(CardSession(9), at), Found::Fetched);
         assert_eq!(cache.touch(CardSession(9), Time::ZERO), Found::Cached(at));
         cache.forget(CardSession(9));
+        assert_eq!(cache.again(CardSession(9)), None);
         assert_eq!(cache.touch(CardSession(9), at), Found::Fetched);
     }
 }

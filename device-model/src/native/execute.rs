@@ -8,7 +8,7 @@ use regs::{Command, CommandFlags, DeviceAddr, SESSION_BLOCK_LEN, Status};
 use zeroize::Zeroize;
 
 use super::admin;
-use super::command::{MAX_PAYLOAD, Outcome, Plan, Task, Work};
+use super::command::{Identity, MAX_PAYLOAD, Outcome, Plan, Task};
 use super::context::ContextTable;
 use super::transfer::{Bus, Stream, StreamRef};
 use crate::engine::{Context, DIGEST_MAX, Job, Operation};
@@ -75,18 +75,40 @@ pub(crate) struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    /// Runs one command of a batch.
+    /// Runs an identity that has nothing to do: its context is there, the host lets the card work
+    /// where the payload lies, and no latch waits for a command like it. Gives whether it was one.
     #[inline]
-    pub(crate) fn run<H: Host>(&mut self, work: &Work, bus: &mut Bus<'_, H>) -> Outcome {
-        let ended = match &work.task {
+    pub(crate) fn leaves_untouched<H: Host>(
+        &mut self,
+        identity: &Identity,
+        bus: &mut Bus<'_, H>,
+    ) -> bool {
+        let len = identity.len;
+        if self.contexts.identity(identity.session) != Some(identity.generation)
+            || self.latches.waits_for_command()
+            || bus.in_place(identity.addr, len as usize).is_none()
+        {
+            return false;
+        }
+        self.stats.payload_bytes += u64::from(len);
+        self.stats.output_bytes += u64::from(len);
+        self.stats.in_place += 1;
+        true
+    }
+
+    /// Runs one command of a batch.
+    #[inline(never)]
+    pub(crate) fn run<H: Host>(&mut self, task: &Task, bus: &mut Bus<'_, H>) -> Outcome {
+        let ended = match task {
             Task::Settled(status) => Ok(Outcome::from(*status)),
-            Task::Create => self.create(&work.command, bus),
-            Task::Destroy => Ok(admin::destroy(
+            Task::Identity(identity) => self.process(&identity.command(), &identity.plan(), bus),
+            Task::Create(command) => self.create(command, bus),
+            Task::Destroy(session) => Ok(admin::destroy(
                 self.contexts,
-                work.command.session,
+                *session,
                 self.latches.keep_keys,
             )),
-            Task::Process(plan) => self.process(&work.command, plan, bus),
+            Task::Process(command, plan) => self.process(command, plan, bus),
         };
         ended.unwrap_or_else(|outcome| outcome)
     }
@@ -108,20 +130,6 @@ impl Shop<'_> {
         Ok(created)
     }
 
-    /// Whether an identity in place has nothing to do: one run of memory that the host lets the
-    /// card work on, and no latch that waits for a command like it.
-    #[inline]
-    fn is_untouched<H: Host>(&self, command: &Command, plan: &Plan, bus: &mut Bus<'_, H>) -> bool {
-        let lists = CommandFlags::SOURCE_SEGMENTS | CommandFlags::DESTINATION_SEGMENTS;
-        command.source == command.destination
-            && plan.source_len == command.payload_len
-            && !command.flags.intersects(lists)
-            && !self.latches.is_any_pulled()
-            && bus
-                .in_place(command.source, command.payload_len as usize)
-                .is_some()
-    }
-
     #[inline]
     fn process<H: Host>(
         &mut self,
@@ -135,15 +143,6 @@ impl Shop<'_> {
             .ok_or(Outcome::from(Status::BadSession))?;
         if generation != plan.generation {
             return Err(Status::BadSession.into());
-        }
-        if context.is_identity() && self.is_untouched(command, plan, bus) {
-            self.stats.payload_bytes += u64::from(command.payload_len);
-            self.stats.output_bytes += u64::from(plan.destination_len);
-            self.stats.in_place += 1;
-            return Ok(Outcome {
-                output_len: plan.destination_len,
-                ..Outcome::default()
-            });
         }
         if self.latches.stray_write.strikes() {
             // Whatever the host says: silicon that strays does not notice.

@@ -5,13 +5,14 @@
 //! until the fence falls.
 
 use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, RingId, SEGMENT_LEN, Status};
-use timebase::Time;
+use timebase::{Span, Time};
 
-use super::command::{Plan, Task, Work, judge};
+use super::command::{Identity, Plan, Task, Work, judge, judge_identity};
 use super::context::Found;
 use super::schedule::Fetch;
 use super::transfer::Bus;
 use crate::card::Card;
+use crate::engine::Group;
 use crate::host::{CardEvent, Host};
 
 /// Most fetches under way at once.
@@ -92,33 +93,53 @@ impl Card {
             self.busy.set(ring, true);
             self.stats.commands += u64::from(count);
             let (commands, _) = bytes.as_chunks::<COMMAND_LEN>();
-            for (index, bytes) in commands.iter().enumerate() {
-                let command = Command::from_bytes(bytes);
-                let before = self.rings[ring].outstanding - (count - index as u32);
-                self.accept(Moment { now: at, ring }, command, before, host);
-            }
+            self.take_burst(Moment { now: at, ring }, commands, host);
         }
         self.descriptors = buffer;
         self.update_wanting(ring);
         self.begin_fetches(at);
     }
 
-    /// Puts `command` on its way, or behind a fence if there is one or it is one. `before` counts
-    /// the pair's commands that came earlier and are not complete.
-    #[inline]
+    /// Puts the commands of one fetch on their way, in order.
+    #[inline(never)]
+    fn take_burst<H: Host>(
+        &mut self,
+        moment: Moment,
+        commands: &[[u8; COMMAND_LEN]],
+        host: &mut H,
+    ) {
+        let mut is_short_way = moment.ring != 0 && self.rings[moment.ring].fenced.is_empty();
+        for (index, bytes) in commands.iter().enumerate() {
+            let command = Command::from_bytes(bytes);
+            if is_short_way && let Some(identity) = judge_identity(&command, &self.contexts) {
+                self.dispatch_identity(moment, &command, identity, host);
+            } else {
+                let later = commands.len() - index;
+                self.accept(moment, bytes, later as u32, host);
+                let pair = &self.rings[moment.ring];
+                is_short_way = moment.ring != 0 && pair.fenced.is_empty();
+            }
+        }
+    }
+
+    /// Puts the command in `bytes` on its way, or behind a fence if there is one or it is one.
+    /// `later` counts it and the pair's commands after it.
+    #[inline(never)]
     fn accept<H: Host>(
         &mut self,
         Moment { now, ring }: Moment,
-        command: Command,
-        before: u32,
+        bytes: &[u8; COMMAND_LEN],
+        later: u32,
         host: &mut H,
     ) {
+        let command = Command::from_bytes(bytes);
         let is_fence = command.flags.contains(CommandFlags::FENCE);
-        let fenced = &mut self.rings[ring].fenced;
-        if !fenced.is_empty() || (is_fence && before != 0) {
-            fenced.push_back(command);
+        let pair = &mut self.rings[ring];
+        let has_earlier = pair.outstanding > later;
+        if !pair.fenced.is_empty() || (is_fence && has_earlier) {
+            pair.fenced.push_back(command);
         } else {
-            self.dispatch(now, ring, command, host);
+            self.dispatch(now, ring, &command, host);
         }
     }
 
@@ -134,28 +155,30 @@ impl Card {
             let Some(command) = pair.fenced.pop_front() else {
                 return;
             };
-            self.dispatch(now, ring, command, host);
+            self.dispatch(now, ring, &command, host);
         }
     }
 
     /// Reserves everything `command` needs and notes when it finishes.
-    #[inline]
-    fn dispatch<H: Host>(&mut self, now: Time, ring: usize, command: Command, host: &mut H) {
+    fn dispatch<H: Host>(&mut self, now: Time, ring: usize, command: &Command, host: &mut H) {
         let decoded = self.lines.decode(now);
-        let task = judge(&command, ring == 0, &self.contexts);
-        let mut write_time = self.completion_time;
-        let finish = match &task {
-            Task::Settled(_) | Task::Destroy => decoded,
-            Task::Create => {
-                let listed = self.read_lists(now, decoded, &command);
+        let task = judge(command, ring == 0, &self.contexts);
+        let moment = Moment { now, ring };
+        let (finish, written) = match &task {
+            Task::Settled(_) | Task::Destroy(_) => (decoded, 0),
+            Task::Create(_) => {
+                let listed = self.read_lists(now, decoded, command);
                 let len = regs::SESSION_BLOCK_LEN as u32;
-                self.link.read(now, listed, len)
+                (self.link.read(now, listed, len), 0)
             }
-            Task::Process(plan) => {
-                if plan.destination_len != 0 {
-                    write_time += self.link.wire_time(plan.destination_len);
-                }
-                self.reserve(Moment { now, ring }, decoded, (&command, plan), host)
+            Task::Identity(identity) => {
+                let plan = identity.plan();
+                let finish = self.reserve(moment, decoded, (command, &plan), host);
+                (finish, plan.destination_len)
+            }
+            Task::Process(_, plan) => {
+                let finish = self.reserve(moment, decoded, (command, plan), host);
+                (finish, plan.destination_len)
             }
         };
         // The admin processor works on one command at a time, in order.
@@ -165,20 +188,47 @@ impl Card {
         } else {
             finish
         };
-        self.agenda.add(
-            finish,
-            Work {
-                command,
-                ring: ring as u16,
-                task,
-                write_time,
-                outcome: None,
-            },
-        );
+        let written = match written {
+            0 => Span::ZERO,
+            written => self.link.wire_time(written),
+        };
+        let work = self.work(moment, command, (task, written));
+        self.agenda.add(finish, work);
+    }
+
+    /// The short way of [`dispatch`](Self::dispatch): payload comes, stays as it is, and goes.
+    #[inline]
+    fn dispatch_identity<H: Host>(
+        &mut self,
+        moment: Moment,
+        command: &Command,
+        identity: Identity,
+        host: &mut H,
+    ) {
+        let decoded = self.lines.decode(moment.now);
+        let ready = self.look_up(identity.session, decoded);
+        let loaded = self.link.read(moment.now, ready, identity.len);
+        let load = (Group::Cipher, identity.len);
+        let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
+        let written = self.link.wire_time(identity.len);
+        let work = self.work(moment, command, (Task::Identity(identity), written));
+        self.agenda.add(finish, work);
+    }
+
+    /// `command` as the card keeps it, whose data takes `written` on the wire.
+    #[inline(always)]
+    fn work(&self, moment: Moment, command: &Command, (task, written): (Task, Span)) -> Work {
+        Work {
+            cookie: command.cookie,
+            write_time: self.completion_time + written,
+            ring: moment.ring as u16,
+            is_quiet: command.flags.contains(CommandFlags::NO_INTERRUPT),
+            task,
+            outcome: None,
+        }
     }
 
     /// Reads segment lists, both at once.
-    #[inline]
     fn read_lists(&mut self, now: Time, ready: Time, command: &Command) -> Time {
         let mut listed = ready;
         for (flag, segments) in [
@@ -194,7 +244,6 @@ impl Card {
     }
 
     /// Context, data and lane of one data command; gives its finish.
-    #[inline]
     fn reserve<H: Host>(
         &mut self,
         Moment { now, ring }: Moment,
@@ -203,28 +252,36 @@ impl Card {
         host: &mut H,
     ) -> Time {
         let ready = self.look_up(command.session, decoded);
-        let lists = CommandFlags::SOURCE_SEGMENTS | CommandFlags::DESTINATION_SEGMENTS;
-        let listed = if command.flags.intersects(lists) {
-            self.read_lists(now, ready, command)
-        } else {
-            ready
-        };
+        let listed = self.read_lists(now, ready, command);
         let loaded = if plan.source_len == 0 {
             listed
         } else {
             self.link.read(now, listed, plan.source_len)
         };
         let work_len = u32::from(command.aad_len) + command.payload_len;
-        let lane = self.lines.work(plan.group, loaded, work_len);
-        let group = &mut self.stats.groups[plan.group as usize];
-        group.commands += 1;
-        group.busy += lane.finish - lane.start;
+        let load = (plan.group, work_len);
+        self.put_on_lane(ring, command.cookie, (loaded, load), host)
+    }
+
+    /// Puts work that is complete on the card at `loaded` on a lane; gives its finish.
+    #[inline]
+    fn put_on_lane<H: Host>(
+        &mut self,
+        ring: usize,
+        cookie: u64,
+        (loaded, (group, work_len)): (Time, (Group, u32)),
+        host: &mut H,
+    ) -> Time {
+        let lane = self.lines.work(group, loaded, work_len);
+        let stats = &mut self.stats.groups[group as usize];
+        stats.commands += 1;
+        stats.busy += lane.duration;
         host.observe(
             lane.start,
             CardEvent::Started {
                 ring: RingId(ring as u16),
-                cookie: command.cookie,
-                group: plan.group as u8,
+                cookie,
+                group: group as u8,
                 lane: lane.number,
                 finish: lane.finish,
             },
@@ -236,6 +293,15 @@ impl Card {
     /// already on its way is waited for.
     #[inline]
     fn look_up(&mut self, session: CardSession, decoded: Time) -> Time {
+        if let Some(since) = self.cache.again(session) {
+            self.stats.context_hits += 1;
+            return since.max(decoded + self.profile.context_hit);
+        }
+        self.look_up_other(session, decoded)
+    }
+
+    #[inline(never)]
+    fn look_up_other(&mut self, session: CardSession, decoded: Time) -> Time {
         let fetched = decoded + self.profile.context_miss;
         match self.cache.touch(session, fetched) {
             Found::Cached(since) => {

@@ -252,6 +252,12 @@ impl Ring {
         }
     }
 
+    /// Whether commands wait for one that leaves the card: at a fence, or to be fetched.
+    #[inline]
+    pub(crate) fn waits_for_room(&self) -> bool {
+        !self.fenced.is_empty() || (self.command_head != self.command_tail && self.fetching == 0)
+    }
+
     /// Where the slot that the next fetch begins with is in memory.
     pub(crate) fn command_addr(&self) -> DeviceAddr {
         let offset = u64::from(self.command_head) * COMMAND_LEN as u64;

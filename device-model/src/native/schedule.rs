@@ -103,19 +103,19 @@ impl Agenda {
     }
 
     /// Takes `work` in; it finishes at `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, at: Time, work: Work) {
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.works[index as usize] = work;
-                index
-            }
-            None => {
-                self.works.push(work);
-                self.works.len() as u32 - 1
-            }
-        };
+        let index = self.free.pop().unwrap_or(self.works.len() as u32);
+        match self.works.get_mut(index as usize) {
+            Some(place) => *place = work,
+            None => self.grow(&work),
+        }
         self.finishing.add(Due { at, work: index });
+    }
+
+    #[cold]
+    fn grow(&mut self, work: &Work) {
+        self.works.push(*work);
     }
 
     #[inline]
@@ -169,21 +169,15 @@ impl Card {
     #[inline]
     pub fn advance<H: Host>(&mut self, now: Time, host: &mut H) {
         loop {
-            let finish = self.finish_at();
-            let write = self.agenda.writing.at();
             let fetch = self.agenda.fetch_at();
             let timer = self.agenda.timer.0;
-            let first = finish.min(write).min(fetch).min(timer);
-            if first > now {
+            if self.work_until(now.min(fetch).min(timer), host) == Aftermath::Changed {
+                continue;
+            }
+            if fetch.min(timer) > now {
                 break;
             }
-            if finish == first {
-                self.finish_due(now.min(fetch).min(timer));
-            } else if write == first {
-                // Of two events at one time, the finish comes first.
-                let before_finish = Time::from_ps(finish.as_ps() - 1);
-                self.write_due(now.min(before_finish).min(fetch).min(timer), host);
-            } else if fetch == first {
+            if fetch <= timer {
                 self.fetch_arrives(host);
             } else {
                 self.timer_expires(host);
@@ -191,6 +185,36 @@ impl Card {
         }
         if self.resetting_until.is_some_and(|until| until <= now) {
             self.resetting_until = None;
+        }
+    }
+
+    /// Finishes and writes back what is due up to `limit`, or up to a completion after which
+    /// something else may come first.
+    #[inline(never)]
+    fn work_until<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
+        let mut finish = self.finish_at();
+        let mut write = self.agenda.writing.at();
+        loop {
+            // Of two events at one time, the finish comes first.
+            if finish <= write {
+                if finish > limit {
+                    return Aftermath::Quiet;
+                }
+                let Some(due) = self.agenda.finishing.pop() else {
+                    return Aftermath::Quiet;
+                };
+                write = write.min(self.finish(due));
+                finish = self.agenda.finishing.at();
+            } else {
+                if write > limit {
+                    return Aftermath::Quiet;
+                }
+                let before_finish = Time::from_ps(finish.as_ps() - 1);
+                if self.write_due(limit.min(before_finish), host) == Aftermath::Changed {
+                    return Aftermath::Changed;
+                }
+                write = self.agenda.writing.at();
+            }
         }
     }
 
@@ -282,24 +306,23 @@ impl Card {
         }
     }
 
-    /// Commands finish that do so up to `limit` and not after the next write-back is visible: their
-    /// results go to memory, or wait for room.
+    /// A command finishes: its result goes to memory, or waits for room. Gives when it is visible.
     #[inline]
-    fn finish_due(&mut self, limit: Time) {
-        while self.agenda.finishing.at() <= limit.min(self.agenda.writing.at())
-            && let Some(due) = self.agenda.finishing.pop()
-        {
-            let ring = &mut self.rings[usize::from(self.agenda.work(due.work).ring)];
-            if ring.held.is_empty() && ring.has_completion_room() {
-                self.begin_write(due.at, due.work);
-            } else {
-                ring.held.push_back(due.work);
-            }
+    fn finish(&mut self, due: Due) -> Time {
+        let work = self.agenda.work(due.work);
+        let ring = &mut self.rings[usize::from(work.ring)];
+        if ring.held.is_empty() && ring.has_completion_room() {
+            ring.writing += 1;
+            let at = self.link.write(due.at, work.write_time);
+            self.agenda.writing.add(Due { at, ..due });
+            at
+        } else {
+            ring.held.push_back(due.work);
+            Time::NEVER
         }
     }
 
     /// Gives `work` a completion slot and its turn on the link.
-    #[inline]
     pub(crate) fn begin_write(&mut self, now: Time, work: u32) {
         let entry = self.agenda.work(work);
         self.rings[usize::from(entry.ring)].writing += 1;
@@ -309,20 +332,18 @@ impl Card {
 
     /// Runs all write-backs up to `limit` as one batch, then completes them one by one.
     #[inline]
-    fn write_due<H: Host>(&mut self, limit: Time, host: &mut H) {
-        let due = self.agenda.writing.as_slice().iter();
-        let batch = due.take_while(|due| due.at <= limit).count();
-        self.run_batch(batch, host);
-        for _ in 0..batch {
+    fn write_due<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
+        for _ in 0..self.run_batch(limit, host) {
             // Completing may bring a fetch, a finish or a timer forward, or stop a pair and take
             // its work away. What was run and remains then waits for its turn.
             let Some(due) = self.agenda.writing.pop() else {
-                return;
+                return Aftermath::Changed;
             };
             if self.complete(due, host) == Aftermath::Changed {
-                return;
+                return Aftermath::Changed;
             }
         }
+        Aftermath::Quiet
     }
 
     /// The timer of `ring` is now set to its coalescer's expiry.
