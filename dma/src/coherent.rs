@@ -97,8 +97,8 @@ impl Coherent {
         }
     }
 
-    /// Copies `N` bytes out, starting `at` bytes into the block. For sizes known beforehand: cheaper
-    /// than [`read`](Self::read). Words that are aligned are read as wholes.
+    /// Copies `N` bytes out, starting `at` bytes into the block. For sizes known beforehand:
+    /// cheaper than [`read`](Self::read). Words that are aligned are read as wholes.
     ///
     /// # Panics
     /// If the range leaves the block.
@@ -116,7 +116,8 @@ impl Coherent {
         let rest_at = at + words.len() * WORD;
         for (index, word) in words.iter_mut().enumerate() {
             // SAFETY: `check` keeps the range inside the block, which stays mapped while `shared`
-            // lives; blocks are 64-byte aligned, and so every eighth byte from `at` on is for `u64`.
+            // lives; blocks are 64-byte aligned, and so every eighth byte from `at` on is for
+            // `u64`.
             let value = unsafe {
                 self.base
                     .add(at + index * WORD)

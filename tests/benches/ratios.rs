@@ -91,74 +91,59 @@ fn verdict(met: bool, goal: String) -> String {
     format!("{goal} {}", if met { "met" } else { "MISSED" })
 }
 
-fn rows() -> Vec<Row> {
-    let row = |name, unit, goal, measure| Row {
+fn row(name: &'static str, unit: &'static str, goal: Goal, measure: Measure) -> Row {
+    Row {
         name,
         unit,
         goal,
         measure,
-    };
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = stack_rows();
+    rows.extend(world_rows());
+    rows
+}
+
+/// What the whole way costs, and how much of the bare library is left.
+fn stack_rows() -> Vec<Row> {
+    let way = |name, goal, depth, level| row(name, "ns/request", goal, whole_way(depth, level));
+    let bulk = |name, len| row(name, "", Goal::AtLeast(0.90), bulk_efficiency(len));
+    let null_32_on = "whole way, null 64 B, 32 in flight, digest on";
+    let null_32_off = "whole way, null 64 B, 32 in flight, digest off";
+    let null_1_on = "whole way, null 64 B, 1 in flight, digest on";
+    let ready_made = "engine, AES-256-GCM 4 KiB, ours / aes-gcm crate";
     vec![
-        row(
-            "whole way, null 64 B, 32 in flight, digest on",
-            "ns/request",
-            Goal::AtMost(60.0),
-            whole_way(32, Level::Digest),
-        ),
-        row(
-            "whole way, null 64 B, 32 in flight, digest off",
-            "ns/request",
-            Goal::None,
-            whole_way(32, Level::Off),
-        ),
-        row(
-            "whole way, null 64 B, 1 in flight, digest on",
-            "ns/request",
-            Goal::None,
-            whole_way(1, Level::Digest),
-        ),
-        row(
+        way(null_32_on, Goal::AtMost(60.0), 32, Level::Digest),
+        way(null_32_off, Goal::None, 32, Level::Off),
+        way(null_1_on, Goal::None, 1, Level::Digest),
+        bulk(
             "bulk efficiency, AES-256-GCM 4 KiB, stack / library",
-            "",
-            Goal::AtLeast(0.90),
-            bulk_efficiency(4 << 10),
+            4 << 10,
         ),
-        row(
+        bulk(
             "bulk efficiency, AES-256-GCM 16 KiB, stack / library",
-            "",
-            Goal::AtLeast(0.90),
-            bulk_efficiency(16 << 10),
+            16 << 10,
         ),
-        row(
-            "engine, AES-256-GCM 4 KiB, ours / aes-gcm crate",
-            "",
-            Goal::None,
-            engine_ratio(4 << 10),
-        ),
+        row(ready_made, "", Goal::None, engine_ratio(4 << 10)),
         row(
             "stack, AES-256-GCM 16 KiB",
             "GB/s",
             Goal::None,
             stack_rate(16 << 10),
         ),
-        row(
-            "kernel, 16 pending",
-            "M events/s",
-            Goal::None,
-            kernel_rate(16),
-        ),
-        row(
-            "kernel, 1,000 pending",
-            "M events/s",
-            Goal::None,
-            kernel_rate(1000),
-        ),
-        row(
-            "kernel, 1,000 pending, ours / BinaryHeap",
-            "",
-            Goal::None,
-            kernel_ratio(1000),
-        ),
+    ]
+}
+
+/// How fast the event kernel and a whole world go.
+fn world_rows() -> Vec<Row> {
+    let rate = "M events/s";
+    let ratio = "kernel, 1,000 pending, ours / BinaryHeap";
+    vec![
+        row("kernel, 16 pending", rate, Goal::None, kernel_rate(16)),
+        row("kernel, 1,000 pending", rate, Goal::None, kernel_rate(1000)),
+        row(ratio, "", Goal::None, kernel_ratio(1000)),
         row(
             "simulated time, failover",
             "virtual s / s",
