@@ -94,8 +94,14 @@ impl Link {
     /// on the card.
     #[inline]
     pub(crate) fn read(&mut self, now: Time, sent: Time, len: u32) -> Time {
-        let asked = self.up.reserve(now, sent, self.header) + self.latency;
         let duration = self.wire_time(len);
+        self.read_for(now, sent, duration)
+    }
+
+    /// A read whose answer takes `duration` on the wire; otherwise as [`read`](Self::read).
+    #[inline]
+    pub(crate) fn read_for(&mut self, now: Time, sent: Time, duration: Span) -> Time {
+        let asked = self.up.reserve(now, sent, self.header) + self.latency;
         self.down.reserve(now, asked, duration) + self.latency
     }
 

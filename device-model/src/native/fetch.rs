@@ -207,11 +207,12 @@ impl Card {
     ) {
         let decoded = self.lines.decode(moment.now);
         let ready = self.look_up(identity.session, decoded);
-        let loaded = self.link.read(moment.now, ready, identity.len);
+        // What comes in goes out again, and takes as long.
+        let wire = self.link.wire_time(identity.len);
+        let loaded = self.link.read_for(moment.now, ready, wire);
         let load = (Group::Cipher, identity.len);
         let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
-        let written = self.link.wire_time(identity.len);
-        let work = self.work(moment, command, (Task::Identity(identity), written));
+        let work = self.work(moment, command, (Task::Identity(identity), wire));
         self.agenda.add(finish, work);
     }
 
