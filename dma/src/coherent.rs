@@ -103,7 +103,7 @@ impl Coherent {
     /// # Panics
     /// If the range leaves the block.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn read_array<const N: usize>(&self, at: usize) -> [u8; N] {
         self.check(at, N);
@@ -135,7 +135,7 @@ impl Coherent {
     ///
     /// # Panics
     /// If the range leaves the block.
-    #[inline]
+    #[inline(always)]
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn write_array<const N: usize>(&self, at: usize, bytes: &[u8; N]) {
         self.check(at, N);

@@ -104,11 +104,12 @@ impl Pool {
     pub fn take(&self, len: usize) -> Result<PoolBuffer, PoolError> {
         let block = self.inner.allocate(len)?;
         let base = self.inner.base(block);
+        let (len, class) = (len as u32, block.class as u8);
         Ok(PoolBuffer {
             base,
-            len,
-            block,
             pool: Arc::clone(&self.inner),
+            len,
+            class,
         })
     }
 
@@ -214,10 +215,12 @@ impl Inner {
 /// Bytes in the pool with one owner; zeroed and given back when dropped.
 #[derive(Debug)]
 pub struct PoolBuffer {
+    // Kept small: a buffer moves into a window and out again for every request.
     base: *mut u8,
-    len: usize,
-    block: Block,
     pool: Arc<Inner>,
+    /// Blocks are at most 2^30 bytes.
+    len: u32,
+    class: u8,
 }
 
 // SAFETY: the buffer is the only owner of its block (see `Deref`), like a `Box<[u8]>`.
@@ -232,13 +235,20 @@ impl PoolBuffer {
     /// it.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.block.offset
+        self.base.addr() - self.pool.region.as_ptr().addr()
     }
 
     /// Bytes the buffer can grow to without a new block.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.block.capacity()
+        self.block().capacity()
+    }
+
+    fn block(&self) -> Block {
+        Block {
+            offset: self.offset(),
+            class: usize::from(self.class),
+        }
     }
 
     /// Changes the length to `len` bytes.
@@ -251,7 +261,7 @@ impl PoolBuffer {
             "{len} bytes in a block of {}",
             self.capacity()
         );
-        self.len = len;
+        self.len = len as u32;
     }
 }
 
@@ -261,7 +271,7 @@ impl Deref for PoolBuffer {
     fn deref(&self) -> &[u8] {
         // SAFETY: `base..base + len` is inside a live block that the allocator gave to this value
         // alone; nobody else holds a reference into it, and mapped memory is always initialised.
-        unsafe { std::slice::from_raw_parts(self.base, self.len) }
+        unsafe { std::slice::from_raw_parts(self.base, self.len as usize) }
     }
 }
 
@@ -269,15 +279,15 @@ impl DerefMut for PoolBuffer {
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, and `&mut self` makes this the only reference.
-        unsafe { std::slice::from_raw_parts_mut(self.base, self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.base, self.len as usize) }
     }
 }
 
 impl Drop for PoolBuffer {
     fn drop(&mut self) {
-        self.len = self.capacity();
+        self.set_len(self.capacity());
         self.zeroize();
-        self.pool.release(self.block);
+        self.pool.release(self.block());
     }
 }
 
@@ -296,6 +306,11 @@ mod tests {
         let again = pool.take(128).unwrap();
         assert_eq!(again.offset(), offset, "the same block is used again");
         assert!(again.iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn a_buffer_is_small_to_move() {
+        assert_eq!(size_of::<PoolBuffer>(), 24);
     }
 
     #[test]

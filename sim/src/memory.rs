@@ -8,7 +8,7 @@
 use device_model::DmaFault;
 use dma::{Coherent, PoolBuffer};
 use driver::{Direction, MapError, Mapped, Unmapped};
-use regs::DeviceAddr;
+use regs::{COMPLETION_LEN, DeviceAddr};
 
 /// Bits of an address that are the offset in its window.
 const OFFSET_BITS: u32 = 28;
@@ -169,7 +169,10 @@ impl WindowTable {
         window.touched = true;
         match &mut window.memory {
             Memory::Streaming(buffer) => buffer[at..at + bytes.len()].copy_from_slice(bytes),
-            Memory::Coherent(block) => block.write(at, bytes),
+            Memory::Coherent(block) => match <&[u8; COMPLETION_LEN]>::try_from(bytes) {
+                Ok(entry) => block.write_array(at, entry),
+                Err(_) => block.write(at, bytes),
+            },
             Memory::Closed => unreachable!("reach finds live windows only"),
         }
         Ok(())
