@@ -169,37 +169,20 @@ impl Port {
             self.writes.pop_front();
             self.deliver(write);
         }
-        let Some(card) = &mut self.card else { return };
-        if card.next_internal() <= now {
-            let mut recorder = self.recorder.borrow_mut();
-            let mut side = CardSide {
-                card: self.index,
-                now,
-                windows: &mut self.windows,
-                interrupts: &mut self.interrupts,
-                delays: &mut self.delays,
-                recorder: &mut recorder,
-            };
-            card.advance(now, &mut side);
+        if self
+            .card
+            .as_ref()
+            .is_some_and(|card| card.next_internal() <= now)
+        {
+            self.with_card(|card, side| card.advance(now, side));
         }
     }
 
-    fn deliver(&mut self, write: PostedWrite) {
-        let Some(card) = &mut self.card else { return };
+    /// Lets the card, if there is one, act on the machine around it.
+    #[inline]
+    fn with_card<R>(&mut self, act: impl FnOnce(&mut Card, &mut CardSide<'_>) -> R) -> Option<R> {
+        let card = self.card.as_mut()?;
         let mut recorder = self.recorder.borrow_mut();
-        let PostedWrite {
-            arrives,
-            offset,
-            value,
-        } = write;
-        recorder.record(
-            arrives,
-            Event::WriteArrived {
-                card: self.index,
-                offset,
-                value,
-            },
-        );
         let mut side = CardSide {
             card: self.index,
             now: self.clock.get(),
@@ -208,7 +191,24 @@ impl Port {
             delays: &mut self.delays,
             recorder: &mut recorder,
         };
-        card.mmio_write(arrives, offset, value, &mut side);
+        Some(act(card, &mut side))
+    }
+
+    fn deliver(&mut self, write: PostedWrite) {
+        let PostedWrite {
+            arrives,
+            offset,
+            value,
+        } = write;
+        self.with_card(|card, side| {
+            let event = Event::WriteArrived {
+                card: side.card,
+                offset,
+                value,
+            };
+            side.recorder.record(arrives, event);
+            card.mmio_write(arrives, offset, value, side);
+        });
     }
 
     fn post(&mut self, offset: u32, value: u32) {
@@ -238,19 +238,8 @@ impl Port {
             self.deliver(write);
         }
         self.advance();
-        let Some(card) = &mut self.card else {
-            return u32::MAX;
-        };
-        let mut recorder = self.recorder.borrow_mut();
-        let mut side = CardSide {
-            card: self.index,
-            now: self.clock.get(),
-            windows: &mut self.windows,
-            interrupts: &mut self.interrupts,
-            delays: &mut self.delays,
-            recorder: &mut recorder,
-        };
-        card.mmio_read(now, offset, &mut side)
+        self.with_card(|card, side| card.mmio_read(now, offset, side))
+            .unwrap_or(u32::MAX)
     }
 
     fn take_interrupts(&mut self) -> u128 {
