@@ -322,15 +322,9 @@ impl Host for CardSide<'_> {
         self.interrupts.insert(place, (arrives, vector));
     }
 
-    #[inline]
+    #[inline(always)]
     fn observe(&mut self, at: Time, event: CardEvent) {
-        self.recorder.record(
-            at,
-            Event::Card {
-                card: self.card,
-                event,
-            },
-        );
+        self.recorder.record_card(at, self.card, event);
     }
 }
 
@@ -415,16 +409,11 @@ impl Transport for LinkTransport {
         self.alive.get()
     }
 
-    #[inline]
+    #[inline(always)]
     fn observe(&mut self, event: DriverEvent) {
         let port = self.port.borrow();
-        let at = port.clock.get();
-        port.recorder.borrow_mut().record(
-            at,
-            Event::Driver {
-                card: port.index,
-                event,
-            },
-        );
+        port.recorder
+            .borrow_mut()
+            .record_driver(port.clock.get(), port.index, event);
     }
 }
