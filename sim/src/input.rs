@@ -18,6 +18,10 @@ mod project {
 /// Most bytes of input: a run keeps them in memory.
 const MAX_LEN: u64 = 1 << 30;
 
+/// Longest piece, in bytes: no link carries longer packets, but a capture may claim so, and a card
+/// takes no longer payload. Longer ones are cut.
+const MAX_PIECE: usize = 1 << 20;
+
 /// Data to process.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -249,9 +253,13 @@ fn read_capture(path: &Path, file: &[u8]) -> Result<Packets, InputError> {
     let mut data = Vec::new();
     let mut packets = Vec::new();
     let mut keep = |payload: &[u8]| {
-        let start = data.len();
-        data.extend_from_slice(payload);
-        packets.push(start..data.len());
+        // A packet without payload is a piece too.
+        for start in (0..payload.len().max(1)).step_by(MAX_PIECE) {
+            let part = &payload[start..payload.len().min(start + MAX_PIECE)];
+            let at = data.len();
+            data.extend_from_slice(part);
+            packets.push(at..data.len());
+        }
     };
     let mut count = 0;
     let mut read = || -> Result<(), pcap_file::PcapError> {
@@ -352,8 +360,12 @@ mod tests {
     }
 
     fn capture(frames: &[Vec<u8>]) -> Vec<u8> {
+        let header = pcap_file::pcap::PcapHeader {
+            snaplen: u32::MAX,
+            ..Default::default()
+        };
         let mut file = Vec::new();
-        let mut writer = pcap_file::pcap::PcapWriter::new(&mut file).unwrap();
+        let mut writer = pcap_file::pcap::PcapWriter::with_header(&mut file, header).unwrap();
         for frame in frames {
             let packet = pcap_file::pcap::PcapPacket::new(
                 std::time::Duration::ZERO,
@@ -372,6 +384,14 @@ mod tests {
         let (data, packets) = read_capture(Path::new("x.pcap"), &file).unwrap();
         let payloads: Vec<&[u8]> = packets.iter().map(|range| &data[range.clone()]).collect();
         assert_eq!(payloads, [&b"first"[..], b"", b"the third"]);
+    }
+
+    #[test]
+    fn a_payload_longer_than_a_card_takes_is_cut() {
+        let frame = vec![7; MAX_PIECE + 5];
+        let (data, packets) = read_capture(Path::new("x.pcap"), &capture(&[frame])).unwrap();
+        assert_eq!(packets, [0..MAX_PIECE, MAX_PIECE..MAX_PIECE + 5]);
+        assert_eq!(data.len(), MAX_PIECE + 5);
     }
 
     #[test]
