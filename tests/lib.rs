@@ -1,5 +1,7 @@
 //! Shared helpers of the tests and benchmarks that cross crates.
 
+pub mod hostile;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

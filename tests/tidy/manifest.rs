@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::tree::{File, Finding};
 
 /// Which of the workspace's own crates a crate may know.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("regs", &[]),
     ("timebase", &[]),
     ("dma", &[]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "timebase",
         ],
     ),
+    ("fuzz", &["tests"]),
     (
         "tests",
         &[
@@ -55,7 +56,7 @@ const RESERVED: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that may say for themselves how unsafe code is linted.
-const OWN_LINTS: [&str; 2] = ["dma", "tests"];
+const OWN_LINTS: [&str; 3] = ["dma", "fuzz", "tests"];
 
 /// One line of a manifest that names a dependency.
 struct Dependency {
