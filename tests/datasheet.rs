@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use regs::{
-    Access, CipherCode, CommandFlags, Control, DeviceStatus, DigestCode, Opcode, Register,
-    RegisterInfo, RingControl, RingRegister, RingStatus, Status,
+    Access, CipherCode, CommandFlags, Control, DeviceStatus, DigestCode, FieldInfo, Opcode,
+    Register, RegisterInfo, RingControl, RingRegister, RingStatus, Status,
 };
 
 const UPDATE: &str = "UPDATE_DATASHEET";
@@ -32,7 +32,6 @@ fn source(file: &str) -> String {
 
 /// Every generated section by its name.
 fn sections() -> Vec<(&'static str, String)> {
-    let register = source("register.rs");
     let command = source("command.rs");
     let completion = source("completion.rs");
     let admin = source("admin.rs");
@@ -40,10 +39,10 @@ fn sections() -> Vec<(&'static str, String)> {
         ("memory-map", memory_map()),
         ("registers", registers(Register::TABLE)),
         ("ring-registers", registers(RingRegister::TABLE)),
-        ("control", bits(&register, "Control")),
-        ("device-status", bits(&register, "DeviceStatus")),
-        ("ring-control", bits(&register, "RingControl")),
-        ("ring-status", bits(&register, "RingStatus")),
+        ("control", bits(Control::FIELDS)),
+        ("device-status", bits(DeviceStatus::FIELDS)),
+        ("ring-control", bits(RingControl::FIELDS)),
+        ("ring-status", bits(RingStatus::FIELDS)),
         ("command", comment_table(&command)),
         ("opcodes", codes(&command, "enum Opcode", 2)),
         ("command-flags", flags(&command)),
@@ -181,20 +180,19 @@ fn flags(source: &str) -> String {
     text
 }
 
-/// Rows of a register whose fields are single bits from bit 0 on, then reserved bits.
-fn bits(source: &str, name: &str) -> String {
-    let mut text = String::from("| bit | name | meaning |\n|---|---|---|\n");
-    let fields = declared(source, &format!("struct {name}"));
-    let fields = fields
-        .iter()
-        .filter_map(|field| Some((field.line.strip_suffix(": bool,")?, &field.doc)));
-    let mut count = 0;
-    for (bit, (field, doc)) in fields.enumerate() {
-        let field = field.strip_prefix("pub ").expect("a public bit");
-        writeln!(text, "| {bit} | {field} | {doc} |").expect("a string takes every row");
-        count = bit + 1;
+/// Rows of the fields of a register.
+fn bits(fields: &[FieldInfo]) -> String {
+    let mut text = String::from("| bits | name | meaning |\n|---|---|---|\n");
+    for field in fields {
+        let low = field.low;
+        let bits = match low + field.width - 1 {
+            high if high == low => low.to_string(),
+            high => format!("{high}..{low}"),
+        };
+        let name = if field.is_reserved() { "" } else { field.name };
+        let meaning = plain(field.description);
+        writeln!(text, "| {bits} | {name} | {meaning} |").expect("a string takes every row");
     }
-    writeln!(text, "| 31..{count} | | Reserved, zero. |").expect("a string takes every row");
     text
 }
 
@@ -278,28 +276,33 @@ fn codes_in_the_datasheet_are_the_codes_of_the_crate() {
 }
 
 #[test]
-fn bits_in_the_datasheet_are_the_bits_of_the_crate() {
-    let text = source("register.rs");
-    for (name, bits_set) in [
-        ("Control", Control::new().with_reset(true).into_bits()),
-        (
-            "DeviceStatus",
-            DeviceStatus::new().with_fatal(true).into_bits(),
-        ),
-        (
-            "RingControl",
-            RingControl::new().with_reset(true).into_bits(),
-        ),
-        (
-            "RingStatus",
-            RingStatus::new().with_completion_full(true).into_bits(),
-        ),
-    ] {
-        let last = format!("| {} | ", bits_set.trailing_zeros());
-        let rows = bits(&text, name);
-        let row = rows.lines().rev().nth(1).expect("a row");
-        assert!(row.starts_with(&last), "{name}: {row}");
+fn fields_fill_their_register_and_lie_where_the_accessors_put_them() {
+    let tables = [
+        Control::FIELDS,
+        DeviceStatus::FIELDS,
+        RingControl::FIELDS,
+        RingStatus::FIELDS,
+    ];
+    for fields in tables {
+        let mut next = 0;
+        for field in fields {
+            assert_eq!(field.low, next, "{}", field.name);
+            next += field.width;
+        }
+        assert_eq!(next, 32);
     }
+    let low = |fields: &[FieldInfo], name: &str| {
+        let field = fields.iter().find(|field| field.name == name);
+        1 << field.expect("a field").low
+    };
+    let reset = Control::new().with_reset(true).into_bits();
+    assert_eq!(low(Control::FIELDS, "reset"), reset);
+    let full = RingStatus::new().with_completion_full(true).into_bits();
+    assert_eq!(low(RingStatus::FIELDS, "completion_full"), full);
+}
+
+#[test]
+fn flags_in_the_datasheet_are_the_flags_of_the_crate() {
     for (name, flag) in CommandFlags::all().iter_names() {
         let row = format!("| {} | {name} |", flag.bits().trailing_zeros());
         assert!(flags(&source("command.rs")).contains(&row), "{row}");

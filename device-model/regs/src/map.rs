@@ -16,6 +16,27 @@ pub enum Access {
     Doorbell,
 }
 
+/// A run of bits of a register.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FieldInfo {
+    /// Name as in the datasheet; begins with an underscore if the bits are reserved.
+    pub name: &'static str,
+    /// Lowest bit.
+    pub low: u32,
+    /// Number of bits.
+    pub width: u32,
+    /// First paragraph of the field's description.
+    pub description: &'static str,
+}
+
+impl FieldInfo {
+    /// Whether the bits have no meaning: they are written as zero.
+    #[must_use]
+    pub const fn is_reserved(&self) -> bool {
+        self.name.as_bytes()[0] == b'_'
+    }
+}
+
 /// One row of the register table.
 #[derive(Clone, Copy, Debug)]
 pub struct RegisterInfo {
@@ -29,6 +50,8 @@ pub struct RegisterInfo {
     pub reset: u32,
     /// First paragraph of the register's description.
     pub description: &'static str,
+    /// Its fields from bit 0 up; empty if it is one number.
+    pub fields: &'static [FieldInfo],
 }
 
 macro_rules! register_map {
@@ -37,7 +60,7 @@ macro_rules! register_map {
         $name:ident {
             $(
                 $(#[doc = $doc:literal])+
-                $offset:literal $register:ident : $access:ident = $reset:expr;
+                $offset:literal $register:ident $(($fields:ty))? : $access:ident = $reset:expr;
             )+
         }
     ) => {
@@ -59,6 +82,7 @@ macro_rules! register_map {
                     access: $crate::Access::$access,
                     reset: $reset,
                     description: concat!($($doc),+),
+                    fields: $crate::map::fields![$($fields)?],
                 }, )+
             ];
 
@@ -103,3 +127,55 @@ macro_rules! register_map {
     };
 }
 pub(crate) use register_map;
+
+/// The fields of a register's type, or none.
+macro_rules! fields {
+    [] => { &[] };
+    [$fields:ty] => { <$fields>::FIELDS };
+}
+pub(crate) use fields;
+
+/// Declares the value of a register: its fields from bit 0 up, each with its width in bits. Fields
+/// whose name begins with an underscore are reserved.
+macro_rules! register_fields {
+    (
+        $(#[$doc_of_value:meta])*
+        $name:ident : $bits:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident : $type:ident [$width:tt];
+            )+
+        }
+    ) => {
+        $(#[$doc_of_value])*
+        #[bitfield_struct::bitfield($bits)]
+        #[derive(Eq, PartialEq)]
+        pub struct $name {
+            $(
+                $(#[doc = $doc])+
+                #[bits($width)]
+                pub $field: $type,
+            )+
+        }
+
+        impl $name {
+            /// The fields from bit 0 up, reserved ones too.
+            pub const FIELDS: &'static [$crate::FieldInfo] = &{
+                let widths = [$($width),+];
+                let mut table = [$( $crate::FieldInfo {
+                    name: stringify!($field),
+                    low: 0,
+                    width: $width,
+                    description: concat!($($doc),+),
+                } ),+];
+                let mut i = 1;
+                while i < table.len() {
+                    table[i].low = table[i - 1].low + widths[i - 1];
+                    i += 1;
+                }
+                table
+            };
+        }
+    };
+}
+pub(crate) use register_fields;

@@ -2,9 +2,12 @@
 //!
 //! Datasheet: memory map. Ring 0 is the admin ring; rings 1 to [`MAX_RING_PAIRS`] carry data.
 
-use bitfield_struct::bitfield;
+#![expect(
+    clippy::result_unit_err,
+    reason = "the checked setters that bitfield-struct makes have no other error"
+)]
 
-use crate::map::register_map;
+use crate::map::{register_fields, register_map};
 use crate::{Slot, Vector};
 
 /// PCI vendor id. Chosen from the range that no vendor holds.
@@ -48,9 +51,9 @@ register_map! {
         /// Number of sessions the context table holds.
         0x00C SessionCapacity: ReadOnly = 0;
         /// Starts and resets the card; see [`Control`].
-        0x010 Control: ReadWrite = 0;
+        0x010 Control(Control): ReadWrite = 0;
         /// What state the card is in; see [`DeviceStatus`].
-        0x014 DeviceStatus: ReadOnly = 0;
+        0x014 DeviceStatus(DeviceStatus): ReadOnly = 0;
         /// Latched causes, one bit for each ring of the first 31 and bit 31 for errors.
         0x018 InterruptStatus: WriteOneToClear = 0;
         /// A one keeps the cause of that bit from sending an interrupt.
@@ -84,9 +87,9 @@ register_map! {
         /// Entries of each of the two rings, 2 to 65,536.
         0x10 Entries: ReadWrite = 0;
         /// Starts and resets the pair; see [`RingControl`].
-        0x14 RingControl: ReadWrite = 0;
+        0x14 RingControl(RingControl): ReadWrite = 0;
         /// What state the pair is in; see [`RingStatus`].
-        0x18 RingStatus: ReadOnly = 0;
+        0x18 RingStatus(RingStatus): ReadOnly = 0;
         /// Next slot the card will fetch.
         0x1C CommandHead: ReadOnly = 0;
         /// Last value of the command doorbell.
@@ -105,56 +108,56 @@ register_map! {
     }
 }
 
-/// Value of [`Register::Control`].
-#[bitfield(u32)]
-#[derive(Eq, PartialEq)]
-pub struct Control {
-    /// The card fetches and works.
-    pub enabled: bool,
-    /// Writing a one resets the function: rings stop, contexts and keys are zeroed.
-    pub reset: bool,
-    #[bits(30)]
-    _reserved: u32,
+register_fields! {
+    /// Value of [`Register::Control`].
+    Control: u32 {
+        /// The card fetches and works.
+        enabled: bool [1];
+        /// Writing a one resets the function: rings stop, contexts and keys are zeroed.
+        reset: bool [1];
+        /// Reserved, zero.
+        _reserved: u32 [30];
+    }
 }
 
-/// Value of [`Register::DeviceStatus`].
-#[bitfield(u32)]
-#[derive(Eq, PartialEq)]
-pub struct DeviceStatus {
-    /// The card has left reset and its registers may be written.
-    pub ready: bool,
-    /// A reset is under way.
-    pub resetting: bool,
-    /// The card cannot go on without a reset.
-    pub fatal: bool,
-    #[bits(29)]
-    _reserved: u32,
+register_fields! {
+    /// Value of [`Register::DeviceStatus`].
+    DeviceStatus: u32 {
+        /// The card has left reset and its registers may be written.
+        ready: bool [1];
+        /// A reset is under way.
+        resetting: bool [1];
+        /// The card cannot go on without a reset.
+        fatal: bool [1];
+        /// Reserved, zero.
+        _reserved: u32 [29];
+    }
 }
 
-/// Value of [`RingRegister::RingControl`].
-#[bitfield(u32)]
-#[derive(Eq, PartialEq)]
-pub struct RingControl {
-    /// The pair fetches and completes; base addresses and size are taken over when it turns on.
-    pub enabled: bool,
-    /// Writing a one stops the pair, forgets what it had fetched and zeroes its indices.
-    pub reset: bool,
-    #[bits(30)]
-    _reserved: u32,
+register_fields! {
+    /// Value of [`RingRegister::RingControl`].
+    RingControl: u32 {
+        /// The pair fetches and completes; base addresses and size are taken over when it turns on.
+        enabled: bool [1];
+        /// Writing a one stops the pair, forgets what it had fetched and zeroes its indices.
+        reset: bool [1];
+        /// Reserved, zero.
+        _reserved: u32 [30];
+    }
 }
 
-/// Value of [`RingRegister::RingStatus`].
-#[bitfield(u32)]
-#[derive(Eq, PartialEq)]
-pub struct RingStatus {
-    /// The pair runs.
-    pub running: bool,
-    /// The pair stopped on an error; see the error registers.
-    pub error: bool,
-    /// Commands wait because the completion ring is full.
-    pub completion_full: bool,
-    #[bits(29)]
-    _reserved: u32,
+register_fields! {
+    /// Value of [`RingRegister::RingStatus`].
+    RingStatus: u32 {
+        /// The pair runs.
+        running: bool [1];
+        /// The pair stopped on an error; see the error registers.
+        error: bool [1];
+        /// Commands wait because the completion ring is full.
+        completion_full: bool [1];
+        /// Reserved, zero.
+        _reserved: u32 [29];
+    }
 }
 
 /// Value written to a ring's doorbell.
