@@ -73,6 +73,7 @@ pub(crate) struct Latches {
     pub(crate) keep_keys: bool,
     pub(crate) engines_hang: bool,
     pub(crate) scheduler_hangs: bool,
+    may_strike: bool,
     pub(crate) drop_completion: Countdown,
     pub(crate) duplicate_completion: Countdown,
     pub(crate) corrupt_output: Countdown,
@@ -81,6 +82,7 @@ pub(crate) struct Latches {
 
 impl Latches {
     pub(crate) fn pull(&mut self, latch: Latch) {
+        self.may_strike = true;
         match latch {
             Latch::KeepKeysOnDestroy => self.keep_keys = true,
             Latch::HangEngines => self.engines_hang = true,
@@ -92,16 +94,10 @@ impl Latches {
         }
     }
 
-    /// Whether a latch waits for a command that runs.
+    /// Whether any latch was pulled, so that the others are worth a look.
     #[inline]
-    pub(crate) const fn waits_for_command(&self) -> bool {
-        self.corrupt_output.0.is_some() || self.stray_write.0.is_some()
-    }
-
-    /// Whether a latch waits for a completion.
-    #[inline]
-    pub(crate) const fn waits_for_completion(&self) -> bool {
-        self.drop_completion.0.is_some() || self.duplicate_completion.0.is_some()
+    pub(crate) const fn may_strike(&self) -> bool {
+        self.may_strike
     }
 
     /// What a function reset heals.

@@ -114,7 +114,7 @@ impl Coalescer {
 
     /// A completion became visible in `slot` at `at`.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(&mut self, at: Time, slot: u32, counted: bool) -> Coalesced {
         if !counted || self.any_quiet {
             self.mark(slot, !counted);
@@ -126,6 +126,11 @@ impl Coalescer {
         if self.pending != 1 && (!self.armed || self.pending < self.count) {
             return Coalesced::Waits;
         }
+        self.act(at)
+    }
+
+    #[inline(never)]
+    fn act(&mut self, at: Time) -> Coalesced {
         let before = self.expiry;
         if self.pending == 1 {
             self.run_timer(at);
@@ -183,6 +188,7 @@ impl Coalescer {
         }
     }
 
+    #[inline(never)]
     fn mark(&mut self, slot: u32, quiet: bool) {
         let bit = 1 << (slot % 64);
         if let Some(word) = self.quiet.get_mut(slot as usize / 64) {

@@ -188,24 +188,35 @@ impl Lanes {
         let duration = scale(millicycles, self.ps_per_millicycle);
         let start = at.max(ready);
         let finish = start + duration;
+        let free = FreeLane { at: finish, number };
         // Work of one size finishes in order: its lane goes to the end at once.
+        let last = (self.first + self.count - 1) % LANES_MAX;
         self.first += 1;
-        let mut place = self.first + self.count - 1;
-        while place != self.first {
-            let before = self.order[(place - 1) % LANES_MAX];
-            if before.at < finish || (before.at == finish && before.number < number) {
-                break;
-            }
-            self.order[place % LANES_MAX] = before;
-            place -= 1;
+        if self.count == 1 || self.order[last].at < finish {
+            self.order[(last + 1) % LANES_MAX] = free;
+        } else {
+            self.sort_in(free);
         }
-        self.order[place % LANES_MAX] = FreeLane { at: finish, number };
         Lane {
             number,
             start,
             finish,
             duration,
         }
+    }
+
+    /// Puts `free`, which was the first, behind the lanes that come before it.
+    fn sort_in(&mut self, free: FreeLane) {
+        let mut place = self.first + self.count - 1;
+        while place != self.first {
+            let before = self.order[(place - 1) % LANES_MAX];
+            if (before.at, before.number) < (free.at, free.number) {
+                break;
+            }
+            self.order[place % LANES_MAX] = before;
+            place -= 1;
+        }
+        self.order[place % LANES_MAX] = free;
     }
 }
 

@@ -296,7 +296,7 @@ impl Host for CardSide<'_> {
             .map_err(|fault| self.refused(fault, false))
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
         self.windows
             .write(addr, bytes)

@@ -163,7 +163,7 @@ impl WindowTable {
     ///
     /// # Errors
     /// [`DmaFault`] if the range is not inside one live window that the card may write.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
         let (window, at) = self.reach(addr, bytes.len(), WRITE)?;
         window.touched = true;

@@ -7,7 +7,7 @@ use regs::{
     CardSession, Command, CommandFlags, DeviceAddr, DigestCode, MAX_SEGMENTS, Opcode,
     SESSION_BLOCK_LEN, Status,
 };
-use timebase::Span;
+use timebase::{Span, Time};
 
 use super::context::ContextTable;
 use crate::engine::{Context, Group, Operation};
@@ -79,9 +79,24 @@ pub(crate) enum Task {
     /// Nothing: its end is known.
     Settled(Status),
     Identity(Identity),
-    Create(Command),
+    /// Creates a session from the block at `addr`, or in the segments of the list there.
+    Create {
+        session: CardSession,
+        addr: DeviceAddr,
+        segments: Option<u32>,
+    },
     Destroy(CardSession),
-    Process(Command, Plan),
+    /// What its [`Order`] says.
+    Process(OrderId),
+}
+
+/// What [`judge`] finds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verdict {
+    /// All there is to know of the command.
+    Task(Task),
+    /// An [`Order`] is to be made of it.
+    Process(Plan),
 }
 
 /// A DMA fault of a command.
@@ -122,18 +137,68 @@ impl From<Fault> for Outcome {
     }
 }
 
-/// A command on the card.
+/// A command on the card. One that needs an engine has an [`Order`] beside it: what every command
+/// has is small, and moves about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
+    /// When it finishes; once it did, when its result is visible.
+    pub(crate) at: Time,
     pub(crate) cookie: u64,
-    /// Time of its write-back on the wire.
+    /// Time of its result on the wire, completion entry included.
     pub(crate) write_time: Span,
     pub(crate) ring: u16,
     /// Its completion does not count for an interrupt.
     pub(crate) is_quiet: bool,
     pub(crate) task: Task,
+}
+
+/// What an engine is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) command: Command,
+    pub(crate) plan: Plan,
     /// Set when it ran.
     pub(crate) outcome: Option<Outcome>,
+}
+
+/// Names an [`Order`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct OrderId(u32);
+
+/// The orders of all commands on the card.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    places: Vec<Order>,
+    free: Vec<OrderId>,
+}
+
+impl Orders {
+    #[inline]
+    pub(crate) fn add(&mut self, order: Order) -> OrderId {
+        let Some(id) = self.free.pop() else {
+            self.places.push(order);
+            return OrderId(self.places.len() as u32 - 1);
+        };
+        self.places[id.0 as usize] = order;
+        id
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: OrderId) -> &mut Order {
+        &mut self.places[id.0 as usize]
+    }
+
+    /// Gives the place of an order to another; gives how it ended, if it ran.
+    #[inline]
+    pub(crate) fn take(&mut self, id: OrderId) -> Option<Outcome> {
+        self.free.push(id);
+        self.places[id.0 as usize].outcome
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
+        self.free.clear();
+    }
 }
 
 /// The short way to judge what a data ring sees most: a direct command that leaves its payload as
@@ -141,10 +206,10 @@ pub(crate) struct Work {
 /// here.
 #[inline]
 pub(crate) fn judge_identity(command: &Command, contexts: &ContextTable) -> Option<Identity> {
-    let harmless = CommandFlags::ENCRYPT | CommandFlags::NO_INTERRUPT;
+    const HARMLESS: CommandFlags = CommandFlags::ENCRYPT.union(CommandFlags::NO_INTERRUPT);
     let len = command.payload_len;
     if command.opcode != Opcode::Process as u8
-        || command.flags.bits() & !harmless.bits() != 0
+        || !HARMLESS.contains(command.flags)
         || command.aad_len != 0
         || command.reserved != 0
         || len.wrapping_sub(1) >= MAX_PAYLOAD
@@ -163,31 +228,35 @@ pub(crate) fn judge_identity(command: &Command, contexts: &ContextTable) -> Opti
 }
 
 /// Judges `command` of the admin ring or of a data ring.
-pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) -> Task {
-    let task = match (Opcode::from_code(command.opcode), is_admin) {
+pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) -> Verdict {
+    let verdict = match (Opcode::from_code(command.opcode), is_admin) {
         (Some(Opcode::Process), false) => judge_process(command, contexts),
-        (Some(Opcode::Nop), _) => Ok(Task::Settled(Status::Success)),
+        (Some(Opcode::Nop), _) => Ok(Verdict::Task(Task::Settled(Status::Success))),
         (Some(Opcode::SessionCreate), true) => judge_create(command),
-        (Some(Opcode::SessionDestroy), true) => Ok(Task::Destroy(command.session)),
+        (Some(Opcode::SessionDestroy), true) => Ok(Verdict::Task(Task::Destroy(command.session))),
         (Some(Opcode::Process), true)
         | (Some(Opcode::SessionCreate | Opcode::SessionDestroy), false)
-        | (None, _) => return Task::Settled(Status::BadOpcode),
+        | (None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
     };
     let known = CommandFlags::all().bits();
     if command.reserved != 0 || command.flags.bits() & !known != 0 {
-        return Task::Settled(Status::ReservedBits);
+        return Verdict::Task(Task::Settled(Status::ReservedBits));
     }
-    task.unwrap_or_else(Task::Settled)
+    verdict.unwrap_or_else(|status| Verdict::Task(Task::Settled(status)))
 }
 
-fn judge_create(command: &Command) -> Result<Task, Status> {
+fn judge_create(command: &Command) -> Result<Verdict, Status> {
     let is_list = command.flags.contains(CommandFlags::SOURCE_SEGMENTS);
     check_stream(command.source_len, is_list, SESSION_BLOCK_LEN as u32)?;
-    Ok(Task::Create(*command))
+    Ok(Verdict::Task(Task::Create {
+        session: command.session,
+        addr: command.source,
+        segments: is_list.then_some(command.source_len),
+    }))
 }
 
 #[inline]
-fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Task, Status> {
+fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Verdict, Status> {
     let (context, generation) = contexts.get(command.session).ok_or(Status::BadSession)?;
     let flags = command.flags;
     let operation = operation_of(context, flags)?;
@@ -235,14 +304,14 @@ fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Task, Sta
         && plan.source_len == command.payload_len
         && !flags.intersects(lists)
     {
-        return Ok(Task::Identity(Identity {
+        return Ok(Verdict::Task(Task::Identity(Identity {
             session: command.session,
             generation,
             addr: command.source,
             len: command.payload_len,
-        }));
+        })));
     }
-    Ok(Task::Process(*command, plan))
+    Ok(Verdict::Process(plan))
 }
 
 /// The operation that the flags ask for. A digest is never skipped: decryption without verification

@@ -7,10 +7,9 @@
 use regs::{Completion, DeviceAddr, INTERRUPT_LINK_ERROR, RingId, Status, Vector};
 use timebase::Time;
 
-use super::command::{Fault, Outcome, Task};
+use super::command::{Fault, Identity, Outcome, Task, Work};
 use super::execute::Shop;
-use super::queue::Due;
-use super::schedule::{Aftermath, Agenda};
+use super::schedule::Aftermath;
 use super::transfer::Bus;
 use crate::card::{Card, LastError};
 use crate::host::{CardEvent, Host};
@@ -27,10 +26,75 @@ struct Entry {
 }
 
 impl Card {
-    /// Runs the commands that go out up to `limit` as one batch; gives their number.
+    /// The next result becomes visible. What runs for it may run together with what is due up to
+    /// `limit`.
     #[inline]
-    pub(crate) fn run_batch<H: Host>(&mut self, limit: Time, host: &mut H) -> usize {
-        self.stats.batches += 1;
+    pub(crate) fn complete<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
+        let Some(work) = self.agenda.queue.result() else {
+            return Aftermath::Changed;
+        };
+        let Task::Identity(identity) = work.task else {
+            return self.run_and_complete(limit, host);
+        };
+        let (at, ring) = (work.at, usize::from(work.ring));
+        let entry = Entry {
+            cookie: work.cookie,
+            is_quiet: work.is_quiet,
+            status: Status::Success,
+            output_len: identity.len,
+            fault_addr: 0,
+        };
+        if !self.leaves_untouched(identity, host) {
+            return self.run_and_complete(limit, host);
+        }
+        self.agenda.queue.drop_result();
+        self.leave(at, ring, entry, host)
+    }
+
+    /// Runs an identity that has nothing to do: its context is there, the host lets the card work
+    /// where the payload lies, and no latch waits. Gives whether it was one.
+    #[inline]
+    fn leaves_untouched<H: Host>(&mut self, identity: Identity, host: &mut H) -> bool {
+        let len = identity.len;
+        let mut bus = Bus {
+            is_master: self.pci.bus_master(),
+            host,
+        };
+        if self.contexts.identity(identity.session) != Some(identity.generation)
+            || self.latches.may_strike()
+            || bus.in_place(identity.addr, len as usize).is_none()
+        {
+            return false;
+        }
+        self.stats.payload_bytes += u64::from(len);
+        self.stats.output_bytes += u64::from(len);
+        self.stats.in_place += 1;
+        true
+    }
+
+    /// Runs what the next result comes from, and completes it.
+    #[inline(never)]
+    fn run_and_complete<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
+        let Some(&work) = self.agenda.queue.result() else {
+            return Aftermath::Changed;
+        };
+        let outcome = self.run(work.task, limit, host);
+        self.agenda.queue.drop_result();
+        let entry = Entry {
+            cookie: work.cookie,
+            is_quiet: work.is_quiet,
+            status: outcome.status,
+            output_len: outcome.output_len,
+            fault_addr: outcome.fault.map_or(0, |fault| fault.fault.addr.0),
+        };
+        if work.ring != 0 && outcome.fault.is_none() && !self.latches.may_strike() {
+            return self.leave(work.at, work.ring.into(), entry, host);
+        }
+        self.leave_with_care(&work, (entry, outcome.fault), host)
+    }
+
+    /// Runs `task`, which is that of the next result.
+    fn run<H: Host>(&mut self, task: Task, limit: Time, host: &mut H) -> Outcome {
         let mut bus = Bus {
             is_master: self.pci.bus_master(),
             host,
@@ -40,101 +104,59 @@ impl Card {
             scratch: &mut self.scratch,
             latches: &mut self.latches,
             stats: &mut self.stats,
+            queue: &self.agenda.queue,
+            orders: &mut self.agenda.orders,
         };
-        let Agenda { writing, works, .. } = &mut self.agenda;
-        let mut count = 0;
-        for due in writing.as_slice() {
-            if due.at > limit {
-                break;
-            }
-            count += 1;
-            let work = &mut works[due.work as usize];
-            if work.outcome.is_some() {
-                continue;
-            }
-            if let Task::Identity(identity) = &work.task
-                && shop.leaves_untouched(identity, &mut bus)
-            {
-                work.outcome = Some(Outcome {
-                    status: Status::Success,
-                    output_len: identity.len,
-                    fault: None,
-                });
-            } else {
-                work.outcome = Some(shop.run(&work.task, &mut bus));
-            }
-        }
-        count
+        shop.run(task, limit, &mut bus)
     }
 
-    /// A command's result becomes visible.
-    #[inline]
-    pub(crate) fn complete<H: Host>(&mut self, due: Due, host: &mut H) -> Aftermath {
-        let work = self.agenda.work(due.work);
-        let outcome = work.outcome.unwrap_or_default();
-        let is_plain = work.ring != 0 && outcome.fault.is_none();
-        if !is_plain || self.latches.waits_for_completion() {
-            return self.complete_with_care(due, host);
-        }
-        let ring = usize::from(work.ring);
-        let entry = Entry {
-            cookie: work.cookie,
-            is_quiet: work.is_quiet,
-            status: outcome.status,
-            output_len: outcome.output_len,
-            fault_addr: 0,
-        };
-        self.agenda.release(due.work);
+    /// A command of a data ring leaves the card with `entry`.
+    #[inline(always)]
+    fn leave<H: Host>(&mut self, at: Time, ring: usize, entry: Entry, host: &mut H) -> Aftermath {
         let pair = &mut self.rings[ring];
-        pair.writing -= 1;
         pair.outstanding -= 1;
         let nothing_waits = pair.outstanding != 0 && !pair.waits_for_room();
-        let written = self.write_completion(due.at, ring, entry, host);
+        let written = self.write_completion(at, ring, entry, host);
         if nothing_waits && written == Aftermath::Quiet {
             return Aftermath::Quiet;
         }
-        self.command_left(due.at, ring, written, host)
+        self.command_left(at, ring, written, host)
     }
 
-    /// Completes a command of the admin ring, one with a DMA fault, or one that latches wait for.
+    /// A command of the admin ring leaves, one with a DMA fault, or one that latches may wait for.
     #[cold]
-    fn complete_with_care<H: Host>(&mut self, due: Due, host: &mut H) -> Aftermath {
-        let work = *self.agenda.work(due.work);
-        let outcome = work.outcome.unwrap_or_default();
-        let ring = usize::from(work.ring);
-        self.agenda.release(due.work);
-        if let Some(fault) = outcome.fault {
-            self.observe_fault(due.at, ring, fault, host);
-            let error = (outcome.status, Some(fault.fault.addr));
-            self.latch_error(due.at, ring, error, host);
+    fn leave_with_care<H: Host>(
+        &mut self,
+        work: &Work,
+        (entry, fault): (Entry, Option<Fault>),
+        host: &mut H,
+    ) -> Aftermath {
+        let (at, ring) = (work.at, usize::from(work.ring));
+        if let Some(fault) = fault {
+            self.observe_fault(at, ring, fault, host);
+            let error = (entry.status, Some(fault.fault.addr));
+            self.latch_error(at, ring, error, host);
         }
-        if ring == 0 && outcome.status == Status::Success {
-            self.observe_session(due.at, work.task, host);
+        if ring == 0 && entry.status == Status::Success {
+            self.observe_session(at, work.task, host);
         }
-        self.rings[ring].writing -= 1;
         self.rings[ring].outstanding -= 1;
-        let entry = Entry {
-            cookie: work.cookie,
-            is_quiet: work.is_quiet,
-            status: outcome.status,
-            output_len: outcome.output_len,
-            fault_addr: outcome.fault.map_or(0, |fault| fault.fault.addr.0),
-        };
         let mut written = Aftermath::Quiet;
         for _ in 0..self.entries_for(ring) {
-            written = self.write_completion(due.at, ring, entry, host);
+            written = self.write_completion(at, ring, entry, host);
         }
-        self.command_left(due.at, ring, written, host)
+        self.command_left(at, ring, written, host)
     }
 
     /// How many entries a completion of `ring` gets: one, unless a latch says otherwise.
     fn entries_for(&mut self, ring: usize) -> u32 {
-        const SPARE: u32 = 2;
+        let pair = &mut self.rings[ring];
         if self.latches.drop_completion.strikes() {
+            pair.give_room_back();
             return 0;
         }
-        if self.latches.duplicate_completion.strikes() && self.rings[ring].has_room_for(SPARE) {
-            return SPARE;
+        if self.latches.duplicate_completion.strikes() && pair.promise_room() {
+            return 2;
         }
         1
     }
@@ -235,26 +257,16 @@ impl Card {
         Aftermath::Changed
     }
 
-    /// Gives completion slots to results that waited for them.
-    pub(crate) fn release_held(&mut self, now: Time, ring: usize) {
-        while self.rings[ring].has_completion_room()
-            && let Some(work) = self.rings[ring].held.pop_front()
-        {
-            self.begin_write(now, work);
-        }
-    }
-
     fn observe_session<H: Host>(&mut self, at: Time, task: Task, host: &mut H) {
         match task {
-            Task::Create(command) => {
-                let session = command.session.0;
-                host.observe(at, CardEvent::SessionCreated { session });
+            Task::Create { session, .. } => {
+                host.observe(at, CardEvent::SessionCreated { session: session.0 });
             }
             Task::Destroy(session) => {
                 self.cache.forget(session);
                 host.observe(at, CardEvent::SessionDestroyed { session: session.0 });
             }
-            Task::Settled(_) | Task::Identity(_) | Task::Process(..) => {}
+            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => {}
         }
     }
 

@@ -4,12 +4,14 @@
 //! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
 //! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
-use regs::{Command, CommandFlags, DeviceAddr, SESSION_BLOCK_LEN, Status};
+use regs::{CardSession, Command, CommandFlags, DeviceAddr, SESSION_BLOCK_LEN, Status};
+use timebase::Time;
 use zeroize::Zeroize;
 
 use super::admin;
-use super::command::{Identity, MAX_PAYLOAD, Outcome, Plan, Task};
+use super::command::{MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Work};
 use super::context::ContextTable;
+use super::queue::Queue;
 use super::transfer::{Bus, Stream, StreamRef};
 use crate::engine::{Context, DIGEST_MAX, Job, Operation};
 use crate::fault::{Latches, STRAY_ADDR};
@@ -72,58 +74,82 @@ pub(crate) struct Shop<'a> {
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) latches: &'a mut Latches,
     pub(crate) stats: &'a mut CardStats,
+    pub(crate) queue: &'a Queue,
+    pub(crate) orders: &'a mut Orders,
 }
 
 impl Shop<'_> {
-    /// Runs an identity that has nothing to do: its context is there, the host lets the card work
-    /// where the payload lies, and no latch waits for a command like it. Gives whether it was one.
-    #[inline]
-    pub(crate) fn leaves_untouched<H: Host>(
+    /// Runs `task`, which is that of the next result. Orders that are due up to `limit` run as one
+    /// batch.
+    pub(crate) fn run<H: Host>(
         &mut self,
-        identity: &Identity,
+        task: Task,
+        limit: Time,
         bus: &mut Bus<'_, H>,
-    ) -> bool {
-        let len = identity.len;
-        if self.contexts.identity(identity.session) != Some(identity.generation)
-            || self.latches.waits_for_command()
-            || bus.in_place(identity.addr, len as usize).is_none()
-        {
-            return false;
-        }
-        self.stats.payload_bytes += u64::from(len);
-        self.stats.output_bytes += u64::from(len);
-        self.stats.in_place += 1;
-        true
-    }
-
-    /// Runs one command of a batch.
-    #[inline(never)]
-    pub(crate) fn run<H: Host>(&mut self, task: &Task, bus: &mut Bus<'_, H>) -> Outcome {
+    ) -> Outcome {
         let ended = match task {
-            Task::Settled(status) => Ok(Outcome::from(*status)),
+            Task::Settled(status) => Ok(Outcome::from(status)),
             Task::Identity(identity) => self.process(&identity.command(), &identity.plan(), bus),
-            Task::Create(command) => self.create(command, bus),
+            Task::Create {
+                session,
+                addr,
+                segments,
+            } => {
+                let len = SESSION_BLOCK_LEN as u32;
+                let block = StreamRef {
+                    addr,
+                    segments,
+                    len,
+                };
+                self.create(session, block, bus)
+            }
             Task::Destroy(session) => Ok(admin::destroy(
                 self.contexts,
-                *session,
+                session,
                 self.latches.keep_keys,
             )),
-            Task::Process(command, plan) => self.process(command, plan, bus),
+            Task::Process(id) => {
+                if self.orders.get_mut(id).outcome.is_none() {
+                    self.run_batch(limit, bus);
+                }
+                Ok(self.orders.take(id).unwrap_or_default())
+            }
         };
         ended.unwrap_or_else(|outcome| outcome)
     }
 
+    /// Runs the orders of results that are due up to `limit`.
+    fn run_batch<H: Host>(&mut self, limit: Time, bus: &mut Bus<'_, H>) {
+        self.stats.batches += 1;
+        // A command of the admin ring may create or destroy a context.
+        let is_due = |work: &&Work| work.at <= limit && work.ring != 0;
+        for work in self.queue.results().iter().take_while(is_due) {
+            let Task::Process(id) = work.task else {
+                continue;
+            };
+            let Order {
+                command,
+                plan,
+                outcome,
+            } = *self.orders.get_mut(id);
+            if outcome.is_none() {
+                let ended = self.process(&command, &plan, bus);
+                self.orders.get_mut(id).outcome = Some(ended.unwrap_or_else(|outcome| outcome));
+            }
+        }
+    }
+
     fn create<H: Host>(
         &mut self,
-        command: &Command,
+        session: CardSession,
+        block: StreamRef,
         bus: &mut Bus<'_, H>,
     ) -> Result<Outcome, Outcome> {
         let scratch = &mut *self.scratch;
-        let source = source_of(command, SESSION_BLOCK_LEN as u32);
-        scratch.source.load(source, bus)?;
+        scratch.source.load(block, bus)?;
         let staged = scratch.source.gather(0, &mut scratch.staging, bus);
         let created = match staged {
-            Ok(()) => admin::create(self.contexts, command.session, &scratch.staging),
+            Ok(()) => admin::create(self.contexts, session, &scratch.staging),
             Err(fault) => fault.into(),
         };
         scratch.staging.zeroize();

@@ -7,7 +7,7 @@
 use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, RingId, SEGMENT_LEN, Status};
 use timebase::{Span, Time};
 
-use super::command::{Identity, Plan, Task, Work, judge, judge_identity};
+use super::command::{Identity, Order, Plan, Task, Verdict, Work, judge, judge_identity};
 use super::context::Found;
 use super::schedule::Fetch;
 use super::transfer::Bus;
@@ -92,6 +92,7 @@ impl Card {
             self.rings[ring].fetched(count);
             self.busy.set(ring, true);
             self.stats.commands += u64::from(count);
+            self.agenda.queue.reserve(count as usize);
             let (commands, _) = bytes.as_chunks::<COMMAND_LEN>();
             self.take_burst(Moment { now: at, ring }, commands, host);
         }
@@ -162,23 +163,29 @@ impl Card {
     /// Reserves everything `command` needs and notes when it finishes.
     fn dispatch<H: Host>(&mut self, now: Time, ring: usize, command: &Command, host: &mut H) {
         let decoded = self.lines.decode(now);
-        let task = judge(command, ring == 0, &self.contexts);
         let moment = Moment { now, ring };
-        let (finish, written) = match &task {
-            Task::Settled(_) | Task::Destroy(_) => (decoded, 0),
-            Task::Create(_) => {
-                let listed = self.read_lists(now, decoded, command);
-                let len = regs::SESSION_BLOCK_LEN as u32;
-                (self.link.read(now, listed, len), 0)
-            }
-            Task::Identity(identity) => {
-                let plan = identity.plan();
+        let (finish, written, task) = match judge(command, ring == 0, &self.contexts) {
+            Verdict::Task(task) => match task {
+                Task::Create { .. } => {
+                    let listed = self.read_lists(now, decoded, command);
+                    let len = regs::SESSION_BLOCK_LEN as u32;
+                    (self.link.read(now, listed, len), 0, task)
+                }
+                Task::Identity(identity) => {
+                    let plan = identity.plan();
+                    let finish = self.reserve(moment, decoded, (command, &plan), host);
+                    (finish, plan.destination_len, task)
+                }
+                Task::Settled(_) | Task::Destroy(_) | Task::Process(_) => (decoded, 0, task),
+            },
+            Verdict::Process(plan) => {
                 let finish = self.reserve(moment, decoded, (command, &plan), host);
-                (finish, plan.destination_len)
-            }
-            Task::Process(_, plan) => {
-                let finish = self.reserve(moment, decoded, (command, plan), host);
-                (finish, plan.destination_len)
+                let order = self.agenda.orders.add(Order {
+                    command: *command,
+                    plan,
+                    outcome: None,
+                });
+                (finish, plan.destination_len, Task::Process(order))
             }
         };
         // The admin processor works on one command at a time, in order.
@@ -192,12 +199,11 @@ impl Card {
             0 => Span::ZERO,
             written => self.link.wire_time(written),
         };
-        let work = self.work(moment, command, (task, written));
-        self.agenda.add(finish, work);
+        self.put_to_work(moment, command, (finish, task, written));
     }
 
     /// The short way of [`dispatch`](Self::dispatch): payload comes, stays as it is, and goes.
-    #[inline]
+    #[inline(always)]
     fn dispatch_identity<H: Host>(
         &mut self,
         moment: Moment,
@@ -212,21 +218,25 @@ impl Card {
         let loaded = self.link.read_for(moment.now, ready, wire);
         let load = (Group::Cipher, identity.len);
         let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
-        let work = self.work(moment, command, (Task::Identity(identity), wire));
-        self.agenda.add(finish, work);
+        self.put_to_work(moment, command, (finish, Task::Identity(identity), wire));
     }
 
-    /// `command` as the card keeps it, whose data takes `written` on the wire.
+    /// Keeps `command`, which finishes at `at` and whose data takes `written` on the wire.
     #[inline(always)]
-    fn work(&self, moment: Moment, command: &Command, (task, written): (Task, Span)) -> Work {
-        Work {
+    fn put_to_work(
+        &mut self,
+        moment: Moment,
+        command: &Command,
+        (at, task, written): (Time, Task, Span),
+    ) {
+        self.agenda.queue.add(Work {
+            at,
             cookie: command.cookie,
             write_time: self.completion_time + written,
             ring: moment.ring as u16,
             is_quiet: command.flags.contains(CommandFlags::NO_INTERRUPT),
             task,
-            outcome: None,
-        }
+        });
     }
 
     /// Reads segment lists, both at once.
@@ -265,7 +275,7 @@ impl Card {
     }
 
     /// Puts work that is complete on the card at `loaded` on a lane; gives its finish.
-    #[inline]
+    #[inline(always)]
     fn put_on_lane<H: Host>(
         &mut self,
         ring: usize,

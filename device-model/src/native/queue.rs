@@ -1,142 +1,224 @@
-//! A queue of things in order of time.
+//! The commands on a card, in order of time.
 //!
-//! A vector and the index of its first live entry: adding at the end, looking at any entry and
-//! taking the first are plain slice accesses. What was taken is dropped in bulk.
+//! One vector with two marks: results on their way to memory first, each due when it is visible,
+//! then commands at work, each due when it finishes. A result takes its turn on the link when its
+//! command finishes, so results leave in the order in which commands finish, and a finish moves
+//! nothing but the mark between the two. What left is dropped in bulk.
 
 use timebase::Time;
 
-/// Something that happens to a command at a time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
-    pub(crate) at: Time,
-    /// Index into the works.
-    pub(crate) work: u32,
-}
+use super::command::Work;
 
-/// Entries taken before the rest moves to the front.
-const SLACK: usize = 1024;
+/// Entries that left before the rest moves to the front.
+const SLACK: usize = 256;
 
 /// Commands in order of time.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    entries: Vec<Due>,
+    entries: Vec<Work>,
+    /// The next result to be visible, unless it is the same as `working`.
     first: usize,
+    /// The next command to finish.
+    working: usize,
 }
 
 impl Queue {
-    /// What is in the queue, the next first.
+    /// Results on their way to memory, the next first.
     #[inline]
-    pub(crate) fn as_slice(&self) -> &[Due] {
-        self.entries.get(self.first..).unwrap_or(&[])
+    pub(crate) fn results(&self) -> &[Work] {
+        self.entries.get(self.first..self.working).unwrap_or(&[])
     }
 
+    /// Commands at work, the next to finish first.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.first
+    pub(crate) fn at_work(&self) -> &[Work] {
+        self.entries.get(self.working..).unwrap_or(&[])
     }
 
+    /// When the next command finishes.
     #[inline]
-    pub(crate) fn first(&self) -> Option<Due> {
-        self.entries.get(self.first).copied()
+    pub(crate) fn finish_at(&self) -> Time {
+        let next = self.entries.get(self.working);
+        next.map_or(Time::NEVER, |work| work.at)
     }
 
-    /// When the first entry is due.
+    /// When the next result is visible.
     #[inline]
-    pub(crate) fn at(&self) -> Time {
-        self.entries
-            .get(self.first)
-            .map_or(Time::NEVER, |due| due.at)
+    pub(crate) fn visible_at(&self) -> Time {
+        self.result().map_or(Time::NEVER, |work| work.at)
     }
 
+    /// The next command to finish.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Due> {
-        let due = self.first()?;
+    pub(crate) fn finishing(&mut self) -> Option<&mut Work> {
+        self.entries.get_mut(self.working)
+    }
+
+    /// The next command to finish did: it is a result now, due when it is visible.
+    #[inline]
+    pub(crate) fn finish(&mut self) {
+        self.working += 1;
+    }
+
+    /// The next result to be visible.
+    #[inline]
+    pub(crate) fn result(&self) -> Option<&Work> {
+        let is_result = self.first < self.working;
+        self.entries.get(self.first).filter(|_| is_result)
+    }
+
+    /// Drops the next result.
+    #[inline]
+    pub(crate) fn drop_result(&mut self) {
         self.first += 1;
         if self.first == self.entries.len() {
-            self.entries.clear();
-            self.first = 0;
+            self.clear();
         }
-        Some(due)
     }
 
-    /// Adds an entry behind those that are not later. Most are the last.
+    /// Makes room for `count` more commands.
     #[inline]
-    pub(crate) fn add(&mut self, due: Due) {
-        let is_last = self.entries.last().is_none_or(|last| last.at <= due.at);
-        if self.entries.len() == self.entries.capacity() {
-            self.make_room();
-        }
-        self.entries.push(due);
-        if !is_last {
-            self.sort_last();
+    pub(crate) fn reserve(&mut self, count: usize) {
+        if self.entries.capacity() - self.entries.len() < count {
+            self.make_room(count);
         }
     }
 
     #[cold]
-    fn make_room(&mut self) {
-        if self.first >= SLACK {
-            self.entries.drain(..self.first);
-            self.first = 0;
+    fn make_room(&mut self, count: usize) {
+        if self.first >= SLACK.max(self.entries.len() / 2) {
+            self.drop_what_left();
+        }
+        self.entries.reserve(count);
+    }
+
+    /// Adds a command at work behind those that are not later. Most are the last.
+    #[inline]
+    pub(crate) fn add(&mut self, work: Work) {
+        let is_last = self.at_work().last().is_none_or(|last| last.at <= work.at);
+        if is_last {
+            self.entries.push(work);
+        } else {
+            self.sort_in(work);
         }
     }
 
-    /// Moves the last entry to its place; at worst it passes what the windows of all rings hold
-    /// together.
-    fn sort_last(&mut self) {
-        let live = &mut self.entries[self.first..];
-        let mut place = live.len() - 1;
-        while place > 0 && live[place - 1].at > live[place].at {
-            live.swap(place - 1, place);
-            place -= 1;
-        }
+    #[inline(never)]
+    fn sort_in(&mut self, work: Work) {
+        let place = self.at_work().partition_point(|other| other.at <= work.at);
+        self.entries.insert(self.working + place, work);
+    }
+
+    fn drop_what_left(&mut self) {
+        self.entries.drain(..self.first);
+        self.working -= self.first;
+        self.first = 0;
+    }
+
+    /// Takes the next command to finish out.
+    pub(crate) fn take_finishing(&mut self) -> Option<Work> {
+        self.drop_what_left();
+        (self.working < self.entries.len()).then(|| self.entries.remove(self.working))
+    }
+
+    /// Adds a result behind those that are there; it is due when it is visible.
+    pub(crate) fn add_result(&mut self, work: Work) {
+        self.entries.insert(self.working, work);
+        self.working += 1;
     }
 
     /// Keeps what `keep` says.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Due) -> bool) {
-        self.entries.drain(..self.first);
-        self.first = 0;
-        self.entries.retain(keep);
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Work) -> bool) {
+        self.drop_what_left();
+        let mut results = self.working;
+        let mut index = 0;
+        self.entries.retain(|work| {
+            let stays = keep(work);
+            results -= usize::from(!stays && index < self.working);
+            index += 1;
+            stays
+        });
+        self.working = results;
     }
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.first = 0;
+        self.working = 0;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::Task;
     use super::*;
+    use regs::Status;
+    use timebase::Span;
 
-    fn due(at: u64, work: u32) -> Due {
-        Due {
+    fn work(at: u64, cookie: u64) -> Work {
+        Work {
             at: Time::from_ps(at),
-            work,
+            cookie,
+            write_time: Span::ZERO,
+            ring: 1,
+            is_quiet: false,
+            task: Task::Settled(Status::Success),
         }
     }
 
+    fn cookies(works: &[Work]) -> Vec<u64> {
+        works.iter().map(|work| work.cookie).collect()
+    }
+
     #[test]
-    fn equals_leave_in_the_order_they_came() {
+    fn equals_finish_in_the_order_they_came() {
         let mut queue = Queue::default();
-        for (work, at) in [5, 3, 5, 1, 3, 9].into_iter().enumerate() {
-            queue.add(due(at, work as u32));
+        for (cookie, at) in [5, 3, 5, 1, 3, 9].into_iter().enumerate() {
+            queue.add(work(at, cookie as u64));
         }
-        let order: Vec<u32> = std::iter::from_fn(|| queue.pop().map(|due| due.work)).collect();
-        assert_eq!(order, [3, 1, 4, 0, 2, 5]);
-        assert_eq!(queue.at(), Time::NEVER);
+        assert_eq!(cookies(queue.at_work()), [3, 1, 4, 0, 2, 5]);
+        assert_eq!(queue.finish_at(), Time::from_ps(1));
+        assert_eq!(queue.visible_at(), Time::NEVER);
+    }
+
+    #[test]
+    fn a_finish_makes_a_result_that_new_work_cannot_overtake() {
+        let mut queue = Queue::default();
+        for at in [10, 20] {
+            queue.add(work(at, at));
+        }
+        queue.finishing().unwrap().at = Time::from_ps(100);
+        queue.finish();
+        queue.add(work(15, 15));
+        assert_eq!(queue.visible_at(), Time::from_ps(100));
+        assert_eq!(cookies(queue.results()), [10]);
+        assert_eq!(cookies(queue.at_work()), [15, 20]);
+        let held = queue.take_finishing().unwrap();
+        assert_eq!(held.cookie, 15);
+        queue.add_result(held);
+        assert_eq!(cookies(queue.results()), [10, 15]);
+        queue.retain(|work| work.cookie != 10);
+        assert_eq!(cookies(queue.results()), [15]);
+        assert_eq!(cookies(queue.at_work()), [20]);
+        queue.drop_result();
+        assert_eq!(queue.visible_at(), Time::NEVER);
+        assert_eq!(queue.finish_at(), Time::from_ps(20));
     }
 
     #[test]
     fn a_queue_that_is_never_empty_does_not_grow() {
         let mut queue = Queue::default();
-        queue.add(due(0, 0));
+        queue.add(work(0, 0));
         for at in 1..100_000 {
-            queue.add(due(at, 0));
-            assert_eq!(queue.pop().unwrap().at.as_ps(), at - 1);
+            queue.reserve(1);
+            queue.add(work(at, at));
+            queue.finish();
+            assert_eq!(queue.result().unwrap().cookie, at - 1);
+            queue.drop_result();
         }
         assert!(queue.entries.capacity() <= 4 * SLACK);
-        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.at_work().len(), 1);
         queue.retain(|_| false);
-        assert_eq!(queue.as_slice().len(), 0);
+        assert_eq!(queue.finish_at(), Time::NEVER);
     }
 }

@@ -11,6 +11,7 @@ use regs::{
     RingControl, RingStatus, Slot,
 };
 
+use super::command::Work;
 use crate::interrupt::Coalescer;
 
 /// Most commands of one ring that are on the card at once.
@@ -55,12 +56,12 @@ pub(crate) struct Ring {
     completion_head: u32,
     completion_tail: u32,
     phase: bool,
-    /// Completions that have a slot and are on their way to memory.
-    pub(crate) writing: u32,
+    /// Slots of the completion ring that neither hold an entry nor are promised to a result.
+    room: u32,
     /// Commands behind a fence, the fence first.
     pub(crate) fenced: VecDeque<Command>,
     /// Finished work that waits for room in the completion ring.
-    pub(crate) held: VecDeque<u32>,
+    pub(crate) held: VecDeque<Work>,
     pub(crate) coalescer: Coalescer,
 }
 
@@ -123,6 +124,7 @@ impl Ring {
         self.active = self.setup;
         self.state = RingState::Running;
         self.phase = true;
+        self.room = self.active.entries - 1;
         self.fenced.reserve(RING_WINDOW as usize);
         self.held.reserve(RING_WINDOW as usize);
         self.coalescer.start(self.active.entries);
@@ -156,7 +158,7 @@ impl Ring {
     fn forget_work(&mut self) {
         self.fetching = 0;
         self.outstanding = 0;
-        self.writing = 0;
+        self.room = 0;
         self.fenced.clear();
         self.held.clear();
     }
@@ -227,11 +229,11 @@ impl Ring {
     /// written.
     #[inline]
     pub(crate) fn acknowledge(&mut self, head: Slot) -> Result<(), Malformed> {
-        if head.0 >= self.active.entries
-            || self.distance(self.completion_head, head.0) > self.unreaped()
-        {
+        let acknowledged = self.distance(self.completion_head, head.0);
+        if head.0 >= self.active.entries || acknowledged > self.unreaped() {
             return Err(Malformed);
         }
+        self.room += acknowledged;
         self.completion_head = head.0;
         Ok(())
     }
@@ -272,16 +274,17 @@ impl Ring {
         self.outstanding += count;
     }
 
-    /// Whether one more completion can be given a slot.
+    /// Promises a completion slot to a result, if there is one.
     #[inline]
-    pub(crate) fn has_completion_room(&self) -> bool {
-        self.has_room_for(1)
+    pub(crate) fn promise_room(&mut self) -> bool {
+        let has_room = self.room != 0;
+        self.room -= u32::from(has_room);
+        has_room
     }
 
-    /// Whether `count` more completions can be given slots.
-    #[inline]
-    pub(crate) fn has_room_for(&self, count: u32) -> bool {
-        self.unreaped() + self.writing + count < self.active.entries
+    /// A result came to nothing: its slot goes to another.
+    pub(crate) fn give_room_back(&mut self) {
+        self.room += 1;
     }
 
     /// The next completion slot, its address, and the phase of its lap.
@@ -337,6 +340,7 @@ mod tests {
                 assert_eq!(at, Slot(slot));
                 assert_eq!(addr.0, 0x2000 + u64::from(slot) * 32);
                 assert_eq!(phase, (lap / entries) % 2 == 0, "flips each lap");
+                assert!(ring.promise_room());
                 ring.completed();
                 ring.outstanding -= 1;
                 ring.acknowledge(ring.completion_tail()).unwrap();
@@ -349,12 +353,13 @@ mod tests {
         for entries in [2, 3, 5, 8] {
             let mut ring = ring_of(entries);
             for _ in 0..entries - 1 {
-                assert!(ring.has_completion_room());
+                assert!(ring.promise_room());
                 ring.completed();
             }
-            assert!(!ring.has_completion_room());
+            assert!(!ring.promise_room());
             ring.acknowledge(Slot(1 % entries)).unwrap();
-            assert!(ring.has_completion_room());
+            assert!(ring.promise_room());
+            assert!(!ring.promise_room());
         }
     }
 

@@ -1,16 +1,16 @@
 //! The card's own time: what happens next, and catching up.
 //!
-//! Four queues, each in order of time: fetches that will arrive, commands that will finish,
-//! write-backs that will be visible, coalescing timers. Events are handled at their own time and in
-//! one order (finish, write-back, fetch, timer among equals), however long the step that catches up
-//! with them, so one big step and many small ones do the same.
+//! Four kinds of events, each in order of time: fetches that will arrive, commands that will
+//! finish, results that will be visible, coalescing timers. Events are handled at their own time
+//! and in one order (finish, result, fetch, timer among equals), however long the step that catches
+//! up with them, so one big step and many small ones do the same.
 
 use std::collections::VecDeque;
 
 use timebase::{Span, Time};
 
-use super::command::Work;
-use super::queue::{Due, Queue};
+use super::command::{Orders, Task, Work};
+use super::queue::Queue;
 use crate::card::Card;
 use crate::host::Host;
 
@@ -70,11 +70,8 @@ impl RingSet {
 #[derive(Debug)]
 pub(crate) struct Agenda {
     pub(crate) fetches: VecDeque<Fetch>,
-    /// Sorted by time; equals in order of arrival.
-    finishing: Queue,
-    pub(crate) writing: Queue,
-    pub(crate) works: Vec<Work>,
-    free: Vec<u32>,
+    pub(crate) queue: Queue,
+    pub(crate) orders: Orders,
     /// Earliest coalescing timer and its pair.
     timer: (Time, usize),
     pub(crate) last_fetch: Time,
@@ -85,10 +82,8 @@ impl Default for Agenda {
     fn default() -> Self {
         Self {
             fetches: VecDeque::new(),
-            finishing: Queue::default(),
-            writing: Queue::default(),
-            works: Vec::new(),
-            free: Vec::new(),
+            queue: Queue::default(),
+            orders: Orders::default(),
             timer: (Time::NEVER, 0),
             last_fetch: Time::ZERO,
             last_finish: Time::ZERO,
@@ -97,62 +92,30 @@ impl Default for Agenda {
 }
 
 impl Agenda {
-    #[inline]
-    pub(crate) fn work(&self, index: u32) -> &Work {
-        &self.works[index as usize]
-    }
-
-    /// Takes `work` in; it finishes at `at`.
-    #[inline(always)]
-    pub(crate) fn add(&mut self, at: Time, work: Work) {
-        let index = self.free.pop().unwrap_or(self.works.len() as u32);
-        match self.works.get_mut(index as usize) {
-            Some(place) => *place = work,
-            None => self.grow(&work),
-        }
-        self.finishing.add(Due { at, work: index });
-    }
-
-    #[cold]
-    fn grow(&mut self, work: &Work) {
-        self.works.push(*work);
-    }
-
-    #[inline]
-    pub(crate) fn release(&mut self, index: u32) {
-        self.free.push(index);
-    }
-
     /// Forgets everything of `ring` but its timer.
-    pub(crate) fn forget(&mut self, ring: usize, held: &VecDeque<u32>) {
-        let Self {
-            works,
-            free,
-            finishing,
-            writing,
-            fetches,
-            ..
-        } = self;
-        let mut keep = |due: &Due| {
-            let stays = usize::from(works[due.work as usize].ring) != ring;
+    pub(crate) fn forget(&mut self, ring: usize, held: &VecDeque<Work>) {
+        let orders = &mut self.orders;
+        let mut forget = |work: &Work| {
+            if let Task::Process(order) = work.task {
+                orders.take(order);
+            }
+        };
+        self.queue.retain(|work| {
+            let stays = usize::from(work.ring) != ring;
             if !stays {
-                free.push(due.work);
+                forget(work);
             }
             stays
-        };
-        finishing.retain(&mut keep);
-        writing.retain(&mut keep);
-        fetches.retain(|fetch| usize::from(fetch.ring) != ring);
-        free.extend(held);
+        });
+        held.iter().for_each(&mut forget);
+        self.fetches.retain(|fetch| usize::from(fetch.ring) != ring);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.fetches.clear();
-        self.finishing.clear();
-        self.writing.clear();
-        self.works.clear();
-        self.free.clear();
+        self.queue.clear();
+        self.orders.clear();
         self.timer = (Time::NEVER, 0);
         self.last_fetch = Time::ZERO;
         self.last_finish = Time::ZERO;
@@ -188,32 +151,25 @@ impl Card {
         }
     }
 
-    /// Finishes and writes back what is due up to `limit`, or up to a completion after which
-    /// something else may come first.
+    /// Does what commands do up to `limit`, or up to a completion after which something else may
+    /// come first.
     #[inline(never)]
     fn work_until<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
         let mut finish = self.finish_at();
-        let mut write = self.agenda.writing.at();
+        let mut visible = self.agenda.queue.visible_at();
         loop {
+            if finish.min(visible) > limit {
+                return Aftermath::Quiet;
+            }
             // Of two events at one time, the finish comes first.
-            if finish <= write {
-                if finish > limit {
-                    return Aftermath::Quiet;
-                }
-                let Some(due) = self.agenda.finishing.pop() else {
-                    return Aftermath::Quiet;
-                };
-                write = write.min(self.finish(due));
-                finish = self.agenda.finishing.at();
+            if finish <= visible {
+                visible = visible.min(self.finish());
+                finish = self.agenda.queue.finish_at();
             } else {
-                if write > limit {
-                    return Aftermath::Quiet;
-                }
-                let before_finish = Time::from_ps(finish.as_ps() - 1);
-                if self.write_due(limit.min(before_finish), host) == Aftermath::Changed {
+                if self.complete(limit, host) == Aftermath::Changed {
                     return Aftermath::Changed;
                 }
-                write = self.agenda.writing.at();
+                visible = self.agenda.queue.visible_at();
             }
         }
     }
@@ -235,9 +191,9 @@ impl Card {
         let finishing = if self.latches.engines_hang {
             0
         } else {
-            agenda.finishing.len()
+            agenda.queue.at_work().len()
         };
-        let total = agenda.writing.len() + finishing;
+        let total = agenda.queue.results().len() + finishing;
         if total == 0 {
             return deadline;
         }
@@ -275,7 +231,7 @@ impl Card {
     #[must_use]
     pub fn next_internal(&self) -> Time {
         let agenda = &self.agenda;
-        let queued = self.finish_at().min(agenda.writing.at());
+        let queued = self.finish_at().min(agenda.queue.visible_at());
         let reset = self.resetting_until.unwrap_or(Time::NEVER);
         queued.min(agenda.fetch_at()).min(agenda.timer.0).min(reset)
     }
@@ -285,65 +241,52 @@ impl Card {
         if self.latches.engines_hang {
             Time::NEVER
         } else {
-            self.agenda.finishing.at()
+            self.agenda.queue.finish_at()
         }
     }
 
     /// The earliest time at which the `nth` completion from now (counted from one) can be visible.
     fn visible_at(&self, nth: usize) -> Time {
-        let agenda = &self.agenda;
+        let results = self.agenda.queue.results();
         let index = nth.saturating_sub(1);
-        if let Some(due) = agenda.writing.as_slice().get(index) {
-            return due.at;
+        if let Some(work) = results.get(index) {
+            return work.at;
         }
-        match agenda
-            .finishing
-            .as_slice()
-            .get(index - agenda.writing.len())
-        {
-            Some(due) => due.at + self.link.write_at_least(agenda.work(due.work).write_time),
+        match self.agenda.queue.at_work().get(index - results.len()) {
+            Some(work) => work.at + self.link.write_at_least(work.write_time),
             None => Time::NEVER,
         }
     }
 
-    /// A command finishes: its result goes to memory, or waits for room. Gives when it is visible.
+    /// The next command to finish does: its result goes to memory, or waits for room. Gives when it
+    /// is visible.
     #[inline]
-    fn finish(&mut self, due: Due) -> Time {
-        let work = self.agenda.work(due.work);
+    fn finish(&mut self) -> Time {
+        let queue = &mut self.agenda.queue;
+        let Some(work) = queue.finishing() else {
+            return Time::NEVER;
+        };
         let ring = &mut self.rings[usize::from(work.ring)];
-        if ring.held.is_empty() && ring.has_completion_room() {
-            ring.writing += 1;
-            let at = self.link.write(due.at, work.write_time);
-            self.agenda.writing.add(Due { at, ..due });
-            at
-        } else {
-            ring.held.push_back(due.work);
-            Time::NEVER
+        if !ring.held.is_empty() || !ring.promise_room() {
+            ring.held.extend(queue.take_finishing());
+            return Time::NEVER;
         }
+        let visible = self.link.write(work.at, work.write_time);
+        work.at = visible;
+        queue.finish();
+        visible
     }
 
-    /// Gives `work` a completion slot and its turn on the link.
-    pub(crate) fn begin_write(&mut self, now: Time, work: u32) {
-        let entry = self.agenda.work(work);
-        self.rings[usize::from(entry.ring)].writing += 1;
-        let at = self.link.write(now, entry.write_time);
-        self.agenda.writing.add(Due { at, work });
-    }
-
-    /// Runs all write-backs up to `limit` as one batch, then completes them one by one.
-    #[inline]
-    fn write_due<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
-        for _ in 0..self.run_batch(limit, host) {
-            // Completing may bring a fetch, a finish or a timer forward, or stop a pair and take
-            // its work away. What was run and remains then waits for its turn.
-            let Some(due) = self.agenda.writing.pop() else {
-                return Aftermath::Changed;
-            };
-            if self.complete(due, host) == Aftermath::Changed {
-                return Aftermath::Changed;
-            }
+    /// Gives completion slots to results that waited for them.
+    pub(crate) fn release_held(&mut self, now: Time, ring: usize) {
+        let pair = &mut self.rings[ring];
+        while !pair.held.is_empty()
+            && pair.promise_room()
+            && let Some(mut work) = pair.held.pop_front()
+        {
+            work.at = self.link.write(now, work.write_time);
+            self.agenda.queue.add_result(work);
         }
-        Aftermath::Quiet
     }
 
     /// The timer of `ring` is now set to its coalescer's expiry.
