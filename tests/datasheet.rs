@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use regs::{
-    Access, CipherCode, CommandFlags, Control, DeviceStatus, DigestCode, FieldInfo, Opcode,
-    Register, RegisterInfo, RingControl, RingRegister, RingStatus, Status,
+    CipherCode, Command, CommandFlags, Completion, Control, DeviceStatus, DigestCode, FieldInfo,
+    Opcode, Register, RingControl, RingRegister, RingStatus, Segment, Status,
 };
+use sim::datasheet::{markdown, plain};
 
 const UPDATE: &str = "UPDATE_DATASHEET";
 
@@ -32,93 +33,25 @@ fn source(file: &str) -> String {
 
 /// Every generated section by its name.
 fn sections() -> Vec<(&'static str, String)> {
-    let command = source("command.rs");
-    let completion = source("completion.rs");
     let admin = source("admin.rs");
     vec![
-        ("memory-map", memory_map()),
-        ("registers", registers(Register::TABLE)),
-        ("ring-registers", registers(RingRegister::TABLE)),
-        ("control", bits(Control::FIELDS)),
-        ("device-status", bits(DeviceStatus::FIELDS)),
-        ("ring-control", bits(RingControl::FIELDS)),
-        ("ring-status", bits(RingStatus::FIELDS)),
-        ("command", comment_table(&command)),
-        ("opcodes", codes(&command, "enum Opcode", 2)),
-        ("command-flags", flags(&command)),
-        ("completion", comment_table(&completion)),
-        ("status-codes", codes(&completion, "enum Status", 4)),
+        ("memory-map", markdown::memory_map()),
+        ("registers", markdown::registers(Register::TABLE)),
+        ("ring-registers", markdown::registers(RingRegister::TABLE)),
+        ("control", markdown::fields(Control::FIELDS)),
+        ("device-status", markdown::fields(DeviceStatus::FIELDS)),
+        ("ring-control", markdown::fields(RingControl::FIELDS)),
+        ("ring-status", markdown::fields(RingStatus::FIELDS)),
+        ("command", markdown::structure(Command::LAYOUT)),
+        ("opcodes", markdown::codes(Opcode::TABLE, 2)),
+        ("command-flags", markdown::fields(CommandFlags::TABLE)),
+        ("completion", markdown::structure(Completion::LAYOUT)),
+        ("segment", markdown::structure(Segment::LAYOUT)),
+        ("status-codes", markdown::codes(Status::TABLE, 4)),
         ("session-block", comment_table(&admin)),
         ("cipher-codes", codes(&admin, "enum CipherCode", 2)),
         ("digest-codes", codes(&admin, "enum DigestCode", 2)),
     ]
-}
-
-fn memory_map() -> String {
-    let mut text = String::from("| offset | what |\n|---|---|\n");
-    let pairs = regs::MAX_RING_PAIRS;
-    let rows = [
-        (0, "control page".to_owned()),
-        (
-            regs::RING_PAGE,
-            format!(
-                "register slices of rings 0 to {pairs}, {:#x} bytes each",
-                regs::RING_STRIDE
-            ),
-        ),
-        (
-            regs::DOORBELL_PAGE,
-            format!(
-                "doorbells of rings 0 to {pairs}, {} bytes each: command at +0, completion at +{}",
-                regs::DOORBELL_STRIDE,
-                regs::COMPLETION_DOORBELL
-            ),
-        ),
-        (regs::BAR0_LEN, "end of BAR 0".to_owned()),
-    ];
-    for (offset, what) in rows {
-        writeln!(text, "| {offset:#08x} | {what} |").expect("a string takes every row");
-    }
-    text
-}
-
-fn registers(table: &[RegisterInfo]) -> String {
-    let mut text =
-        String::from("| offset | name | access | reset | meaning |\n|---|---|---|---|---|\n");
-    for row in table {
-        let access = match row.access {
-            Access::ReadOnly => "read only",
-            Access::ReadWrite => "read, write",
-            Access::WriteOneToClear => "write one to clear",
-            Access::Doorbell => "doorbell",
-        };
-        writeln!(
-            text,
-            "| {:#05x} | {} | {access} | {:#010x} | {} |",
-            row.offset,
-            row.name,
-            row.reset,
-            plain(row.description)
-        )
-        .expect("a string takes every row");
-    }
-    text
-}
-
-/// A doc comment without its links: the datasheet has no crate to link to.
-fn plain(doc: &str) -> String {
-    let mut text = String::new();
-    let mut rest = doc.trim();
-    while let Some((before, link)) = rest.split_once("[`") {
-        let (name, after) = link.split_once("`]").expect("a link that ends");
-        let after = match after.strip_prefix('(') {
-            Some(target) => target.split_once(')').expect("a target that ends").1,
-            None => after,
-        };
-        let _ = write!(text, "{before}`{name}`");
-        rest = after;
-    }
-    text + rest
 }
 
 /// A declaration inside an item of the source, with the doc comment above it.
@@ -167,33 +100,6 @@ fn number(text: &str) -> u32 {
         None => text.parse(),
     };
     parsed.expect("a number")
-}
-
-fn flags(source: &str) -> String {
-    let mut text = String::from("| bit | name | meaning |\n|---|---|---|\n");
-    for Declared { line, doc } in declared(source, "struct CommandFlags: u8") {
-        let line = line.strip_prefix("const ").expect("a constant");
-        let (name, bit) = line.split_once(" = 1 << ").expect("one bit");
-        let bit = number(bit.trim_end_matches(';'));
-        writeln!(text, "| {bit} | {name} | {doc} |").expect("a string takes every row");
-    }
-    text
-}
-
-/// Rows of the fields of a register.
-fn bits(fields: &[FieldInfo]) -> String {
-    let mut text = String::from("| bits | name | meaning |\n|---|---|---|\n");
-    for field in fields {
-        let low = field.low;
-        let bits = match low + field.width - 1 {
-            high if high == low => low.to_string(),
-            high => format!("{high}..{low}"),
-        };
-        let name = if field.is_reserved() { "" } else { field.name };
-        let meaning = plain(field.description);
-        writeln!(text, "| {bits} | {name} | {meaning} |").expect("a string takes every row");
-    }
-    text
 }
 
 /// The table that stands in a doc comment of the source.
@@ -254,17 +160,6 @@ fn the_datasheet_shows_the_tables_of_regs() {
 
 #[test]
 fn codes_in_the_datasheet_are_the_codes_of_the_crate() {
-    let statuses = codes(&source("completion.rs"), "enum Status", 4);
-    for status in Status::ALL {
-        let row = format!("| {:#06x} | {status:?} |", status as u16);
-        assert!(statuses.contains(&row), "{row}");
-    }
-    assert_eq!(statuses.lines().count(), Status::ALL.len() + 2);
-    let opcodes = codes(&source("command.rs"), "enum Opcode", 2);
-    for opcode in (0..=u8::MAX).filter_map(Opcode::from_code) {
-        let row = format!("| {:#04x} | {opcode:?} |", opcode as u8);
-        assert!(opcodes.contains(&row), "{row}");
-    }
     for cipher in CipherCode::ALL {
         let row = format!("| {:#04x} | {cipher:?} |", cipher as u8);
         assert!(codes(&source("admin.rs"), "enum CipherCode", 2).contains(&row));
@@ -302,14 +197,6 @@ fn fields_fill_their_register_and_lie_where_the_accessors_put_them() {
 }
 
 #[test]
-fn flags_in_the_datasheet_are_the_flags_of_the_crate() {
-    for (name, flag) in CommandFlags::all().iter_names() {
-        let row = format!("| {} | {name} |", flag.bits().trailing_zeros());
-        assert!(flags(&source("command.rs")).contains(&row), "{row}");
-    }
-}
-
-#[test]
 fn a_changed_row_and_a_lost_section_are_found() {
     let page = "# Datasheet\n<!-- begin a -->\n| old |\n<!-- end a -->\nend\n";
     let sections = [("a", "| new |\n".to_owned()), ("b", String::new())];
@@ -318,10 +205,4 @@ fn a_changed_row_and_a_lost_section_are_found() {
     assert_eq!(difference(page, &expected), Some((3, "| new |".to_owned())));
     assert_eq!(difference(&expected, &expected), None);
     assert!(difference(page, "").is_some(), "a lost page");
-}
-
-#[test]
-fn links_of_doc_comments_become_plain_names() {
-    let doc = " See [`Control`]; a [`Status`](crate::Status) code.";
-    assert_eq!(plain(doc), "See `Control`; a `Status` code.");
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::datasheet::{header, svd};
 use crate::input::{Input, InputError};
 use crate::outcome::Outcome;
 use crate::scenario::{Scenario, ScenarioError};
@@ -38,6 +39,7 @@ Examples:
   ringside run mine.toml --report mine.html      a scenario of your own, with a page to look at
   ringside run failover --trace failover.json    open the trace in https://ui.perfetto.dev
   ringside list                                  what is built in
+  ringside datasheet c > ringside_card.h         the card's registers as a C header
 
 Exit status:
   0  every check and every expectation held
@@ -62,6 +64,8 @@ enum Command {
     Run(Run),
     /// List the scenarios that are built in
     List(List),
+    /// Print the card's registers, descriptors and codes for other tools
+    Datasheet(Datasheet),
 }
 
 #[derive(Args, Debug)]
@@ -98,6 +102,21 @@ struct List {
     /// Print a JSON list
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args, Debug)]
+struct Datasheet {
+    /// What to print
+    #[arg(value_enum)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A C99 header
+    C,
+    /// CMSIS-SVD, for register viewers and generators
+    Svd,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -152,6 +171,13 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::List(List { json }) => print(&list::render(json)).map(|()| ExitCode::SUCCESS),
+        Command::Datasheet(Datasheet { format }) => {
+            let text = match format {
+                Format::C => header::render(),
+                Format::Svd => svd::render(),
+            };
+            print(&text).map(|()| ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|error| {
         complain(&error);

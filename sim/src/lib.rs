@@ -6,6 +6,7 @@
 pub mod checker;
 pub mod cli;
 pub mod cpu;
+pub mod datasheet;
 pub mod event;
 pub mod input;
 pub mod link;

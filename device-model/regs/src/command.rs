@@ -5,9 +5,8 @@
 //! (direct) or a list of [`Segment`]s. Work is done in place when a source and a destination run
 //! are the same memory.
 
-use bitflags::bitflags;
-
-use crate::{CardSession, DeviceAddr};
+use crate::map::{codes, flags, layout};
+use crate::{CardSession, DeviceAddr, WireInfo};
 
 /// Size of a command descriptor, in bytes.
 pub const COMMAND_LEN: usize = 64;
@@ -16,68 +15,43 @@ pub const SEGMENT_LEN: usize = 16;
 /// Most segments of one stream.
 pub const MAX_SEGMENTS: u32 = 32;
 
-/// What a command asks for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum Opcode {
-    /// Completes without doing anything.
-    Nop = 0,
-    /// Transforms or digests data with a session (data rings).
-    Process = 1,
-    /// Creates a session from the [`SessionBlock`](crate::SessionBlock) in the source stream (admin
-    /// ring).
-    SessionCreate = 0x40,
-    /// Zeroes a session's context (admin ring).
-    SessionDestroy = 0x41,
-}
-
-impl Opcode {
-    /// The opcode that `code` stands for.
-    #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Nop),
-            1 => Some(Self::Process),
-            0x40 => Some(Self::SessionCreate),
-            0x41 => Some(Self::SessionDestroy),
-            _ => None,
-        }
+codes! {
+    /// What a command asks for.
+    Opcode: u8 {
+        /// Completes without doing anything.
+        Nop = 0,
+        /// Transforms or digests data with a session (data rings).
+        Process = 1,
+        /// Creates a session from the [`SessionBlock`](crate::SessionBlock) in the source stream
+        /// (admin ring).
+        SessionCreate = 0x40,
+        /// Zeroes a session's context (admin ring).
+        SessionDestroy = 0x41,
     }
 }
 
-bitflags! {
+flags! {
     /// Flags of a command.
-    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-    pub struct CommandFlags: u8 {
+    CommandFlags: u8 {
         /// `source` is the address of a segment list and `source_len` its number of segments.
-        const SOURCE_SEGMENTS = 1 << 0;
+        0 SOURCE_SEGMENTS,
         /// `destination` is the address of a segment list and `destination_len` its number of
         /// segments.
-        const DESTINATION_SEGMENTS = 1 << 1;
+        1 DESTINATION_SEGMENTS,
         /// Encrypt, and compute the digest if the session has one. Clear: decrypt.
-        const ENCRYPT = 1 << 2;
+        2 ENCRYPT,
         /// The source stream ends with a digest that must match; the destination gets none.
-        const VERIFY = 1 << 3;
+        3 VERIFY,
         /// The source stream begins with keys for this command alone, cipher key first.
-        const REQUEST_KEYS = 1 << 4;
+        4 REQUEST_KEYS,
         /// This completion does not count for an interrupt.
-        const NO_INTERRUPT = 1 << 5;
+        5 NO_INTERRUPT,
         /// Every earlier command of the ring completes before this one starts.
-        const FENCE = 1 << 6;
+        6 FENCE,
     }
 }
 
-/// A command descriptor.
-///
-/// | byte | field | byte | field |
-/// |---|---|---|---|
-/// | 0 | opcode | 32 | source length (bytes, or segments) |
-/// | 1 | flags | 36 | destination length (bytes, or segments) |
-/// | 2 | AAD length, 16 bits | 40 | payload length |
-/// | 4 | session | 44 | reserved, zero |
-/// | 8 | cookie, 64 bits | 48 | IV, 16 bytes |
-/// | 16 | source address | | |
-/// | 24 | destination address | | |
+/// A command descriptor; [`Command::LAYOUT`] says where its fields stand.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Command {
     /// What to do; a code without meaning completes with
@@ -109,6 +83,22 @@ pub struct Command {
 }
 
 impl Command {
+    /// Where the fields stand in the ring.
+    pub const LAYOUT: &'static [WireInfo] = layout![
+        opcode[1] "what to do, see the opcodes",
+        flags[1] "how to do it, see the flags",
+        aad_len[2] "bytes of AAD in the source stream",
+        session[4] "number of the session",
+        cookie[8] "returned untouched in the completion",
+        source[8] "address of the source stream, or of its segment list",
+        destination[8] "address of the destination stream, or of its segment list",
+        source_len[4] "bytes of the source stream, or number of segments",
+        destination_len[4] "bytes of the destination stream, or number of segments",
+        payload_len[4] "bytes of payload",
+        _reserved[4] "zero",
+        iv[16] "IV or nonce, left-aligned",
+    ];
+
     /// The descriptor as it stands in the ring.
     #[must_use]
     #[inline]
@@ -151,7 +141,7 @@ impl Command {
     }
 }
 
-/// One run of memory of a stream: address at byte 0, length at byte 8, bytes 12 to 15 reserved.
+/// One run of memory of a stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Segment {
     /// Where the run begins.
@@ -161,6 +151,13 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Where the fields stand in a list.
+    pub const LAYOUT: &'static [WireInfo] = layout![
+        addr[8] "address of the run",
+        len[4] "its length in bytes",
+        _reserved[4] "zero",
+    ];
+
     /// The segment as it stands in a list.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; SEGMENT_LEN] {
@@ -236,10 +233,68 @@ mod tests {
 
     #[test]
     fn opcodes_decode_to_themselves() {
-        for code in 0..=u8::MAX {
-            if let Some(opcode) = Opcode::from_code(code) {
-                assert_eq!(opcode as u8, code);
+        for &opcode in Opcode::ALL {
+            assert_eq!(Opcode::from_code(opcode as u8), Some(opcode));
+        }
+        assert_eq!(Opcode::from_code(0xFF), None);
+    }
+
+    #[test]
+    fn the_layout_is_where_the_bytes_are() {
+        let ones = Command::from_bytes(&[0xFF; COMMAND_LEN]);
+        let fields = [
+            (
+                "flags",
+                Command {
+                    flags: ones.flags,
+                    ..Command::default()
+                },
+            ),
+            (
+                "session",
+                Command {
+                    session: ones.session,
+                    ..Command::default()
+                },
+            ),
+            (
+                "destination",
+                Command {
+                    destination: ones.destination,
+                    ..Command::default()
+                },
+            ),
+            (
+                "payload_len",
+                Command {
+                    payload_len: ones.payload_len,
+                    ..Command::default()
+                },
+            ),
+            (
+                "_reserved",
+                Command {
+                    reserved: ones.reserved,
+                    ..Command::default()
+                },
+            ),
+            (
+                "iv",
+                Command {
+                    iv: ones.iv,
+                    ..Command::default()
+                },
+            ),
+        ];
+        for (name, command) in fields {
+            let field = Command::LAYOUT.iter().find(|field| field.name == name);
+            let field = field.expect("a field of the layout");
+            for (at, &byte) in command.to_bytes().iter().enumerate() {
+                let is_inside = (field.offset..field.offset + field.len).contains(&at);
+                assert_eq!(byte == 0xFF, is_inside, "{name} at {at}");
             }
         }
+        let last = Command::LAYOUT.last().expect("fields");
+        assert_eq!(last.offset + last.len, COMMAND_LEN);
     }
 }

@@ -3,89 +3,46 @@
 //! Write order: bytes 0 to 27 first, the status word last. A driver that sees the phase bit of the
 //! current lap may read the rest of the entry and everything the command wrote.
 
-use crate::Slot;
 use crate::command::field;
+use crate::map::{codes, layout};
+use crate::{Slot, WireInfo};
 
 /// Size of a completion entry, in bytes.
 pub const COMPLETION_LEN: usize = 32;
 
-/// How a command ended.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[repr(u16)]
-pub enum Status {
-    /// Done.
-    #[default]
-    Success = 0,
-    /// The digest did not match; the destination was not written.
-    DigestMismatch = 1,
-    /// The opcode means nothing on this ring.
-    BadOpcode = 0x10,
-    /// A reserved bit or byte is not zero.
-    ReservedBits = 0x11,
-    /// No such session.
-    BadSession = 0x12,
-    /// The session exists already.
-    SessionExists = 0x13,
-    /// Lengths contradict each other, the session, or the block size.
-    BadLength = 0x14,
-    /// A segment list is empty, too long or malformed.
-    BadSegments = 0x15,
-    /// The session block asks for what the card lacks, or the flags for what the session lacks.
-    BadParameters = 0x16,
-    /// A read outside a live window, or of a write-only one.
-    ReadFault = 0x20,
-    /// A write outside a live window, or of a read-only one.
-    WriteFault = 0x21,
-    /// The engine detected an error inside itself.
-    EngineError = 0x30,
-    /// The ring or the function was reset before the command ran.
-    Aborted = 0x40,
-}
-
-impl Status {
-    /// Every status, in order of code.
-    pub const ALL: [Self; 13] = [
-        Self::Success,
-        Self::DigestMismatch,
-        Self::BadOpcode,
-        Self::ReservedBits,
-        Self::BadSession,
-        Self::SessionExists,
-        Self::BadLength,
-        Self::BadSegments,
-        Self::BadParameters,
-        Self::ReadFault,
-        Self::WriteFault,
-        Self::EngineError,
-        Self::Aborted,
-    ];
-
-    /// The status that `code` stands for.
-    #[must_use]
-    #[inline]
-    pub fn from_code(code: u16) -> Option<Self> {
-        if code == Self::Success as u16 {
-            return Some(Self::Success);
-        }
-        Self::failure_from_code(code)
-    }
-
-    #[cold]
-    fn failure_from_code(code: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|&status| status as u16 == code)
+codes! {
+    /// How a command ended.
+    Status: u16 {
+        /// Done.
+        Success = 0,
+        /// The digest did not match; the destination was not written.
+        DigestMismatch = 1,
+        /// The opcode means nothing on this ring.
+        BadOpcode = 0x10,
+        /// A reserved bit or byte is not zero.
+        ReservedBits = 0x11,
+        /// No such session.
+        BadSession = 0x12,
+        /// The session exists already.
+        SessionExists = 0x13,
+        /// Lengths contradict each other, the session, or the block size.
+        BadLength = 0x14,
+        /// A segment list is empty, too long or malformed.
+        BadSegments = 0x15,
+        /// The session block asks for what the card lacks, or the flags for what the session lacks.
+        BadParameters = 0x16,
+        /// A read outside a live window, or of a write-only one.
+        ReadFault = 0x20,
+        /// A write outside a live window, or of a read-only one.
+        WriteFault = 0x21,
+        /// The engine detected an error inside itself.
+        EngineError = 0x30,
+        /// The ring or the function was reset before the command ran.
+        Aborted = 0x40,
     }
 }
 
-/// A completion entry.
-///
-/// | byte | field |
-/// |---|---|
-/// | 0 | cookie, 64 bits |
-/// | 8 | command head: commands before it have been fetched |
-/// | 12 | bytes written to the destination stream |
-/// | 16 | fault address, 64 bits (zero unless a DMA fault) |
-/// | 24 | reserved, zero |
-/// | 28 | status word: bit 0 phase, bits 31..16 status code |
+/// A completion entry; [`Completion::LAYOUT`] says where its fields stand.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Completion {
     /// The cookie of the command.
@@ -103,6 +60,16 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// Where the fields stand in the ring.
+    pub const LAYOUT: &'static [WireInfo] = layout![
+        cookie[8] "the cookie of the command",
+        command_head[4] "commands before this slot have been fetched",
+        output_len[4] "bytes written to the destination stream",
+        fault_addr[8] "where DMA faulted, zero if it did not",
+        _reserved[4] "zero",
+        status[4] "status word: bit 0 phase, bits 31..16 status code",
+    ];
+
     /// Offset of the status word in the entry, in bytes.
     pub const STATUS_AT: usize = 28;
 
@@ -145,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_completion_survives_the_ring() {
-        for status in Status::ALL {
+        for &status in Status::ALL {
             let completion = Completion {
                 cookie: 0x0123_4567_89AB_CDEF,
                 command_head: Slot(77),

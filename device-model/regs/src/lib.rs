@@ -16,7 +16,7 @@ mod register;
 pub use admin::{CipherCode, DigestCode, SESSION_BLOCK_LEN, SessionBlock, SessionBlockError};
 pub use command::{COMMAND_LEN, Command, CommandFlags, MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment};
 pub use completion::{COMPLETION_LEN, Completion, Status};
-pub use map::{Access, FieldInfo, RegisterInfo};
+pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
 pub use register::{
     BAR0_LEN, COMPLETION_DOORBELL, Control, DEVICE_ID, DOORBELL_PAGE, DOORBELL_STRIDE,
     DeviceStatus, Doorbell, INTERRUPT_LINK_ERROR, MAX_RING_ENTRIES, MAX_RING_PAIRS,

@@ -54,6 +54,38 @@ pub struct RegisterInfo {
     pub fields: &'static [FieldInfo],
 }
 
+/// One code of a field that names things.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CodeInfo {
+    /// The value on the wire.
+    pub code: u32,
+    /// Name as in the datasheet.
+    pub name: &'static str,
+    /// First paragraph of the code's description.
+    pub description: &'static str,
+}
+
+/// One field of a structure in memory. All numbers are little-endian.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WireInfo {
+    /// Offset in bytes from the start of the structure.
+    pub offset: usize,
+    /// Length in bytes; 1, 2, 4 or 8 is a number, all else an array of bytes.
+    pub len: usize,
+    /// Name as in the datasheet; begins with an underscore if the bytes are reserved.
+    pub name: &'static str,
+    /// What it says.
+    pub description: &'static str,
+}
+
+impl WireInfo {
+    /// Whether the bytes have no meaning: they are written as zero.
+    #[must_use]
+    pub const fn is_reserved(&self) -> bool {
+        self.name.as_bytes()[0] == b'_'
+    }
+}
+
 macro_rules! register_map {
     (
         $(#[$enum_doc:meta])*
@@ -179,3 +211,111 @@ macro_rules! register_fields {
     };
 }
 pub(crate) use register_fields;
+
+/// Declares an enum of codes: its decoder, the list of its values and the rows of the datasheet.
+/// The first value is the default.
+macro_rules! codes {
+    (
+        $(#[$doc_of_enum:meta])*
+        $name:ident : $repr:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $variant:ident = $code:literal,
+            )+
+        }
+    ) => {
+        $(#[$doc_of_enum])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[repr($repr)]
+        pub enum $name {
+            $( $(#[doc = $doc])+ $variant = $code, )+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::ALL[0]
+            }
+        }
+
+        impl $name {
+            /// Every value, in order of code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The rows of the datasheet, in order of code.
+            pub const TABLE: &'static [$crate::CodeInfo] = &[
+                $( $crate::CodeInfo {
+                    code: $code,
+                    name: stringify!($variant),
+                    description: concat!($($doc),+),
+                }, )+
+            ];
+
+            /// The value that `code` stands for.
+            #[must_use]
+            #[inline]
+            pub const fn from_code(code: $repr) -> Option<Self> {
+                match code {
+                    $( $code => Some(Self::$variant), )+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use codes;
+
+/// Declares the layout of a structure in memory: fields without gaps from byte 0 up, each with its
+/// length in bytes. Fields whose name begins with an underscore are reserved.
+macro_rules! layout {
+    ( $( $field:ident [$len:expr] $doc:literal ),+ $(,)? ) => {
+        &{
+            let mut table = [$( $crate::WireInfo {
+                offset: 0,
+                len: $len,
+                name: stringify!($field),
+                description: $doc,
+            } ),+];
+            let mut i = 1;
+            while i < table.len() {
+                table[i].offset = table[i - 1].offset + table[i - 1].len;
+                i += 1;
+            }
+            table
+        }
+    };
+}
+pub(crate) use layout;
+
+/// Declares a set of flags: each its bit number, in ascending order.
+macro_rules! flags {
+    (
+        $(#[$doc_of_set:meta])*
+        $name:ident : $bits:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $bit:literal $flag:ident,
+            )+
+        }
+    ) => {
+        bitflags::bitflags! {
+            $(#[$doc_of_set])*
+            #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+            pub struct $name: $bits {
+                $( $(#[doc = $doc])+ const $flag = 1 << $bit; )+
+            }
+        }
+
+        impl $name {
+            /// The rows of the datasheet, in order of bit.
+            pub const TABLE: &'static [$crate::FieldInfo] = &[
+                $( $crate::FieldInfo {
+                    name: stringify!($flag),
+                    low: $bit,
+                    width: 1,
+                    description: concat!($($doc),+),
+                }, )+
+            ];
+        }
+    };
+}
+pub(crate) use flags;

@@ -138,7 +138,7 @@ fn a_status_that_means_nothing_fails_the_request() {
 
 #[test]
 fn each_status_is_its_error() {
-    for status in Status::ALL {
+    for &status in Status::ALL {
         let (mut bench, session) = Bench::running(8);
         let request = bench.request(0);
         bench.process(session, request).unwrap();
