@@ -372,6 +372,7 @@ impl Card {
         if control.reset() || turns_off {
             self.agenda.forget(ring, &self.rings[ring].held);
             self.rings[ring].stop();
+            self.recount_retired();
             self.busy.set(ring, false);
             self.wanting.set(ring, false);
             self.timer_changed(ring);

@@ -74,6 +74,11 @@ pub enum CardEvent {
         /// Its number.
         session: u32,
     },
+    /// A session has other keys.
+    SessionRekeyed {
+        /// Its number.
+        session: u32,
+    },
     /// A session's context was zeroed.
     SessionDestroyed {
         /// Its number.

@@ -286,6 +286,7 @@ fn card_words(card: u64, event: CardEvent) -> [u64; 3] {
             is_write,
         } => [pack(0x45, card, is_write.into()), ring.0.into(), addr.0],
         CardEvent::SessionCreated { session } => [pack(0x46, card, session.into()), 0, 0],
+        CardEvent::SessionRekeyed { session } => [pack(0x49, card, session.into()), 0, 0],
         CardEvent::SessionDestroyed { session } => [pack(0x47, card, session.into()), 0, 0],
         CardEvent::Reset => [pack(0x48, card, 0), 0, 0],
     }

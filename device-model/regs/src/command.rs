@@ -27,6 +27,9 @@ codes! {
         SessionCreate = 0x40,
         /// Zeroes a session's context (admin ring).
         SessionDestroy = 0x41,
+        /// Gives a session the keys of the [`SessionBlock`](crate::SessionBlock) in the source
+        /// stream (admin ring).
+        SessionRekey = 0x42,
     }
 }
 

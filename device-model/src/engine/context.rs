@@ -86,6 +86,17 @@ impl Context {
         Self::new(&block)
     }
 
+    /// Whether `block` asks for what this context does, with keys of the same lengths.
+    #[must_use]
+    pub fn differs_in_keys_alone(&self, block: &SessionBlock) -> bool {
+        block.cipher == self.cipher_code
+            && block.digest == self.digest_code
+            && block.digest_len == self.digest_len
+            && block.iv_len == self.iv_len
+            && block.cipher_key().len() == usize::from(self.cipher_key_len)
+            && block.digest_key().len() == usize::from(self.digest_key_len)
+    }
+
     /// Bytes of digest that [`Job::digest`] holds; zero without a digest.
     #[must_use]
     #[inline]

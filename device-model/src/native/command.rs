@@ -4,12 +4,12 @@
 //! command has written nothing. What only the segment lists can tell is found by `execute`.
 
 use regs::{
-    CardSession, Command, CommandFlags, DeviceAddr, DigestCode, MAX_SEGMENTS, Opcode,
-    SESSION_BLOCK_LEN, Status,
+    CardSession, Command, CommandFlags, DeviceAddr, DigestCode, MAX_SEGMENTS, Opcode, Status,
 };
 use timebase::{Span, Time};
 
 use super::context::ContextTable;
+use super::service;
 use crate::engine::{Context, Group, Operation};
 use crate::host::DmaFault;
 
@@ -79,15 +79,10 @@ pub(crate) enum Task {
     /// Nothing: its end is known.
     Settled(Status),
     Identity(Identity),
-    /// Creates a session from the block at `addr`, or in the segments of the list there.
-    Create {
-        session: CardSession,
-        addr: DeviceAddr,
-        segments: Option<u32>,
-    },
-    Destroy(CardSession),
-    /// What its [`Order`] says.
+    /// What its [`Order`] says, for an engine.
     Process(OrderId),
+    /// What its [`Order`] says, for the rest of the card.
+    Service(OrderId),
 }
 
 /// What [`judge`] finds.
@@ -97,6 +92,8 @@ pub(crate) enum Verdict {
     Task(Task),
     /// An [`Order`] is to be made of it.
     Process(Plan),
+    /// An [`Order`] is to be made of this service command.
+    Service(Command, Plan),
 }
 
 /// A DMA fault of a command.
@@ -184,6 +181,11 @@ impl Orders {
     }
 
     #[inline]
+    pub(crate) fn get(&self, id: OrderId) -> &Order {
+        &self.places[id.0 as usize]
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: OrderId) -> &mut Order {
         &mut self.places[id.0 as usize]
     }
@@ -193,6 +195,20 @@ impl Orders {
     pub(crate) fn take(&mut self, id: OrderId) -> Option<Outcome> {
         self.free.push(id);
         self.places[id.0 as usize].outcome
+    }
+
+    /// The session whose context `work`, which has not run, was judged by, and the context's
+    /// generation.
+    pub(crate) fn judged_by(&self, work: &Work) -> Option<(CardSession, u32)> {
+        match work.task {
+            Task::Identity(identity) => Some((identity.session, identity.generation)),
+            Task::Process(id) => {
+                let order = self.get(id);
+                let judged_by = (order.command.session, order.plan.generation);
+                order.outcome.is_none().then_some(judged_by)
+            }
+            Task::Settled(_) | Task::Service(_) => None,
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -232,27 +248,14 @@ pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) 
     let verdict = match (Opcode::from_code(command.opcode), is_admin) {
         (Some(Opcode::Process), false) => judge_process(command, contexts),
         (Some(Opcode::Nop), _) => Ok(Verdict::Task(Task::Settled(Status::Success))),
-        (Some(Opcode::SessionCreate), true) => judge_create(command),
-        (Some(Opcode::SessionDestroy), true) => Ok(Verdict::Task(Task::Destroy(command.session))),
-        (Some(Opcode::Process), true)
-        | (Some(Opcode::SessionCreate | Opcode::SessionDestroy), false)
-        | (None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
+        (Some(opcode), _) if service::belongs(opcode, is_admin) => service::judge(command, opcode),
+        (Some(_) | None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
     };
     let known = CommandFlags::all().bits();
     if command.reserved != 0 || command.flags.bits() & !known != 0 {
         return Verdict::Task(Task::Settled(Status::ReservedBits));
     }
     verdict.unwrap_or_else(|status| Verdict::Task(Task::Settled(status)))
-}
-
-fn judge_create(command: &Command) -> Result<Verdict, Status> {
-    let is_list = command.flags.contains(CommandFlags::SOURCE_SEGMENTS);
-    check_stream(command.source_len, is_list, SESSION_BLOCK_LEN as u32)?;
-    Ok(Verdict::Task(Task::Create {
-        session: command.session,
-        addr: command.source,
-        segments: is_list.then_some(command.source_len),
-    }))
 }
 
 #[inline]
@@ -332,7 +335,7 @@ fn operation_of(context: &Context, flags: CommandFlags) -> Result<Operation, Sta
 /// A direct stream has exactly the length the command needs; a list has a number of segments that
 /// the card takes.
 #[inline]
-const fn check_stream(len: u32, is_list: bool, needed: u32) -> Result<(), Status> {
+pub(super) const fn check_stream(len: u32, is_list: bool, needed: u32) -> Result<(), Status> {
     if is_list {
         if len == 0 || len > MAX_SEGMENTS {
             return Err(Status::BadSegments);

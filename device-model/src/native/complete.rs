@@ -78,7 +78,12 @@ impl Card {
         let Some(&work) = self.agenda.queue.result() else {
             return Aftermath::Changed;
         };
-        let outcome = self.run(work.task, limit, host);
+        let outcome = match work.task {
+            Task::Service(id) => self.run_service(&work, id, host),
+            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => {
+                self.run(work.task, limit, host)
+            }
+        };
         self.agenda.queue.drop_result();
         let entry = Entry {
             cookie: work.cookie,
@@ -94,7 +99,7 @@ impl Card {
     }
 
     /// Runs `task`, which is that of the next result.
-    fn run<H: Host>(&mut self, task: Task, limit: Time, host: &mut H) -> Outcome {
+    pub(super) fn run<H: Host>(&mut self, task: Task, limit: Time, host: &mut H) -> Outcome {
         let mut bus = Bus {
             is_master: self.pci.bus_master(),
             host,
@@ -136,9 +141,6 @@ impl Card {
             self.observe_fault(at, ring, fault, host);
             let error = (entry.status, Some(fault.fault.addr));
             self.latch_error(at, ring, error, host);
-        }
-        if ring == 0 && entry.status == Status::Success {
-            self.observe_session(at, work.task, host);
         }
         self.rings[ring].outstanding -= 1;
         let mut written = Aftermath::Quiet;
@@ -257,19 +259,6 @@ impl Card {
         Aftermath::Changed
     }
 
-    fn observe_session<H: Host>(&mut self, at: Time, task: Task, host: &mut H) {
-        match task {
-            Task::Create { session, .. } => {
-                host.observe(at, CardEvent::SessionCreated { session: session.0 });
-            }
-            Task::Destroy(session) => {
-                self.cache.forget(session);
-                host.observe(at, CardEvent::SessionDestroyed { session: session.0 });
-            }
-            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => {}
-        }
-    }
-
     /// Counts and reports a refused DMA access.
     #[cold]
     pub(crate) fn observe_fault<H: Host>(
@@ -302,6 +291,7 @@ impl Card {
     ) {
         self.agenda.forget(ring, &self.rings[ring].held);
         self.rings[ring].fail();
+        self.recount_retired();
         self.busy.set(ring, false);
         self.wanting.set(ring, false);
         self.timer_changed(ring);

@@ -1,7 +1,9 @@
 //! Context table and context cache.
 //!
 //! The table owns the contexts; the cache is a timing model only (four ways, least recently used).
-//! A session number below the capacity names its place in the table directly.
+//! A session number below the capacity names its place in the table directly. A session that gets
+//! other keys while commands with the old ones are on the card keeps the old context, retired,
+//! until the last of them has run.
 
 use regs::CardSession;
 use timebase::Time;
@@ -26,10 +28,21 @@ struct Place {
     is_identity: bool,
 }
 
+/// A context whose session has a newer one.
+#[derive(Debug)]
+struct Retired {
+    session: CardSession,
+    generation: u32,
+    context: Box<Context>,
+    /// Commands that still need it.
+    waiting: usize,
+}
+
 /// The contexts of a card.
 #[derive(Debug)]
 pub(crate) struct ContextTable {
     places: Vec<Place>,
+    retired: Vec<Retired>,
     capacity: u32,
     residue: Vec<Box<[u8]>>,
 }
@@ -47,6 +60,7 @@ impl ContextTable {
     pub(crate) const fn new(capacity: u32) -> Self {
         Self {
             places: Vec::new(),
+            retired: Vec::new(),
             capacity,
             residue: Vec::new(),
         }
@@ -57,6 +71,17 @@ impl ContextTable {
     pub(crate) fn get(&self, session: CardSession) -> Option<(&Context, u32)> {
         let place = self.places.get(session.0 as usize)?;
         Some((place.context.as_deref()?, place.generation))
+    }
+
+    /// The context of `session` that a command was judged by; `None` if it is gone.
+    #[inline]
+    pub(crate) fn of_generation(&self, session: CardSession, generation: u32) -> Option<&Context> {
+        let place = self.places.get(session.0 as usize)?;
+        if place.generation == generation {
+            return place.context.as_deref();
+        }
+        let is_it = |old: &&Retired| old.session == session && old.generation == generation;
+        Some(&self.retired.iter().find(is_it)?.context)
     }
 
     /// The generation of the context of `session` if it leaves payloads as they are.
@@ -94,8 +119,54 @@ impl ContextTable {
         Ok(())
     }
 
-    /// Zeroes a context; gives whether there was one. A card that keeps keys leaves them in its
-    /// memory.
+    /// Gives `session` another context. The old one is retired; [`recount`](Self::recount) is to
+    /// tell how many commands need it. False if there is no session.
+    pub(crate) fn replace(&mut self, session: CardSession, context: Context) -> bool {
+        let Some(place) = self.places.get_mut(session.0 as usize) else {
+            return false;
+        };
+        let Some(old) = place.context.take() else {
+            return false;
+        };
+        self.retired.push(Retired {
+            session,
+            generation: place.generation,
+            context: old,
+            waiting: usize::MAX,
+        });
+        place.is_identity = context.is_identity();
+        place.context = Some(Box::new(context));
+        place.generation = place.generation.wrapping_add(1);
+        true
+    }
+
+    /// Whether a context is retired and not yet zeroed.
+    #[inline]
+    pub(crate) const fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// A command that was judged by this generation of `session` has run.
+    #[cold]
+    pub(crate) fn used(&mut self, session: CardSession, generation: u32) {
+        for old in &mut self.retired {
+            if old.session == session && old.generation == generation {
+                old.waiting = old.waiting.saturating_sub(1);
+            }
+        }
+        self.retired.retain(|old| old.waiting != 0);
+    }
+
+    /// Counts anew how many commands need each retired context.
+    pub(crate) fn recount(&mut self, count: impl Fn(CardSession, u32) -> usize) {
+        for old in &mut self.retired {
+            old.waiting = count(old.session, old.generation);
+        }
+        self.retired.retain(|old| old.waiting != 0);
+    }
+
+    /// Zeroes a context and what is retired of its session; gives whether there was one. A card
+    /// that keeps keys leaves them in its memory.
     pub(crate) fn destroy(&mut self, session: CardSession, keep_keys: bool) -> bool {
         let Some(place) = self.places.get_mut(session.0 as usize) else {
             return false;
@@ -104,6 +175,7 @@ impl ContextTable {
             return false;
         };
         place.is_identity = false;
+        self.retired.retain(|old| old.session != session);
         if keep_keys && self.residue.len() < RESIDUE_MAX {
             self.residue.push(context.leak_raw_keys());
         }
@@ -113,6 +185,7 @@ impl ContextTable {
     /// Zeroes everything.
     pub(crate) fn clear(&mut self) {
         self.places.clear();
+        self.retired.clear();
         for residue in &mut self.residue {
             residue.zeroize();
         }
@@ -126,6 +199,9 @@ impl ContextTable {
             .filter_map(|place| place.context.as_ref())
         {
             visit("context table", context.raw_keys());
+        }
+        for old in &self.retired {
+            visit("retired context", old.context.raw_keys());
         }
         for residue in &self.residue {
             visit("context table", residue);

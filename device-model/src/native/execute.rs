@@ -4,11 +4,10 @@
 //! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
 //! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
-use regs::{CardSession, Command, CommandFlags, DeviceAddr, SESSION_BLOCK_LEN, Status};
+use regs::{CardSession, Command, CommandFlags, DeviceAddr, Status};
 use timebase::Time;
 use zeroize::Zeroize;
 
-use super::admin;
 use super::command::{MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Work};
 use super::context::ContextTable;
 use super::queue::Queue;
@@ -21,14 +20,13 @@ use crate::stats::CardStats;
 /// Buffers of the card that hold keys or payload for the length of one command.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    /// Request keys and AAD.
-    prefix: Vec<u8>,
-    payload: Vec<u8>,
+    /// Request keys and AAD, or the source stream of a service command.
+    pub(super) prefix: Vec<u8>,
+    /// Payload, or the destination stream of a service command.
+    pub(super) payload: Vec<u8>,
     digest: [u8; DIGEST_MAX],
-    /// Session block of an admin command.
-    staging: [u8; SESSION_BLOCK_LEN],
-    source: Stream,
-    destination: Stream,
+    pub(super) source: Stream,
+    pub(super) destination: Stream,
 }
 
 impl Default for Scratch {
@@ -37,7 +35,6 @@ impl Default for Scratch {
             prefix: Vec::new(),
             payload: Vec::new(),
             digest: [0; DIGEST_MAX],
-            staging: [0; SESSION_BLOCK_LEN],
             source: Stream::default(),
             destination: Stream::default(),
         }
@@ -49,19 +46,17 @@ impl Scratch {
         self.prefix.fill(0);
         self.payload.fill(0);
         self.digest.zeroize();
-        self.staging.zeroize();
     }
 
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
         visit("scratch prefix", &self.prefix);
         visit("scratch payload", &self.payload);
         visit("scratch digest", &self.digest);
-        visit("staging", &self.staging);
     }
 }
 
 /// `len` bytes of a buffer that only grows.
-fn take(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+pub(super) fn take(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     if buffer.len() < len {
         buffer.resize(len, 0);
     }
@@ -89,25 +84,16 @@ impl Shop<'_> {
     ) -> Outcome {
         let ended = match task {
             Task::Settled(status) => Ok(Outcome::from(status)),
-            Task::Identity(identity) => self.process(&identity.command(), &identity.plan(), bus),
-            Task::Create {
-                session,
-                addr,
-                segments,
-            } => {
-                let len = SESSION_BLOCK_LEN as u32;
-                let block = StreamRef {
-                    addr,
-                    segments,
-                    len,
-                };
-                self.create(session, block, bus)
+            Task::Identity(identity) => {
+                let ended = self.process(&identity.command(), &identity.plan(), bus);
+                self.has_used(identity.session, identity.generation);
+                ended
             }
-            Task::Destroy(session) => Ok(admin::destroy(
-                self.contexts,
-                session,
-                self.latches.keep_keys,
-            )),
+            Task::Service(id) => {
+                let Order { command, plan, .. } = *self.orders.get(id);
+                self.orders.take(id);
+                self.serve(&command, &plan, bus)
+            }
             Task::Process(id) => {
                 if self.orders.get_mut(id).outcome.is_none() {
                     self.run_batch(limit, bus);
@@ -134,26 +120,18 @@ impl Shop<'_> {
             } = *self.orders.get_mut(id);
             if outcome.is_none() {
                 let ended = self.process(&command, &plan, bus);
+                self.has_used(command.session, plan.generation);
                 self.orders.get_mut(id).outcome = Some(ended.unwrap_or_else(|outcome| outcome));
             }
         }
     }
 
-    fn create<H: Host>(
-        &mut self,
-        session: CardSession,
-        block: StreamRef,
-        bus: &mut Bus<'_, H>,
-    ) -> Result<Outcome, Outcome> {
-        let scratch = &mut *self.scratch;
-        scratch.source.load(block, bus)?;
-        let staged = scratch.source.gather(0, &mut scratch.staging, bus);
-        let created = match staged {
-            Ok(()) => admin::create(self.contexts, session, &scratch.staging),
-            Err(fault) => fault.into(),
-        };
-        scratch.staging.zeroize();
-        Ok(created)
+    /// A command that was judged by this generation of `session` has run.
+    #[inline]
+    fn has_used(&mut self, session: CardSession, generation: u32) {
+        if self.contexts.has_retired() {
+            self.contexts.used(session, generation);
+        }
     }
 
     #[inline]
@@ -163,13 +141,10 @@ impl Shop<'_> {
         plan: &Plan,
         bus: &mut Bus<'_, H>,
     ) -> Result<Outcome, Outcome> {
-        let (context, generation) = self
+        let context = self
             .contexts
-            .get(command.session)
+            .of_generation(command.session, plan.generation)
             .ok_or(Outcome::from(Status::BadSession))?;
-        if generation != plan.generation {
-            return Err(Status::BadSession.into());
-        }
         if self.latches.stray_write.strikes() {
             // Whatever the host says: silicon that strays does not notice.
             let _ = bus.write(STRAY_ADDR, &[0xA5; 16]);
@@ -206,7 +181,7 @@ impl Shop<'_> {
     }
 }
 
-fn source_of(command: &Command, len: u32) -> StreamRef {
+pub(super) fn source_of(command: &Command, len: u32) -> StreamRef {
     let is_list = command.flags.contains(CommandFlags::SOURCE_SEGMENTS);
     StreamRef {
         addr: command.source,
@@ -215,7 +190,7 @@ fn source_of(command: &Command, len: u32) -> StreamRef {
     }
 }
 
-fn destination_of(command: &Command, len: u32) -> StreamRef {
+pub(super) fn destination_of(command: &Command, len: u32) -> StreamRef {
     let is_list = command.flags.contains(CommandFlags::DESTINATION_SEGMENTS);
     StreamRef {
         addr: command.destination,
@@ -365,4 +340,4 @@ fn transform(
 }
 
 // Every buffer has a bound: request keys, 16 bits of AAD, one payload.
-const _: () = assert!(MAX_PAYLOAD as usize + SESSION_BLOCK_LEN + u16::MAX as usize <= 1 << 21);
+const _: () = assert!(MAX_PAYLOAD as usize + u16::MAX as usize <= 1 << 21);

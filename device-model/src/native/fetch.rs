@@ -166,18 +166,22 @@ impl Card {
         let moment = Moment { now, ring };
         let (finish, written, task) = match judge(command, ring == 0, &self.contexts) {
             Verdict::Task(task) => match task {
-                Task::Create { .. } => {
-                    let listed = self.read_lists(now, decoded, command);
-                    let len = regs::SESSION_BLOCK_LEN as u32;
-                    (self.link.read(now, listed, len), 0, task)
-                }
                 Task::Identity(identity) => {
                     let plan = identity.plan();
                     let finish = self.reserve(moment, decoded, (command, &plan), host);
                     (finish, plan.destination_len, task)
                 }
-                Task::Settled(_) | Task::Destroy(_) | Task::Process(_) => (decoded, 0, task),
+                Task::Settled(_) | Task::Process(_) | Task::Service(_) => (decoded, 0, task),
             },
+            Verdict::Service(command, plan) => {
+                let finish = self.reserve_service(now, decoded, (&command, &plan));
+                let order = self.agenda.orders.add(Order {
+                    command,
+                    plan,
+                    outcome: None,
+                });
+                (finish, plan.destination_len, Task::Service(order))
+            }
             Verdict::Process(plan) => {
                 let finish = self.reserve(moment, decoded, (command, &plan), host);
                 let order = self.agenda.orders.add(Order {
@@ -240,7 +244,7 @@ impl Card {
     }
 
     /// Reads segment lists, both at once.
-    fn read_lists(&mut self, now: Time, ready: Time, command: &Command) -> Time {
+    pub(super) fn read_lists(&mut self, now: Time, ready: Time, command: &Command) -> Time {
         let mut listed = ready;
         for (flag, segments) in [
             (CommandFlags::SOURCE_SEGMENTS, command.source_len),

@@ -12,6 +12,7 @@ mod fetch;
 mod queue;
 pub(crate) mod ring;
 pub(crate) mod schedule;
+mod service;
 mod transfer;
 
 pub use command::MAX_PAYLOAD;

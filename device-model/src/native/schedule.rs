@@ -96,7 +96,7 @@ impl Agenda {
     pub(crate) fn forget(&mut self, ring: usize, held: &VecDeque<Work>) {
         let orders = &mut self.orders;
         let mut forget = |work: &Work| {
-            if let Task::Process(order) = work.task {
+            if let Task::Process(order) | Task::Service(order) = work.task {
                 orders.take(order);
             }
         };

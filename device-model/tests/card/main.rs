@@ -8,4 +8,5 @@ mod faults;
 mod power;
 mod registers;
 mod rings;
+mod sessions;
 mod wild;

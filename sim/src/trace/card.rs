@@ -205,6 +205,9 @@ impl<W: Write> Tracer<'_, W> {
             CardEvent::SessionCreated { session } => {
                 self.instant(at, kind, "session created", &[("session", session.into())])
             }
+            CardEvent::SessionRekeyed { session } => {
+                self.instant(at, kind, "session rekeyed", &[("session", session.into())])
+            }
             CardEvent::SessionDestroyed { session } => self.instant(
                 at,
                 kind,

@@ -1,0 +1,184 @@
+//! Service commands: everything that is not about a session's payload.
+//!
+//! One way for all of them: a source stream comes in whole, an answer is made from it, and the
+//! answer goes out whole or not at all. Judges their descriptors and runs them; what each of them
+//! does is in `admin`. Both streams are zeroed in the card's buffers before the next command runs.
+
+use std::mem;
+
+use regs::{Command, CommandFlags, Opcode, SESSION_BLOCK_LEN, Status};
+use timebase::Time;
+
+use super::admin;
+use super::command::{OrderId, Outcome, Plan, Verdict, Work, check_stream};
+use super::execute::{Shop, destination_of, source_of, take};
+use super::schedule::Agenda;
+use super::transfer::Bus;
+use crate::card::Card;
+use crate::engine::{Group, Operation};
+use crate::host::{CardEvent, Host};
+
+/// Whether `opcode` is a service command of this kind of ring.
+pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
+    match opcode {
+        Opcode::Nop | Opcode::Process => false,
+        Opcode::SessionCreate | Opcode::SessionDestroy | Opcode::SessionRekey => is_admin,
+    }
+}
+
+/// Judges the streams of `command`, a service command.
+pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status> {
+    let (source_len, destination_len) = match opcode {
+        Opcode::SessionCreate | Opcode::SessionRekey => (SESSION_BLOCK_LEN as u32, 0),
+        Opcode::Nop | Opcode::Process | Opcode::SessionDestroy => (0, 0),
+    };
+    let mut command = *command;
+    for (flag, len, needed) in [
+        (
+            CommandFlags::SOURCE_SEGMENTS,
+            command.source_len,
+            source_len,
+        ),
+        (
+            CommandFlags::DESTINATION_SEGMENTS,
+            command.destination_len,
+            destination_len,
+        ),
+    ] {
+        if needed == 0 {
+            // A stream that the command does not have is not looked at.
+            command.flags.remove(flag);
+        } else {
+            check_stream(len, command.flags.contains(flag), needed)?;
+        }
+    }
+    let plan = Plan {
+        operation: Operation::Seal,
+        group: Group::Cipher,
+        generation: 0,
+        key_len: 0,
+        digest_in: 0,
+        source_len,
+        destination_len,
+    };
+    Ok(Verdict::Service(command, plan))
+}
+
+impl Card {
+    /// Reserves what a service command, decoded at `decoded`, needs; gives its finish.
+    pub(super) fn reserve_service(
+        &mut self,
+        now: Time,
+        decoded: Time,
+        (command, plan): (&Command, &Plan),
+    ) -> Time {
+        let listed = self.read_lists(now, decoded, command);
+        match plan.source_len {
+            0 => listed,
+            len => self.link.read(now, listed, len),
+        }
+    }
+
+    /// Runs the service command whose result is the next, `work`.
+    pub(super) fn run_service<H: Host>(
+        &mut self,
+        work: &Work,
+        id: OrderId,
+        host: &mut H,
+    ) -> Outcome {
+        let command = self.agenda.orders.get(id).command;
+        let outcome = self.run(work.task, work.at, host);
+        if outcome.status == Status::Success {
+            self.served(work.at, &command, host);
+        }
+        outcome
+    }
+
+    /// What a service command that succeeded means for the rest of the card.
+    fn served<H: Host>(&mut self, at: Time, command: &Command, host: &mut H) {
+        let session = command.session;
+        let event = match Opcode::from_code(command.opcode) {
+            Some(Opcode::SessionCreate) => CardEvent::SessionCreated { session: session.0 },
+            Some(Opcode::SessionRekey) => {
+                self.cache.forget(session);
+                self.recount_retired();
+                CardEvent::SessionRekeyed { session: session.0 }
+            }
+            Some(Opcode::SessionDestroy) => {
+                self.cache.forget(session);
+                CardEvent::SessionDestroyed { session: session.0 }
+            }
+            Some(Opcode::Nop | Opcode::Process) | None => return,
+        };
+        host.observe(at, event);
+    }
+
+    /// Zeroes retired contexts that no command on the card needs any more.
+    pub(crate) fn recount_retired(&mut self) {
+        if !self.contexts.has_retired() {
+            return;
+        }
+        let Agenda { queue, orders, .. } = &self.agenda;
+        let rings = &self.rings;
+        self.contexts.recount(|session, generation| {
+            let held = rings.iter().flat_map(|ring| &ring.held);
+            let works = queue.results().iter().chain(queue.at_work()).chain(held);
+            let needs = |work: &&Work| orders.judged_by(work) == Some((session, generation));
+            works.filter(needs).count()
+        });
+    }
+}
+
+impl Shop<'_> {
+    /// Runs a service command.
+    pub(super) fn serve<H: Host>(
+        &mut self,
+        command: &Command,
+        plan: &Plan,
+        bus: &mut Bus<'_, H>,
+    ) -> Result<Outcome, Outcome> {
+        let scratch = &mut *self.scratch;
+        let source = source_of(command, plan.source_len);
+        scratch.source.load(source, bus)?;
+        let destination = destination_of(command, plan.destination_len);
+        scratch.destination.load(destination, bus)?;
+        let mut buffers = (
+            mem::take(&mut scratch.prefix),
+            mem::take(&mut scratch.payload),
+        );
+        let input = take(&mut buffers.0, plan.source_len as usize);
+        let output = take(&mut buffers.1, plan.destination_len as usize);
+        let ended = self.transact(command, (input, output), bus);
+        input.fill(0);
+        output.fill(0);
+        (self.scratch.prefix, self.scratch.payload) = buffers;
+        ended
+    }
+
+    fn transact<H: Host>(
+        &mut self,
+        command: &Command,
+        (input, output): (&mut [u8], &mut [u8]),
+        bus: &mut Bus<'_, H>,
+    ) -> Result<Outcome, Outcome> {
+        self.scratch.source.gather(0, input, bus)?;
+        self.answer(command, input)?;
+        self.scratch.destination.scatter(0, output, bus)?;
+        Ok(Outcome {
+            output_len: output.len() as u32,
+            ..Outcome::default()
+        })
+    }
+
+    fn answer(&mut self, command: &Command, input: &[u8]) -> Result<(), Status> {
+        let session = command.session;
+        match Opcode::from_code(command.opcode).ok_or(Status::BadOpcode)? {
+            Opcode::SessionCreate => admin::create(self.contexts, session, input),
+            Opcode::SessionRekey => admin::rekey(self.contexts, session, input),
+            Opcode::SessionDestroy => {
+                admin::destroy(self.contexts, session, self.latches.keep_keys)
+            }
+            Opcode::Nop | Opcode::Process => Err(Status::BadOpcode),
+        }
+    }
+}
