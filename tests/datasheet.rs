@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use regs::{
     CipherCode, Command, CommandFlags, Completion, Control, DeviceStatus, DigestCode, FieldInfo,
-    Opcode, Register, RingControl, RingRegister, RingStatus, Segment, Status,
+    Opcode, Register, RingArbitration, RingControl, RingRegister, RingStatus, Segment, Status,
 };
 use sim::datasheet::{markdown, plain};
 
@@ -42,6 +42,10 @@ fn sections() -> Vec<(&'static str, String)> {
         ("device-status", markdown::fields(DeviceStatus::FIELDS)),
         ("ring-control", markdown::fields(RingControl::FIELDS)),
         ("ring-status", markdown::fields(RingStatus::FIELDS)),
+        (
+            "ring-arbitration",
+            markdown::fields(RingArbitration::FIELDS),
+        ),
         ("command", markdown::structure(Command::LAYOUT)),
         ("opcodes", markdown::codes(Opcode::TABLE, 2)),
         ("command-flags", markdown::fields(CommandFlags::TABLE)),
@@ -177,6 +181,7 @@ fn fields_fill_their_register_and_lie_where_the_accessors_put_them() {
         DeviceStatus::FIELDS,
         RingControl::FIELDS,
         RingStatus::FIELDS,
+        RingArbitration::FIELDS,
     ];
     for fields in tables {
         let mut next = 0;

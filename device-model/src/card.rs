@@ -5,8 +5,8 @@
 
 use regs::{
     COMMAND_LEN, COMPLETION_LEN, CardSession, Control, DEVICE_ID, DeviceAddr, DeviceStatus,
-    Doorbell, INTERRUPT_LINK_ERROR, Register, RingControl, RingId, RingRegister, Status, Target,
-    decode,
+    Doorbell, INTERRUPT_LINK_ERROR, Register, RingArbitration, RingControl, RingId, RingRegister,
+    Status, Target, decode,
 };
 use timebase::{Span, Time};
 
@@ -14,10 +14,11 @@ use crate::engine::Group;
 use crate::fault::{Latch, Latches};
 use crate::host::{CardEvent, Host};
 use crate::interrupt::{Causes, cause_of};
+use crate::native::arbiter::{Arbiter, RingSet};
 use crate::native::context::{ContextCache, ContextTable};
 use crate::native::execute::Scratch;
 use crate::native::ring::Ring;
-use crate::native::schedule::{Agenda, RingSet};
+use crate::native::schedule::Agenda;
 use crate::pci::ConfigSpace;
 use crate::profile::{Profile, ProfileError};
 use crate::stats::{CardStats, RingOccupancy};
@@ -61,10 +62,8 @@ pub struct Card {
     pub(crate) rings: Vec<Ring>,
     /// Pairs with commands on the card.
     pub(crate) busy: RingSet,
-    /// Pairs that would fetch now.
-    pub(crate) wanting: RingSet,
-    /// Where arbitration looks first.
-    pub(crate) next_ring: usize,
+    /// Which pair fetches next.
+    pub(crate) arbiter: Arbiter,
     pub(crate) agenda: Agenda,
     pub(crate) link: Link,
     pub(crate) lines: Lines,
@@ -102,8 +101,7 @@ impl Card {
             resetting_until: None,
             rings: (0..rings).map(|_| Ring::default()).collect(),
             busy: RingSet::default(),
-            wanting: RingSet::default(),
-            next_ring: 0,
+            arbiter: Arbiter::new(rings),
             agenda: Agenda::default(),
             completion_time: link.wire_time(COMPLETION_LEN as u32),
             link,
@@ -301,8 +299,8 @@ impl Card {
         }
     }
 
-    fn read_ring(&self, ring: RingId, register: RingRegister) -> u32 {
-        let ring = &self.rings[usize::from(ring.0)];
+    fn read_ring(&self, RingId(id): RingId, register: RingRegister) -> u32 {
+        let ring = &self.rings[usize::from(id)];
         match register {
             RingRegister::CommandBaseLow => ring.setup.command_base as u32,
             RingRegister::CommandBaseHigh => (ring.setup.command_base >> 32) as u32,
@@ -318,6 +316,7 @@ impl Card {
             RingRegister::CoalesceCount => ring.coalescer.count(),
             RingRegister::CoalesceTimer => ring.coalescer.timer_ns(),
             RingRegister::RingVector => ring.setup.vector,
+            RingRegister::RingArbitration => self.arbiter.setting(id.into()).into_bits(),
         }
     }
 
@@ -337,6 +336,10 @@ impl Card {
             RingRegister::CompletionBaseHigh => ring.setup.set_completion_high(value),
             RingRegister::Entries => ring.setup.entries = value,
             RingRegister::RingVector => ring.setup.vector = value,
+            RingRegister::RingArbitration => {
+                self.arbiter
+                    .configure(index, RingArbitration::from_bits(value));
+            }
             RingRegister::RingControl => {
                 self.write_ring_control(now, index, RingControl::from_bits(value), host);
             }
@@ -374,12 +377,18 @@ impl Card {
             self.rings[ring].stop();
             self.recount_retired();
             self.busy.set(ring, false);
-            self.wanting.set(ring, false);
+            self.arbiter.set_wanting(ring, false);
             self.timer_changed(ring);
             self.begin_fetches(now);
         }
         let pair = &mut self.rings[ring];
-        if control.enabled() && !pair.is_running() && !pair.has_failed() && pair.start().is_err() {
+        pair.set_starve_interrupt(control.starve_interrupt());
+        if !control.enabled() || pair.has_failed() {
+            return;
+        }
+        if pair.is_running() {
+            self.drain(now, ring, control, host);
+        } else if pair.start().is_err() {
             self.fail_ring(now, ring, Status::BadParameters, host);
         }
     }
@@ -461,8 +470,7 @@ impl Card {
         self.causes = Causes::default();
         self.last_error = LastError::default();
         self.busy = RingSet::default();
-        self.wanting = RingSet::default();
-        self.next_ring = 0;
+        self.arbiter.reset();
     }
 
     fn reconsider_fetches(&mut self, now: Time) {

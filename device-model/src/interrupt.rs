@@ -162,6 +162,16 @@ impl Coalescer {
         self.fires()
     }
 
+    /// Fires for whatever waits, if the pair is armed.
+    #[must_use]
+    pub(crate) fn fire_early(&mut self) -> bool {
+        let fires = self.armed && self.pending != 0;
+        if fires {
+            self.expire();
+        }
+        fires
+    }
+
     /// The timer ran out.
     pub(crate) fn expire(&mut self) {
         self.armed = false;

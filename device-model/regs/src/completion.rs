@@ -37,7 +37,7 @@ codes! {
         WriteFault = 0x21,
         /// The engine detected an error inside itself.
         EngineError = 0x30,
-        /// The ring or the function was reset before the command ran.
+        /// The ring was aborted before the command finished; its data was not touched.
         Aborted = 0x40,
     }
 }

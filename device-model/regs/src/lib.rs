@@ -20,8 +20,8 @@ pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
 pub use register::{
     BAR0_LEN, COMPLETION_DOORBELL, Control, DEVICE_ID, DOORBELL_PAGE, DOORBELL_STRIDE,
     DeviceStatus, Doorbell, INTERRUPT_LINK_ERROR, MAX_RING_ENTRIES, MAX_RING_PAIRS,
-    MIN_RING_ENTRIES, PCI_DEVICE, PCI_VENDOR, RING_PAGE, RING_STRIDE, Register, RingControl,
-    RingId, RingRegister, RingStatus, Target, decode,
+    MIN_RING_ENTRIES, PCI_DEVICE, PCI_VENDOR, RING_PAGE, RING_STRIDE, Register, RingArbitration,
+    RingControl, RingId, RingRegister, RingStatus, Target, decode,
 };
 
 /// Address as the card sees it (an IOVA), never dereferenced by the host.

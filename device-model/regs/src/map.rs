@@ -54,6 +54,16 @@ pub struct RegisterInfo {
     pub fields: &'static [FieldInfo],
 }
 
+impl RegisterInfo {
+    /// The bits that mean something: those that no reserved field covers.
+    #[must_use]
+    pub fn meaning_mask(&self) -> u32 {
+        let reserved = self.fields.iter().filter(|field| field.is_reserved());
+        let bits = reserved.map(|field| (u32::MAX >> (32 - field.width)) << field.low);
+        !bits.fold(0, |mask, bits| mask | bits)
+    }
+}
+
 /// One code of a field that names things.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CodeInfo {

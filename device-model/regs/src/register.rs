@@ -105,6 +105,8 @@ register_map! {
         0x30 CoalesceTimer: ReadWrite = 0;
         /// MSI-X vector of the pair.
         0x34 RingVector: ReadWrite = 0;
+        /// Whose turn it is to fetch; see [`RingArbitration`].
+        0x38 RingArbitration(RingArbitration): ReadWrite = 0x100;
     }
 }
 
@@ -141,8 +143,14 @@ register_fields! {
         enabled: bool [1];
         /// Writing a one stops the pair, forgets what it had fetched and zeroes its indices.
         reset: bool [1];
+        /// With `enabled`: the pair fetches no more, completes what it has fetched, then stops.
+        drain: bool [1];
+        /// With `enabled`: like `drain`, but what has not finished completes as `Aborted` at once.
+        abort: bool [1];
+        /// A pair that runs dry sends its interrupt for what waits, whatever count and timer say.
+        starve_interrupt: bool [1];
         /// Reserved, zero.
-        _reserved: u32 [30];
+        _reserved: u32 [27];
     }
 }
 
@@ -155,8 +163,26 @@ register_fields! {
         error: bool [1];
         /// Commands wait because the completion ring is full.
         completion_full: bool [1];
+        /// The pair fetches no more and stops when its last command is complete.
+        draining: bool [1];
+        /// The pair stopped at the end of a drain or an abort; its indices stay readable.
+        drained: bool [1];
         /// Reserved, zero.
-        _reserved: u32 [29];
+        _reserved: u32 [27];
+    }
+}
+
+register_fields! {
+    /// Value of [`RingRegister::RingArbitration`].
+    RingArbitration: u32 {
+        /// Pairs of a higher priority fetch first, always.
+        priority: u8 [2];
+        /// Reserved, zero.
+        _reserved: u8 [6];
+        /// Fetches in a round among pairs of the same priority; 0 counts as 1.
+        weight: u8 [8];
+        /// Reserved, zero.
+        _reserved_high: u16 [16];
     }
 }
 

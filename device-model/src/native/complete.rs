@@ -249,8 +249,9 @@ impl Card {
         let pair = &self.rings[ring];
         if pair.outstanding == 0 {
             self.busy.set(ring, false);
+            self.ran_dry(at, ring, host);
         }
-        if !pair.waits_for_room() {
+        if !self.rings[ring].waits_for_room() {
             return written;
         }
         self.drop_fence(at, ring, host);
@@ -293,7 +294,7 @@ impl Card {
         self.rings[ring].fail();
         self.recount_retired();
         self.busy.set(ring, false);
-        self.wanting.set(ring, false);
+        self.arbiter.set_wanting(ring, false);
         self.timer_changed(ring);
         self.latch_error(at, ring, (status, None), host);
     }

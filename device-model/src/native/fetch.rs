@@ -31,18 +31,15 @@ impl Card {
     pub(crate) fn update_wanting(&mut self, ring: usize) {
         let wants =
             self.is_scheduling() && self.rings[ring].fetch_size(self.profile.fetch_burst) != 0;
-        self.wanting.set(ring, wants);
+        self.arbiter.set_wanting(ring, wants);
     }
 
     /// Begins as many fetches as the fetch engine takes.
     #[inline]
     pub(crate) fn begin_fetches(&mut self, now: Time) {
-        while !self.wanting.is_empty() && self.agenda.fetches.len() < MAX_FETCHES {
-            let Some(ring) = self.wanting.next_from(self.next_ring) else {
-                return;
-            };
-            self.next_ring = ring + 1;
-            self.wanting.set(ring, false);
+        while self.agenda.fetches.len() < MAX_FETCHES
+            && let Some(ring) = self.arbiter.grant()
+        {
             let count = self.rings[ring].fetch_size(self.profile.fetch_burst);
             if count == 0 {
                 continue;
@@ -109,6 +106,9 @@ impl Card {
         commands: &[[u8; COMMAND_LEN]],
         host: &mut H,
     ) {
+        if self.rings[moment.ring].is_aborting() {
+            return self.abort_commands(moment.now, moment.ring, commands);
+        }
         let mut is_short_way = moment.ring != 0 && self.rings[moment.ring].fenced.is_empty();
         for (index, bytes) in commands.iter().enumerate() {
             let command = Command::from_bytes(bytes);

@@ -4,9 +4,11 @@
 //! (`schedule`), run in a batch (`execute`) and completed (`complete`).
 
 mod admin;
+pub(crate) mod arbiter;
 pub(crate) mod command;
 mod complete;
 pub(crate) mod context;
+mod drain;
 pub(crate) mod execute;
 mod fetch;
 mod queue;

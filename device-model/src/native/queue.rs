@@ -121,6 +121,13 @@ impl Queue {
         (self.working < self.entries.len()).then(|| self.entries.remove(self.working))
     }
 
+    /// Takes the commands of `ring` that have not finished out, the next to finish first.
+    pub(crate) fn take_at_work(&mut self, ring: usize) -> Vec<Work> {
+        self.drop_what_left();
+        let is_taken = |work: &mut Work| usize::from(work.ring) == ring;
+        self.entries.extract_if(self.working.., is_taken).collect()
+    }
+
     /// Adds a result behind those that are there; it is due when it is visible.
     pub(crate) fn add_result(&mut self, work: Work) {
         self.entries.insert(self.working, work);

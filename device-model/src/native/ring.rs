@@ -17,14 +17,28 @@ use crate::interrupt::Coalescer;
 /// Most commands of one ring that are on the card at once.
 pub(crate) const RING_WINDOW: u32 = 256;
 
-/// What a pair is doing. Transitions happen only in [`Ring::start`], [`Ring::stop`] and
-/// [`Ring::fail`].
+/// What a pair is doing. Transitions happen only in [`Ring::start`], [`Ring::stop`],
+/// [`Ring::fail`] and [`Ring::end_drain`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum RingState {
     #[default]
     Stopped,
     Running,
     Failed,
+    /// Stopped at the end of a drain; indices stay readable.
+    Drained,
+}
+
+/// How a running pair comes to its end.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Drain {
+    /// It does not.
+    #[default]
+    No,
+    /// What was fetched completes.
+    Finish,
+    /// What was fetched completes as aborted.
+    Abort,
 }
 
 /// Registers that the driver writes before it turns the pair on.
@@ -45,6 +59,8 @@ pub(crate) struct Malformed;
 pub(crate) struct Ring {
     pub(crate) setup: Setup,
     state: RingState,
+    drain: Drain,
+    starve_interrupt: bool,
     /// What `setup` was when the pair turned on.
     active: Setup,
     command_head: u32,
@@ -155,7 +171,50 @@ impl Ring {
         self.phase = false;
     }
 
+    /// Sets how the running pair comes to its end. An abort cannot be taken back.
+    pub(crate) fn set_drain(&mut self, drain: Drain) {
+        if self.drain != Drain::Abort {
+            self.drain = drain;
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain != Drain::No
+    }
+
+    #[inline]
+    pub(crate) fn is_aborting(&self) -> bool {
+        self.drain == Drain::Abort
+    }
+
+    /// Stops if the pair drains and nothing of it is on the card any more; gives whether it did.
+    pub(crate) fn end_drain(&mut self) -> bool {
+        let ends = self.is_draining() && self.outstanding == 0 && self.fetching == 0;
+        if ends {
+            self.drain = Drain::No;
+            self.coalescer.stop();
+            self.state = RingState::Drained;
+        }
+        ends
+    }
+
+    pub(crate) fn set_starve_interrupt(&mut self, tells: bool) {
+        self.starve_interrupt = tells;
+    }
+
+    /// Whether the pair sends its interrupt when its last command completes.
+    #[inline]
+    pub(crate) fn tells_when_dry(&self) -> bool {
+        self.starve_interrupt || self.is_draining()
+    }
+
+    /// Whether the pair has nothing on the card and nothing to fetch.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.outstanding == 0 && self.fetching == 0 && (self.is_draining() || self.published() == 0)
+    }
+
     fn forget_work(&mut self) {
+        self.drain = Drain::No;
         self.fetching = 0;
         self.outstanding = 0;
         self.room = 0;
@@ -165,7 +224,11 @@ impl Ring {
 
     /// Value of the control register.
     pub(crate) fn control(&self) -> RingControl {
-        RingControl::new().with_enabled(self.is_running())
+        RingControl::new()
+            .with_enabled(self.is_running())
+            .with_drain(self.is_draining())
+            .with_abort(self.is_aborting())
+            .with_starve_interrupt(self.starve_interrupt)
     }
 
     /// Value of the status register.
@@ -174,6 +237,8 @@ impl Ring {
             .with_running(self.is_running())
             .with_error(self.has_failed())
             .with_completion_full(!self.held.is_empty())
+            .with_draining(self.is_draining())
+            .with_drained(self.state == RingState::Drained)
     }
 
     pub(crate) const fn command_head(&self) -> Slot {
@@ -242,7 +307,8 @@ impl Ring {
     /// window has room for all it would bring, so that a busy ring fetches in bursts.
     #[inline]
     pub(crate) fn fetch_size(&self, burst: u32) -> u32 {
-        if !self.is_running() || self.fetching != 0 || !self.fenced.is_empty() {
+        if !self.is_running() || self.fetching != 0 || !self.fenced.is_empty() || self.is_draining()
+        {
             return 0;
         }
         let to_wrap = self.active.entries - self.command_head;

@@ -31,41 +31,6 @@ pub(crate) struct Fetch {
     pub(crate) count: u32,
 }
 
-/// A set of ring pairs, which fit one word.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct RingSet(u128);
-
-impl RingSet {
-    #[inline]
-    pub(crate) fn set(&mut self, ring: usize, is_in: bool) {
-        let bit = 1 << ring;
-        if is_in {
-            self.0 |= bit;
-        } else {
-            self.0 &= !bit;
-        }
-    }
-
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The first pair at or after `from`, going round.
-    pub(crate) fn next_from(self, from: usize) -> Option<usize> {
-        let after = self.0 & (u128::MAX << from);
-        let set = if after != 0 { after } else { self.0 };
-        (set != 0).then(|| set.trailing_zeros() as usize)
-    }
-
-    pub(crate) fn iter(mut self) -> impl Iterator<Item = usize> {
-        std::iter::from_fn(move || {
-            let ring = (self.0 != 0).then(|| self.0.trailing_zeros() as usize)?;
-            self.0 &= self.0 - 1;
-            Some(ring)
-        })
-    }
-}
-
 /// The queues of a card.
 #[derive(Debug)]
 pub(crate) struct Agenda {
@@ -206,7 +171,10 @@ impl Card {
                 continue;
             };
             // Commands behind a fence are not in the queues yet; any completion may let them go.
-            let in_sight = if ring.fenced.is_empty() { missing } else { 1 };
+            let mut in_sight = if ring.fenced.is_empty() { missing } else { 1 };
+            if ring.tells_when_dry() {
+                in_sight = in_sight.min(ring.outstanding);
+            }
             wait_for = wait_for.min(in_sight as usize);
             if let Some(span) = coalescer.timer()
                 && !coalescer.has_pending()
@@ -310,25 +278,5 @@ impl Card {
         self.rings[ring].coalescer.expire();
         self.timer_changed(ring);
         self.raise_ring(at, ring, host);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arbitration_goes_round() {
-        let mut set = RingSet::default();
-        assert_eq!(set.next_from(3), None);
-        for ring in [1, 4, 64] {
-            set.set(ring, true);
-        }
-        assert_eq!(set.next_from(0), Some(1));
-        assert_eq!(set.next_from(2), Some(4));
-        assert_eq!(set.next_from(5), Some(64));
-        assert_eq!(set.next_from(65), Some(1));
-        set.set(64, false);
-        assert_eq!(set.iter().collect::<Vec<_>>(), [1, 4]);
     }
 }

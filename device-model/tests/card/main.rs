@@ -4,6 +4,7 @@ mod bench;
 mod coalescing;
 mod commands;
 mod deadlines;
+mod drain;
 mod faults;
 mod power;
 mod registers;
