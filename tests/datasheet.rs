@@ -1,18 +1,18 @@
 //! `docs/datasheet.md` says what `regs` says.
 //!
-//! Every table of the datasheet between `begin` and `end` marks is rendered here from the crate:
-//! from the register tables and constants where they are values, from the doc comments where they
-//! are words. After a change of `regs`, `UPDATE_DATASHEET=1 cargo test -p tests --test datasheet`
-//! writes the tables anew. The prose between them is for people to keep true.
+//! Every table of the datasheet between `begin` and `end` marks is rendered here from the crate's
+//! tables and constants. After a change of `regs`, `UPDATE_DATASHEET=1 cargo test -p tests --test
+//! datasheet` writes the tables anew. The prose between them is for people to keep true.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use regs::{
     CipherCode, Command, CommandFlags, Completion, Control, DeviceStatus, DigestCode, FieldInfo,
-    Opcode, Register, RingArbitration, RingControl, RingRegister, RingStatus, Segment, Status,
+    Opcode, Register, RingArbitration, RingControl, RingRegister, RingStatus, Segment,
+    SessionBlock, SessionBlockFlags, Status,
 };
-use sim::datasheet::{markdown, plain};
+use sim::datasheet::markdown;
 
 const UPDATE: &str = "UPDATE_DATASHEET";
 
@@ -26,14 +26,8 @@ fn page_path() -> PathBuf {
     root().join("docs/datasheet.md")
 }
 
-fn source(file: &str) -> String {
-    let path = root().join("device-model/regs/src").join(file);
-    std::fs::read_to_string(path).expect("a source file of regs")
-}
-
 /// Every generated section by its name.
 fn sections() -> Vec<(&'static str, String)> {
-    let admin = source("admin.rs");
     vec![
         ("memory-map", markdown::memory_map()),
         ("registers", markdown::registers(Register::TABLE)),
@@ -52,69 +46,39 @@ fn sections() -> Vec<(&'static str, String)> {
         ("completion", markdown::structure(Completion::LAYOUT)),
         ("segment", markdown::structure(Segment::LAYOUT)),
         ("status-codes", markdown::codes(Status::TABLE, 4)),
-        ("session-block", comment_table(&admin)),
-        ("cipher-codes", codes(&admin, "enum CipherCode", 2)),
-        ("digest-codes", codes(&admin, "enum DigestCode", 2)),
+        ("session-block", markdown::structure(SessionBlock::LAYOUT)),
+        ("session-flags", markdown::fields(SessionBlockFlags::TABLE)),
+        ("cipher-codes", markdown::codes(CipherCode::TABLE, 2)),
+        ("digest-codes", markdown::codes(DigestCode::TABLE, 2)),
+        ("ciphers", ciphers()),
+        ("digests", digests()),
     ]
 }
 
-/// A declaration inside an item of the source, with the doc comment above it.
-struct Declared {
-    line: String,
-    doc: String,
-}
-
-/// What the item whose declaration contains `head` declares, line by line.
-fn declared(source: &str, head: &str) -> Vec<Declared> {
-    let head = format!("{head} {{");
-    let lines = source.lines().skip_while(|line| !line.ends_with(&head));
-    let body = lines.skip(1).map(str::trim).take_while(|line| *line != "}");
-    let mut doc = Vec::new();
-    let mut found = Vec::new();
-    for line in body {
-        match line.strip_prefix("///") {
-            Some(text) => doc.push(text.trim()),
-            None if line.starts_with("#[default") => {}
-            None => {
-                let doc = plain(&std::mem::take(&mut doc).join(" "));
-                let line = line.to_owned();
-                found.push(Declared { line, doc });
-            }
-        }
-    }
-    assert!(!found.is_empty(), "the source declares {head}");
-    found
-}
-
-/// Rows of an enum with explicit codes of `digits` hexadecimal digits.
-fn codes(source: &str, head: &str, digits: usize) -> String {
-    let mut text = String::from("| code | name | meaning |\n|---|---|---|\n");
-    for Declared { line, doc } in declared(source, head) {
-        let (name, code) = line.split_once(" = ").expect("an explicit code");
-        let code = number(code.trim_end_matches(','));
-        let width = digits + 2;
-        writeln!(text, "| {code:#0width$x} | {name} | {doc} |").expect("a string takes every row");
+fn ciphers() -> String {
+    let mut text = String::from("| cipher | key | IV | block | tag |\n|---|---|---|---|---|\n");
+    for info in regs::CIPHERS {
+        let (code, key, iv, tag) = (info.code, info.key, info.iv, info.tag);
+        let block_len = info.block_len;
+        writeln!(text, "| {code:?} | {key} | {iv} | {block_len} | {tag} |")
+            .expect("a string takes every row");
     }
     text
 }
 
-fn number(text: &str) -> u32 {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.expect("a number")
-}
-
-/// The table that stands in a doc comment of the source.
-fn comment_table(source: &str) -> String {
-    let rows = source.lines().filter_map(|line| {
-        let text = line.strip_prefix("///").or(line.strip_prefix("//!"))?;
-        text.trim().starts_with('|').then(|| text.trim())
-    });
-    let rows: Vec<_> = rows.collect();
-    assert!(rows.len() > 2, "the source has a table in a comment");
-    rows.join("\n") + "\n"
+fn digests() -> String {
+    let mut text =
+        String::from("| digest | key | nonce | block | digest |\n|---|---|---|---|---|\n");
+    for info in regs::DIGESTS.iter().filter(|info| !info.code.is_empty()) {
+        let (code, key, nonce, digest) = (info.code, info.key, info.iv, info.digest);
+        let block_len = info.block_len;
+        writeln!(
+            text,
+            "| {code:?} | {key} | {nonce} | {block_len} | {digest} |"
+        )
+        .expect("a string takes every row");
+    }
+    text
 }
 
 /// `page` with what stands between the marks of section `name` replaced; `None` without marks.
@@ -159,18 +123,6 @@ fn the_datasheet_shows_the_tables_of_regs() {
     }
     if let Some((line, expected)) = difference(&page, &expected) {
         panic!("docs/datasheet.md:{line} should read:\n{expected}\nset {UPDATE}=1 to rewrite it");
-    }
-}
-
-#[test]
-fn codes_in_the_datasheet_are_the_codes_of_the_crate() {
-    for cipher in CipherCode::ALL {
-        let row = format!("| {:#04x} | {cipher:?} |", cipher as u8);
-        assert!(codes(&source("admin.rs"), "enum CipherCode", 2).contains(&row));
-    }
-    for digest in DigestCode::ALL {
-        let row = format!("| {:#04x} | {digest:?} |", digest as u8);
-        assert!(codes(&source("admin.rs"), "enum DigestCode", 2).contains(&row));
     }
 }
 

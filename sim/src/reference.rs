@@ -68,14 +68,13 @@ impl Reference {
     }
 
     fn by_engine(&self, iv: &[u8; 64], aad: &[u8], payload: &[u8]) -> Result<Expected, String> {
-        let mut short_iv = [0; 16];
-        short_iv.copy_from_slice(&iv[..16]);
         let mut payload = payload.to_vec();
         let mut digest = vec![0; self.digest_len];
         let job = Job {
             operation: Operation::Seal,
-            iv: &short_iv,
+            iv,
             aad,
+            esn: [0; 4],
             payload: &mut payload,
             digest: &mut digest,
         };

@@ -298,6 +298,7 @@ fn direct_engine(len: usize) -> Measure {
                     operation: engine::Operation::Seal,
                     iv: &[7; 16],
                     aad: &[],
+                    esn: [0; 4],
                     payload: &mut buffer[..len],
                     digest: &mut digest,
                 };

@@ -252,7 +252,7 @@ impl Bench {
             source_len: payload_len + extra,
             destination_len: payload_len + u32::from(story.byte()),
             payload_len,
-            reserved: 0,
+            esn: [0; 4],
             iv: story.take(),
         };
         self.post(command.to_bytes(), story);

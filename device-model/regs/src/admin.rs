@@ -1,140 +1,27 @@
 //! The session block: what the admin ring needs to create a session.
-//!
-//! | byte | field |
-//! |---|---|
-//! | 0 | cipher code |
-//! | 1 | digest code |
-//! | 2 | cipher key length in bytes |
-//! | 3 | digest key length in bytes |
-//! | 4 | digest length in bytes (0 to 64; 0 without a digest) |
-//! | 5 | IV length in bytes (0 to 16) |
-//! | 6 | reserved, zero |
-//! | 16 | cipher key, 64 bytes, zero-padded |
-//! | 80 | digest key, 128 bytes, zero-padded |
-//! | 208 | reserved, zero |
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::WireInfo;
+use crate::algorithm::{CIPHER_KEY_MAX, CipherCode, DIGEST_KEY_MAX, DigestCode};
+use crate::map::{flags, layout};
 
 /// Size of a session block, in bytes.
 pub const SESSION_BLOCK_LEN: usize = 256;
 
 const CIPHER_KEY_AT: usize = 16;
-const CIPHER_KEY_MAX: usize = 64;
-const DIGEST_KEY_AT: usize = 80;
-const DIGEST_KEY_MAX: usize = 128;
-const TAIL_AT: usize = DIGEST_KEY_AT + DIGEST_KEY_MAX;
+const DIGEST_KEY_AT: usize = CIPHER_KEY_AT + CIPHER_KEY_MAX;
+const _: () = assert!(DIGEST_KEY_AT + DIGEST_KEY_MAX == SESSION_BLOCK_LEN);
 
-/// Which cipher a session uses.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum CipherCode {
-    /// No cipher: the session only digests.
-    #[default]
-    None = 0,
-    /// Copies the payload.
-    Null = 1,
-    /// AES in CBC mode.
-    AesCbc = 2,
-    /// AES in counter mode with a 128-bit big-endian counter.
-    AesCtr = 3,
-    /// AES in XTS mode; the key is both halves.
-    AesXts = 4,
-    /// AES in Galois/counter mode; brings its own digest.
-    AesGcm = 5,
-}
-
-/// Which digest a session uses.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum DigestCode {
-    /// No digest, or the cipher's own.
-    #[default]
-    None = 0,
-    /// SHA-1.
-    Sha1 = 1,
-    /// SHA-224.
-    Sha224 = 2,
-    /// SHA-256.
-    Sha256 = 3,
-    /// SHA-384.
-    Sha384 = 4,
-    /// SHA-512.
-    Sha512 = 5,
-    /// HMAC of SHA-1.
-    HmacSha1 = 0x11,
-    /// HMAC of SHA-224.
-    HmacSha224 = 0x12,
-    /// HMAC of SHA-256.
-    HmacSha256 = 0x13,
-    /// HMAC of SHA-384.
-    HmacSha384 = 0x14,
-    /// HMAC of SHA-512.
-    HmacSha512 = 0x15,
-}
-
-impl CipherCode {
-    /// Every cipher code.
-    pub const ALL: [Self; 6] = [
-        Self::None,
-        Self::Null,
-        Self::AesCbc,
-        Self::AesCtr,
-        Self::AesXts,
-        Self::AesGcm,
-    ];
-
-    /// The cipher that `code` stands for.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&cipher| cipher as u8 == code)
-    }
-}
-
-impl DigestCode {
-    /// Every digest code.
-    pub const ALL: [Self; 11] = [
-        Self::None,
-        Self::Sha1,
-        Self::Sha224,
-        Self::Sha256,
-        Self::Sha384,
-        Self::Sha512,
-        Self::HmacSha1,
-        Self::HmacSha224,
-        Self::HmacSha256,
-        Self::HmacSha384,
-        Self::HmacSha512,
-    ];
-
-    /// The digest that `code` stands for.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&digest| digest as u8 == code)
-    }
-
-    /// Length of the whole digest, in bytes.
-    #[must_use]
-    pub const fn len(self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Sha1 | Self::HmacSha1 => 20,
-            Self::Sha224 | Self::HmacSha224 => 28,
-            Self::Sha256 | Self::HmacSha256 => 32,
-            Self::Sha384 | Self::HmacSha384 => 48,
-            Self::Sha512 | Self::HmacSha512 => 64,
-        }
-    }
-
-    /// Whether there is no digest.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        matches!(self, Self::None)
-    }
-
-    /// Whether the digest takes a key.
-    #[must_use]
-    pub const fn is_keyed(self) -> bool {
-        self as u8 >= 0x11
+flags! {
+    /// What a session does differently.
+    SessionBlockFlags: u8 {
+        /// The digest covers the command's four ESN bytes too, behind the payload. For a cipher
+        /// with a digest of another.
+        0 ESN,
+        /// The digest covers the payload in the clear: it is taken before encryption and checked
+        /// after decryption. For a cipher with a digest of another.
+        1 DIGEST_FIRST,
     }
 }
 
@@ -149,6 +36,8 @@ pub struct SessionBlock {
     pub digest_len: u8,
     /// Bytes of IV that are used.
     pub iv_len: u8,
+    /// What the session does differently.
+    pub flags: SessionBlockFlags,
     cipher_key_len: u8,
     digest_key_len: u8,
     keys: Keys,
@@ -178,11 +67,25 @@ pub enum SessionBlockError {
     Digest(u8),
     /// A key is longer than its field.
     KeyLength(usize),
-    /// A reserved byte, or padding after a key, is not zero.
+    /// A reserved bit or byte, or padding after a key, is not zero.
     Reserved,
 }
 
 impl SessionBlock {
+    /// Where the fields stand in memory.
+    pub const LAYOUT: &'static [WireInfo] = layout![
+        cipher[1] "cipher code",
+        digest[1] "digest code",
+        cipher_key_len[1] "bytes of cipher key",
+        digest_key_len[1] "bytes of digest key",
+        digest_len[1] "bytes of digest, 0 without one",
+        iv_len[1] "bytes of IV",
+        flags[1] "what the session does differently, see the flags",
+        _reserved[9] "zero",
+        cipher_key[CIPHER_KEY_MAX] "cipher key, zero-padded",
+        digest_key[DIGEST_KEY_MAX] "digest key, zero-padded",
+    ];
+
     /// A block without keys.
     #[must_use]
     pub fn new(cipher: CipherCode, digest: DigestCode) -> Self {
@@ -208,8 +111,8 @@ impl SessionBlock {
     /// Sets the keys.
     ///
     /// # Errors
-    /// [`SessionBlockError::KeyLength`] if a key exceeds its field: 64 bytes for the cipher, 128
-    /// for the digest.
+    /// [`SessionBlockError::KeyLength`] if a key exceeds its field: [`CIPHER_KEY_MAX`] or
+    /// [`DIGEST_KEY_MAX`] bytes.
     pub fn set_keys(&mut self, cipher: &[u8], digest: &[u8]) -> Result<(), SessionBlockError> {
         if cipher.len() > CIPHER_KEY_MAX {
             return Err(SessionBlockError::KeyLength(cipher.len()));
@@ -234,8 +137,9 @@ impl SessionBlock {
         bytes[3] = self.digest_key_len;
         bytes[4] = self.digest_len;
         bytes[5] = self.iv_len;
+        bytes[6] = self.flags.bits();
         bytes[CIPHER_KEY_AT..DIGEST_KEY_AT].copy_from_slice(&self.keys.cipher);
-        bytes[DIGEST_KEY_AT..TAIL_AT].copy_from_slice(&self.keys.digest);
+        bytes[DIGEST_KEY_AT..].copy_from_slice(&self.keys.digest);
     }
 
     /// The block that stands in `bytes`. What the codes and lengths mean together is for the card
@@ -246,11 +150,13 @@ impl SessionBlock {
     pub fn from_bytes(bytes: &[u8; SESSION_BLOCK_LEN]) -> Result<Self, SessionBlockError> {
         let cipher = CipherCode::from_code(bytes[0]).ok_or(SessionBlockError::Cipher(bytes[0]))?;
         let digest = DigestCode::from_code(bytes[1]).ok_or(SessionBlockError::Digest(bytes[1]))?;
+        let flags = SessionBlockFlags::from_bits(bytes[6]).ok_or(SessionBlockError::Reserved)?;
         let mut block = Self {
             cipher,
             digest,
             digest_len: bytes[4],
             iv_len: bytes[5],
+            flags,
             ..Self::default()
         };
         let (cipher_len, digest_len) = (usize::from(bytes[2]), usize::from(bytes[3]));
@@ -261,7 +167,7 @@ impl SessionBlock {
             return Err(SessionBlockError::KeyLength(digest_len));
         }
         let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
-        if !is_zero(&bytes[6..CIPHER_KEY_AT])
+        if !is_zero(&bytes[7..CIPHER_KEY_AT])
             || !is_zero(&bytes[CIPHER_KEY_AT + cipher_len..DIGEST_KEY_AT])
             || !is_zero(&bytes[DIGEST_KEY_AT + digest_len..])
         {
@@ -282,6 +188,7 @@ impl std::fmt::Debug for SessionBlock {
             .field("digest", &self.digest)
             .field("digest_len", &self.digest_len)
             .field("iv_len", &self.iv_len)
+            .field("flags", &self.flags)
             .finish_non_exhaustive()
     }
 }
@@ -296,6 +203,7 @@ mod tests {
             digest: DigestCode::HmacSha256,
             digest_len: 16,
             iv_len: 16,
+            flags: SessionBlockFlags::ESN,
             ..SessionBlock::default()
         };
         block.set_keys(&[7; 32], &[9; 100]).unwrap();
@@ -322,10 +230,11 @@ mod tests {
             SessionBlock::from_bytes(&bytes)
         };
         assert_eq!(with(0, 99), Err(SessionBlockError::Cipher(99)));
-        assert_eq!(with(1, 0x16), Err(SessionBlockError::Digest(0x16)));
+        assert_eq!(with(1, 0x1F), Err(SessionBlockError::Digest(0x1F)));
         assert_eq!(with(2, 65), Err(SessionBlockError::KeyLength(65)));
-        assert_eq!(with(3, 129), Err(SessionBlockError::KeyLength(129)));
-        assert_eq!(with(6, 1), Err(SessionBlockError::Reserved));
+        assert_eq!(with(3, 177), Err(SessionBlockError::KeyLength(177)));
+        assert_eq!(with(6, 4), Err(SessionBlockError::Reserved));
+        assert_eq!(with(7, 1), Err(SessionBlockError::Reserved));
         assert_eq!(with(16 + 32, 1), Err(SessionBlockError::Reserved));
         assert_eq!(with(255, 1), Err(SessionBlockError::Reserved));
     }

@@ -1,9 +1,9 @@
 //! The 64-byte command descriptor and the scatter/gather segment.
 //!
-//! A data command names two byte streams. The *source stream* is `[request keys] ‖ AAD ‖ payload ‖
-//! [digest to verify]`; the *destination stream* is `payload ‖ [digest]`. Each is one run of memory
-//! (direct) or a list of [`Segment`]s. Work is done in place when a source and a destination run
-//! are the same memory.
+//! A data command names two byte streams. The *source stream* is `[request keys] ‖ [rest of the
+//! IV] ‖ AAD ‖ payload ‖ [digest to verify]`; the *destination stream* is `payload ‖ [digest]`.
+//! Each is one run of memory (direct) or a list of [`Segment`]s. Work is done in place when a
+//! source and a destination run are the same memory.
 
 use crate::map::{codes, flags, layout};
 use crate::{CardSession, DeviceAddr, WireInfo};
@@ -78,10 +78,12 @@ pub struct Command {
     pub destination_len: u32,
     /// Bytes of payload.
     pub payload_len: u32,
-    /// Bytes 44 to 47; anything but zero completes with
+    /// Bytes that a session with [`ESN`](crate::SessionBlockFlags::ESN) digests behind the payload.
+    /// With any other, anything but zero completes with
     /// [`Status::ReservedBits`](crate::Status::ReservedBits).
-    pub reserved: u32,
-    /// Initialisation vector or nonce, left-aligned.
+    pub esn: [u8; 4],
+    /// Initialisation vector or nonce, left-aligned. What a longer one has beyond these bytes is in
+    /// the source stream.
     pub iv: [u8; 16],
 }
 
@@ -98,8 +100,8 @@ impl Command {
         source_len[4] "bytes of the source stream, or number of segments",
         destination_len[4] "bytes of the destination stream, or number of segments",
         payload_len[4] "bytes of payload",
-        _reserved[4] "zero",
-        iv[16] "IV or nonce, left-aligned",
+        esn[4] "extended sequence number as it is digested; zero if the session takes none",
+        iv[16] "IV or nonce, left-aligned; its first 16 bytes",
     ];
 
     /// The descriptor as it stands in the ring.
@@ -117,7 +119,7 @@ impl Command {
         bytes[32..36].copy_from_slice(&self.source_len.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.destination_len.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.payload_len.to_le_bytes());
-        bytes[44..48].copy_from_slice(&self.reserved.to_le_bytes());
+        bytes[44..48].copy_from_slice(&self.esn);
         bytes[48..64].copy_from_slice(&self.iv);
         bytes
     }
@@ -138,7 +140,7 @@ impl Command {
             source_len: u32::from_le_bytes(field(bytes, 32)),
             destination_len: u32::from_le_bytes(field(bytes, 36)),
             payload_len: u32::from_le_bytes(field(bytes, 40)),
-            reserved: u32::from_le_bytes(field(bytes, 44)),
+            esn: field(bytes, 44),
             iv: field(bytes, 48),
         }
     }
@@ -208,7 +210,7 @@ mod tests {
             source_len: 1,
             destination_len: 2,
             payload_len: 3,
-            reserved: 4,
+            esn: [4, 5, 6, 7],
             iv: *b"0123456789abcdef",
         };
         assert_eq!(Command::from_bytes(&command.to_bytes()), command);
@@ -275,9 +277,9 @@ mod tests {
                 },
             ),
             (
-                "_reserved",
+                "esn",
                 Command {
-                    reserved: ones.reserved,
+                    esn: ones.esn,
                     ..Command::default()
                 },
             ),

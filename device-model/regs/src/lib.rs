@@ -2,18 +2,24 @@
 //!
 //! Owns every offset, bit number and wire layout: registers ([`Register`], [`RingRegister`]), the
 //! 64-byte [`Command`] descriptor, the 32-byte [`Completion`], the [`SessionBlock`] of the admin
-//! ring and the [`Status`] codes. The model decodes with it, the driver encodes with it. Knows no
-//! behaviour: what a register does is the model's business.
+//! ring, the list of algorithms ([`CIPHERS`], [`DIGESTS`]) and the [`Status`] codes. The model
+//! decodes with it, the driver encodes with it. Knows no behaviour: what a register does is the
+//! model's business.
 //!
 //! All multi-byte values are little-endian, as on PCIe.
 
 mod admin;
+mod algorithm;
 mod command;
 mod completion;
 mod map;
 mod register;
 
-pub use admin::{CipherCode, DigestCode, SESSION_BLOCK_LEN, SessionBlock, SessionBlockError};
+pub use admin::{SESSION_BLOCK_LEN, SessionBlock, SessionBlockError, SessionBlockFlags};
+pub use algorithm::{
+    CIPHER_KEY_MAX, CIPHERS, CipherCode, CipherInfo, DIGEST_KEY_MAX, DIGEST_MAX, DIGESTS,
+    DigestCode, DigestInfo, IV_MAX, Lengths,
+};
 pub use command::{COMMAND_LEN, Command, CommandFlags, MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment};
 pub use completion::{COMPLETION_LEN, Completion, Status};
 pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};

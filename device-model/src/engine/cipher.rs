@@ -1,86 +1,24 @@
 //! The ciphers: one request's payload, transformed in place.
 //!
-//! Owns the expanded AES keys. Key set-up happens once, when a context is made. Does not look at
-//! digests other than GCM's own.
+//! Key set-up happens once, when a context is made. Ciphers that bring their own digest are in
+//! `aead`; here stands only what has none.
 
-use aes::cipher::consts::U16;
-use aes::cipher::{
-    Array, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit,
-    StreamCipherCore,
-};
-use aes::{Aes128, Aes192, Aes256};
+use aes::cipher::{InnerIvInit, StreamCipher, StreamCipherCore};
 use ctr::flavors;
-use ghash::GHash;
-use ghash::universal_hash::UniversalHash;
-use regs::Status;
-use zeroize::Zeroize;
+use rc4::{KeyInit, Rc4};
+use regs::{CipherCode, Status};
+use zeroize::Zeroizing;
 
+use super::aead::Aead;
+use super::block::{AesKey, Block, CbcKey, with_aes};
+use super::chacha::StreamKey;
+use super::gcm::GcmKeys;
 use super::xts;
-
-/// One AES block.
-pub(super) type Block = Array<u8, U16>;
-/// Size of an AES block, in bytes.
-pub(super) const BLOCK_LEN: usize = 16;
-
-/// An expanded AES key of any size; zeroed when dropped.
-pub(super) enum AesKey {
-    Bits128(Box<Aes128>),
-    Bits192(Box<Aes192>),
-    Bits256(Box<Aes256>),
-}
-
-/// Runs `$body` with `$cipher` bound to the block cipher behind `$key`.
-macro_rules! with_aes {
-    ($key:expr, $cipher:ident => $body:expr) => {
-        match $key {
-            AesKey::Bits128(boxed) => {
-                let $cipher = &**boxed;
-                $body
-            }
-            AesKey::Bits192(boxed) => {
-                let $cipher = &**boxed;
-                $body
-            }
-            AesKey::Bits256(boxed) => {
-                let $cipher = &**boxed;
-                $body
-            }
-        }
-    };
-}
-
-impl AesKey {
-    fn new(key: &[u8]) -> Result<Self, Status> {
-        let bad = |_| Status::BadParameters;
-        match key.len() {
-            16 => Ok(Self::Bits128(Box::new(
-                Aes128::new_from_slice(key).map_err(bad)?,
-            ))),
-            24 => Ok(Self::Bits192(Box::new(
-                Aes192::new_from_slice(key).map_err(bad)?,
-            ))),
-            32 => Ok(Self::Bits256(Box::new(
-                Aes256::new_from_slice(key).map_err(bad)?,
-            ))),
-            _ => Err(Status::BadParameters),
-        }
-    }
-
-    fn encrypt_block(&self, block: &mut Block) {
-        with_aes!(self, cipher => cipher.encrypt_block(block));
-    }
-}
 
 /// The two keys of XTS.
 pub(super) struct XtsKeys {
     data: AesKey,
     tweak: AesKey,
-}
-
-/// The key of GCM and the hash key made from it.
-pub(super) struct GcmKeys {
-    aes: AesKey,
-    hash: GHash,
 }
 
 /// A cipher with its keys.
@@ -89,86 +27,78 @@ pub(super) enum Cipher {
     None,
     /// Leaves the payload as it is.
     Null,
+    Ecb(AesKey),
     Cbc(AesKey),
     Ctr(AesKey),
     Xts(Box<XtsKeys>),
+    /// Any other block cipher in CBC mode.
+    OtherCbc(CbcKey),
+    Arc4(Zeroizing<Box<[u8]>>),
+    ChaCha20(Box<StreamKey>),
     Gcm(Box<GcmKeys>),
+    /// Any other cipher that brings its own digest.
+    OtherAead(Box<Aead>),
 }
 
 impl Cipher {
-    pub(super) fn cbc(key: &[u8]) -> Result<Self, Status> {
-        Ok(Self::Cbc(AesKey::new(key)?))
+    /// The cipher of `code` with `key`, whose length it takes.
+    pub(super) fn new(code: CipherCode, key: &[u8]) -> Result<Self, Status> {
+        Ok(match code {
+            CipherCode::None => Self::None,
+            CipherCode::Null => Self::Null,
+            CipherCode::AesEcb => Self::Ecb(AesKey::new(key)?),
+            CipherCode::AesCbc => Self::Cbc(AesKey::new(key)?),
+            CipherCode::AesCtr => Self::Ctr(AesKey::new(key)?),
+            CipherCode::AesXts => Self::Xts(Box::new(XtsKeys::new(key)?)),
+            CipherCode::AesGcm => Self::Gcm(Box::new(GcmKeys::new(key)?)),
+            CipherCode::DesCbc
+            | CipherCode::TripleDesCbc
+            | CipherCode::BlowfishCbc
+            | CipherCode::Cast5Cbc
+            | CipherCode::SkipjackCbc
+            | CipherCode::CamelliaCbc
+            | CipherCode::Sm4Cbc => Self::OtherCbc(CbcKey::new(code, key)?),
+            CipherCode::Arc4 => Self::Arc4(Zeroizing::new(key.into())),
+            CipherCode::ChaCha20 => Self::ChaCha20(Box::new(StreamKey::new(key)?)),
+            CipherCode::AesCcm | CipherCode::ChaCha20Poly1305 | CipherCode::XChaCha20Poly1305 => {
+                Self::OtherAead(Box::new(Aead::new(code, key)?))
+            }
+        })
     }
 
-    pub(super) fn ctr(key: &[u8]) -> Result<Self, Status> {
-        Ok(Self::Ctr(AesKey::new(key)?))
-    }
-
-    /// Both halves of `key` are AES keys of 16 or 32 bytes.
-    pub(super) fn xts(key: &[u8]) -> Result<Self, Status> {
-        if !matches!(key.len(), 32 | 64) {
-            return Err(Status::BadParameters);
-        }
-        let (data, tweak) = key.split_at(key.len() / 2);
-        Ok(Self::Xts(Box::new(XtsKeys {
-            data: AesKey::new(data)?,
-            tweak: AesKey::new(tweak)?,
-        })))
-    }
-
-    pub(super) fn gcm(key: &[u8]) -> Result<Self, Status> {
-        let aes = AesKey::new(key)?;
-        let mut hash_key = Block::default();
-        aes.encrypt_block(&mut hash_key);
-        let hash = GHash::new(&hash_key);
-        hash_key.zeroize();
-        Ok(Self::Gcm(Box::new(GcmKeys { aes, hash })))
-    }
-
-    /// Whether the cipher takes a payload of `len` bytes.
-    pub(super) const fn takes(&self, len: usize) -> bool {
-        match self {
-            Self::None | Self::Null | Self::Ctr(_) | Self::Gcm(_) => true,
-            Self::Cbc(_) => len.is_multiple_of(BLOCK_LEN),
-            Self::Xts(_) => len != 0 && len.is_multiple_of(BLOCK_LEN),
-        }
-    }
-
-    /// Encrypts `payload`, whose length the cipher takes.
+    /// Encrypts `payload`, whose length the cipher takes. Ciphers with a digest of their own leave
+    /// it alone.
     pub(super) fn encrypt(&self, iv: &[u8; 16], payload: &mut [u8]) {
         match self {
-            Self::None | Self::Null => {}
-            Self::Cbc(key) => {
-                let (blocks, _) = Block::slice_as_chunks_mut(payload);
-                with_aes!(key, cipher => {
-                    cbc::Encryptor::inner_iv_init(cipher, iv.into()).encrypt_blocks(blocks);
-                });
-            }
+            Self::None | Self::Null | Self::Gcm(_) | Self::OtherAead(_) => {}
+            Self::Ecb(key) => key.encrypt_blocks(payload),
+            Self::Cbc(key) => key.encrypt_cbc(iv, payload),
             Self::Ctr(key) => counter_mode(key, iv, payload),
             Self::Xts(keys) => {
                 let tweak = keys.first_tweak(iv);
                 with_aes!(&keys.data, cipher => xts::encrypt(cipher, tweak, payload));
             }
-            Self::Gcm(keys) => keys.apply_keystream(iv, payload),
+            Self::OtherCbc(key) => key.encrypt(iv, payload),
+            Self::Arc4(key) => arc4(key, payload),
+            Self::ChaCha20(key) => key.apply(iv, payload),
         }
     }
 
-    /// Decrypts `payload`, whose length the cipher takes.
+    /// Decrypts `payload`, whose length the cipher takes. Ciphers with a digest of their own leave
+    /// it alone.
     pub(super) fn decrypt(&self, iv: &[u8; 16], payload: &mut [u8]) {
         match self {
-            Self::None | Self::Null => {}
-            Self::Cbc(key) => {
-                let (blocks, _) = Block::slice_as_chunks_mut(payload);
-                with_aes!(key, cipher => {
-                    cbc::Decryptor::inner_iv_init(cipher, iv.into()).decrypt_blocks(blocks);
-                });
-            }
+            Self::None | Self::Null | Self::Gcm(_) | Self::OtherAead(_) => {}
+            Self::Ecb(key) => key.decrypt_blocks(payload),
+            Self::Cbc(key) => key.decrypt_cbc(iv, payload),
             Self::Ctr(key) => counter_mode(key, iv, payload),
             Self::Xts(keys) => {
                 let tweak = keys.first_tweak(iv);
                 with_aes!(&keys.data, cipher => xts::decrypt(cipher, tweak, payload));
             }
-            Self::Gcm(keys) => keys.apply_keystream(iv, payload),
+            Self::OtherCbc(key) => key.decrypt(iv, payload),
+            Self::Arc4(key) => arc4(key, payload),
+            Self::ChaCha20(key) => key.apply(iv, payload),
         }
     }
 }
@@ -180,70 +110,26 @@ fn counter_mode(key: &AesKey, iv: &[u8; 16], payload: &mut [u8]) {
     });
 }
 
+/// The key schedule is the state of the stream, so every request makes it anew.
+fn arc4(key: &[u8], payload: &mut [u8]) {
+    if let Ok(mut stream) = Rc4::new_from_slice(key) {
+        stream.apply_keystream(payload);
+    }
+}
+
 impl XtsKeys {
+    /// Both halves of `key` are AES keys of the same length.
+    fn new(key: &[u8]) -> Result<Self, Status> {
+        let (data, tweak) = key.split_at(key.len() / 2);
+        Ok(Self {
+            data: AesKey::new(data)?,
+            tweak: AesKey::new(tweak)?,
+        })
+    }
+
     fn first_tweak(&self, iv: &[u8; 16]) -> u128 {
         let mut tweak = Block::from(*iv);
         self.tweak.encrypt_block(&mut tweak);
         u128::from_le_bytes(tweak.into())
     }
-}
-
-impl GcmKeys {
-    /// Encrypts `payload` and gives the whole tag over `aad` and the ciphertext.
-    pub(super) fn seal(&self, iv: &[u8; 16], aad: &[u8], payload: &mut [u8]) -> [u8; 16] {
-        let mut hash = self.hash.clone();
-        hash.update_padded(aad);
-        let len = payload.len();
-        let mask = with_aes!(&self.aes, cipher => {
-            let mut stream = gcm_stream(cipher, iv);
-            let mut mask = Block::default();
-            stream.write_keystream_block(&mut mask);
-            stream.apply_keystream_partial((&mut *payload).into());
-            mask
-        });
-        hash.update_padded(payload);
-        finish_tag(hash, aad.len(), len, mask)
-    }
-
-    /// The whole tag over `aad` and `ciphertext`.
-    pub(super) fn tag(&self, iv: &[u8; 16], aad: &[u8], ciphertext: &[u8]) -> [u8; 16] {
-        let mut hash = self.hash.clone();
-        hash.update_padded(aad);
-        hash.update_padded(ciphertext);
-        let mut mask = Block::from(first_counter(iv));
-        self.aes.encrypt_block(&mut mask);
-        finish_tag(hash, aad.len(), ciphertext.len(), mask)
-    }
-
-    fn apply_keystream(&self, iv: &[u8; 16], payload: &mut [u8]) {
-        with_aes!(&self.aes, cipher => {
-            let mut stream = gcm_stream(cipher, iv);
-            // The first block of keystream belongs to the tag.
-            stream.write_keystream_block(&mut Block::default());
-            stream.apply_keystream_partial(payload.into());
-        });
-    }
-}
-
-/// SP 800-38D, 7.1: the pre-counter block of a 96-bit IV.
-fn first_counter(iv: &[u8; 16]) -> [u8; 16] {
-    let mut counter = *iv;
-    counter[12..].copy_from_slice(&1u32.to_be_bytes());
-    counter
-}
-
-fn gcm_stream<'a, C>(cipher: &'a C, iv: &[u8; 16]) -> ctr::CtrCore<&'a C, flavors::Ctr32BE>
-where
-    C: BlockCipherEncrypt + aes::cipher::BlockSizeUser<BlockSize = U16>,
-{
-    ctr::CtrCore::inner_iv_init(cipher, &first_counter(iv).into())
-}
-
-fn finish_tag(mut hash: GHash, aad_len: usize, payload_len: usize, mask: Block) -> [u8; 16] {
-    let mut lengths = Block::default();
-    lengths[..8].copy_from_slice(&(aad_len as u64 * 8).to_be_bytes());
-    lengths[8..].copy_from_slice(&(payload_len as u64 * 8).to_be_bytes());
-    hash.update(&[lengths]);
-    let tag: [u8; 16] = hash.finalize().into();
-    (u128::from_ne_bytes(tag) ^ u128::from_ne_bytes(mask.into())).to_ne_bytes()
 }

@@ -1,22 +1,15 @@
 //! A session's context: what a session block asks for, checked and expanded.
 
-use regs::{CipherCode, DigestCode, SessionBlock, Status};
+use regs::{CipherCode, DIGEST_MAX, DigestCode, Lengths, SessionBlock, SessionBlockFlags, Status};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use super::cipher::{Cipher, GcmKeys};
-use super::digest::{DIGEST_MAX, Digester};
+use super::ccm;
+use super::cipher::Cipher;
+use super::digest::{Digester, Input};
+use super::gcm::GcmKeys;
 use super::{Job, Operation};
 use crate::engine::Group;
-
-/// IV of CBC and counter mode, in bytes.
-const FULL_IV_LEN: u8 = 16;
-/// IV of GCM, in bytes.
-const GCM_IV_LEN: u8 = 12;
-/// Sector number alone, in bytes; the upper half of the XTS tweak is then zero.
-const XTS_SHORT_IV_LEN: u8 = 8;
-/// Whole tag of GCM, in bytes.
-const GCM_TAG_LEN: u8 = 16;
 
 /// A session's parameters and expanded keys.
 ///
@@ -29,8 +22,13 @@ pub struct Context {
     digest_code: DigestCode,
     digest_len: u8,
     iv_len: u8,
+    flags: SessionBlockFlags,
     cipher_key_len: u8,
     digest_key_len: u8,
+    /// A payload's length has none of these bits.
+    payload_mask: u8,
+    payload_min: usize,
+    payload_max: usize,
     raw_keys: Box<[u8]>,
 }
 
@@ -38,30 +36,28 @@ impl Context {
     /// Checks `block` and expands its keys.
     ///
     /// # Errors
-    /// [`Status::BadParameters`] if codes, key lengths, IV length or digest length do not make an
-    /// algorithm that the card has.
+    /// [`Status::BadParameters`] if codes, key lengths, IV length, digest length or flags do not
+    /// make an algorithm that the card has.
     pub fn new(block: &SessionBlock) -> Result<Self, Status> {
         check_lengths(block)?;
-        let key = block.cipher_key();
-        let cipher = match block.cipher {
-            CipherCode::None if key.is_empty() => Cipher::None,
-            CipherCode::None => return Err(Status::BadParameters),
-            CipherCode::Null => Cipher::Null,
-            CipherCode::AesCbc => Cipher::cbc(key)?,
-            CipherCode::AesCtr => Cipher::ctr(key)?,
-            CipherCode::AesXts => Cipher::xts(key)?,
-            CipherCode::AesGcm => Cipher::gcm(key)?,
-        };
+        let (key, digest_key) = (block.cipher_key(), block.digest_key());
         Ok(Self {
-            cipher,
-            digester: Digester::new(block.digest, block.digest_key())?,
+            cipher: Cipher::new(block.cipher, key)?,
+            digester: Digester::new(block.digest, digest_key)?,
             cipher_code: block.cipher,
             digest_code: block.digest,
             digest_len: block.digest_len,
             iv_len: block.iv_len,
+            flags: block.flags,
             cipher_key_len: key.len() as u8,
-            digest_key_len: block.digest_key().len() as u8,
-            raw_keys: [key, block.digest_key()].concat().into(),
+            digest_key_len: digest_key.len() as u8,
+            payload_mask: block.cipher.info().block_len - 1,
+            payload_min: usize::from(block.cipher == CipherCode::AesXts),
+            payload_max: match block.cipher {
+                CipherCode::AesCcm => ccm::payload_max(usize::from(block.iv_len)),
+                _ => usize::MAX,
+            },
+            raw_keys: [key, digest_key].concat().into(),
         })
     }
 
@@ -80,6 +76,7 @@ impl Context {
         block.digest = self.digest_code;
         block.digest_len = self.digest_len;
         block.iv_len = self.iv_len;
+        block.flags = self.flags;
         block
             .set_keys(cipher_key, digest_key)
             .map_err(|_| Status::BadParameters)?;
@@ -104,6 +101,20 @@ impl Context {
         self.digest_len as usize
     }
 
+    /// Bytes of IV that [`Job::iv`] holds at least.
+    #[must_use]
+    #[inline]
+    pub const fn iv_len(&self) -> usize {
+        self.iv_len as usize
+    }
+
+    /// Whether [`Job::esn`] counts.
+    #[must_use]
+    #[inline]
+    pub const fn takes_esn(&self) -> bool {
+        self.flags.contains(SessionBlockFlags::ESN)
+    }
+
     /// Bytes of both keys together.
     #[must_use]
     #[inline]
@@ -122,7 +133,7 @@ impl Context {
     #[must_use]
     #[inline]
     pub const fn takes_payload(&self, len: usize) -> bool {
-        self.cipher.takes(len)
+        len & self.payload_mask as usize == 0 && len >= self.payload_min && len <= self.payload_max
     }
 
     /// Whether additional authenticated data has a place in the algorithm.
@@ -169,6 +180,7 @@ impl Context {
     /// the digest of an [`Operation::Open`] is wrong. Nothing was changed in either case.
     pub fn process(&self, job: Job<'_>) -> Result<(), Status> {
         if job.digest.len() != self.digest_len()
+            || job.iv.len() < self.iv_len()
             || !self.takes_payload(job.payload.len())
             || (!job.aad.is_empty() && !self.takes_aad())
         {
@@ -176,31 +188,82 @@ impl Context {
         }
         let iv = self.effective_iv(job.iv);
         match (&self.cipher, job.operation) {
-            (Cipher::Gcm(keys), _) => process_gcm(&self.cipher, keys, &iv, job),
+            (Cipher::Gcm(keys), _) => process_gcm(keys, &iv, job),
+            (Cipher::OtherAead(aead), _) => aead.process(&job.iv[..self.iv_len()], job),
+            (_, _) if self.flags.contains(SessionBlockFlags::DIGEST_FIRST) => {
+                self.digest_first(&iv, job)
+            }
             (_, Operation::Seal) => {
                 self.cipher.encrypt(&iv, job.payload);
-                if self.digest_len != 0 {
-                    let digest = self.digester.compute(job.aad, job.payload);
-                    job.digest.copy_from_slice(&digest[..self.digest_len()]);
-                }
+                self.write_digest(&iv, job);
                 Ok(())
             }
             (_, Operation::Open) => {
-                if self.digest_len != 0 {
-                    let digest = self.digester.compute(job.aad, job.payload);
-                    check_digest(&digest[..self.digest_len()], job.digest)?;
-                }
+                self.check_digest(&iv, &job)?;
                 self.cipher.decrypt(&iv, job.payload);
                 Ok(())
             }
         }
     }
 
-    /// Bytes past the IV length do not count.
+    /// The digest covers the payload in the clear. If it is wrong, the payload is encrypted again:
+    /// a wrong digest changes nothing.
+    fn digest_first(&self, iv: &[u8; 16], job: Job<'_>) -> Result<(), Status> {
+        match job.operation {
+            Operation::Seal => {
+                let payload = self.write_digest(iv, job);
+                self.cipher.encrypt(iv, payload);
+                Ok(())
+            }
+            Operation::Open => {
+                self.cipher.decrypt(iv, job.payload);
+                let checked = self.check_digest(iv, &job);
+                if checked.is_err() {
+                    self.cipher.encrypt(iv, job.payload);
+                }
+                checked
+            }
+        }
+    }
+
+    /// Digests the payload as it is now, and gives it back.
     #[inline]
-    fn effective_iv(&self, iv: &[u8; 16]) -> [u8; 16] {
-        let mut effective = *iv;
-        effective[usize::from(self.iv_len)..].fill(0);
+    fn write_digest<'a>(&self, iv: &[u8; 16], job: Job<'a>) -> &'a mut [u8] {
+        if self.digest_len != 0 {
+            let digest = self.digest_of(iv, &job);
+            job.digest.copy_from_slice(&digest[..self.digest_len()]);
+        }
+        job.payload
+    }
+
+    #[inline]
+    fn check_digest(&self, iv: &[u8; 16], job: &Job<'_>) -> Result<(), Status> {
+        if self.digest_len == 0 {
+            return Ok(());
+        }
+        let digest = self.digest_of(iv, job);
+        check_digest(&digest[..self.digest_len()], job.digest)
+    }
+
+    fn digest_of(&self, iv: &[u8; 16], job: &Job<'_>) -> [u8; DIGEST_MAX] {
+        let esn: &[u8] = if self.takes_esn() { &job.esn } else { &[] };
+        self.digester.compute(&Input {
+            iv,
+            iv_len: self.iv_len(),
+            digest_len: self.digest_len(),
+            parts: [job.aad, job.payload, esn],
+        })
+    }
+
+    /// The first 16 bytes; those past the IV length do not count.
+    #[inline]
+    fn effective_iv(&self, iv: &[u8]) -> [u8; 16] {
+        let mut effective = [0; 16];
+        match iv.first_chunk() {
+            Some(whole) => effective = *whole,
+            None => effective[..iv.len()].copy_from_slice(iv),
+        }
+        effective[self.iv_len().min(16)..].fill(0);
         effective
     }
 }
@@ -222,7 +285,7 @@ impl std::fmt::Debug for Context {
     }
 }
 
-fn process_gcm(cipher: &Cipher, keys: &GcmKeys, iv: &[u8; 16], job: Job<'_>) -> Result<(), Status> {
+fn process_gcm(keys: &GcmKeys, iv: &[u8; 16], job: Job<'_>) -> Result<(), Status> {
     let len = job.digest.len();
     match job.operation {
         Operation::Seal => {
@@ -232,13 +295,14 @@ fn process_gcm(cipher: &Cipher, keys: &GcmKeys, iv: &[u8; 16], job: Job<'_>) -> 
         Operation::Open => {
             let tag = keys.tag(iv, job.aad, job.payload);
             check_digest(&tag[..len], job.digest)?;
-            cipher.decrypt(iv, job.payload);
+            keys.decrypt(iv, job.payload);
         }
     }
     Ok(())
 }
 
-fn check_digest(expected: &[u8], given: &[u8]) -> Result<(), Status> {
+/// Compares in constant time.
+pub(super) fn check_digest(expected: &[u8], given: &[u8]) -> Result<(), Status> {
     if bool::from(expected.ct_eq(given)) {
         Ok(())
     } else {
@@ -246,24 +310,23 @@ fn check_digest(expected: &[u8], given: &[u8]) -> Result<(), Status> {
     }
 }
 
-/// Key lengths are judged where the keys are expanded; everything else here.
+/// Whether codes, lengths and flags go together. Everything here is in the tables of `regs`.
 fn check_lengths(block: &SessionBlock) -> Result<(), Status> {
-    let iv_fits = match block.cipher {
-        CipherCode::None | CipherCode::Null => block.iv_len <= FULL_IV_LEN,
-        CipherCode::AesCbc | CipherCode::AesCtr => block.iv_len == FULL_IV_LEN,
-        CipherCode::AesXts => matches!(block.iv_len, XTS_SHORT_IV_LEN | FULL_IV_LEN),
-        CipherCode::AesGcm => block.iv_len == GCM_IV_LEN,
+    let (cipher, digest) = (block.cipher.info(), block.digest.info());
+    let (has_cipher, has_digest) = (cipher.code != CipherCode::None, !digest.code.is_empty());
+    let iv_len = usize::from(block.iv_len);
+    let digest_len = usize::from(block.digest_len);
+    let lengths_fit = cipher.key.takes(block.cipher_key().len())
+        && digest.key.takes(block.digest_key().len())
+        && cipher.iv.takes(iv_len)
+        && (digest.iv == Lengths::NONE || digest.iv.takes(iv_len));
+    let digest_fits = match (cipher.code.is_aead(), has_digest) {
+        (true, true) => false,
+        (true, false) => cipher.tag.takes(digest_len),
+        (false, _) => digest.digest.takes(digest_len) && (has_cipher || has_digest),
     };
-    let digest_fits = match (block.cipher, block.digest) {
-        (CipherCode::AesGcm, DigestCode::None) => (1..=GCM_TAG_LEN).contains(&block.digest_len),
-        (CipherCode::AesGcm, _) | (CipherCode::None, DigestCode::None) => false,
-        (_, DigestCode::None) => block.digest_len == 0,
-        (_, digest) => (1..=digest.len()).contains(&usize::from(block.digest_len)),
-    };
-    // `effective_iv` and the digest buffers rely on these two limits.
-    debug_assert!(!iv_fits || block.iv_len <= FULL_IV_LEN);
-    debug_assert!(!digest_fits || usize::from(block.digest_len) <= DIGEST_MAX);
-    if iv_fits && digest_fits {
+    let flags_fit = block.flags.is_empty() || (has_cipher && has_digest);
+    if lengths_fit && digest_fits && flags_fit {
         Ok(())
     } else {
         Err(Status::BadParameters)

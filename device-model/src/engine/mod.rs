@@ -7,15 +7,20 @@
 //! A card hands over all requests that are due as one batch, in order. Each is worked on by itself
 //! today; code that interleaves several streams belongs here, behind the same batch.
 
+mod aead;
+mod block;
+mod ccm;
+mod chacha;
 mod cipher;
 mod context;
 mod digest;
+mod gcm;
+mod hashed;
+mod parts;
+mod skipjack;
 mod xts;
 
 pub use context::Context;
-
-/// Longest digest of any context, in bytes.
-pub const DIGEST_MAX: usize = digest::DIGEST_MAX;
 
 /// Which way a job goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -49,10 +54,12 @@ impl Group {
 pub struct Job<'a> {
     /// Which way it goes.
     pub operation: Operation,
-    /// Initialisation vector, left-aligned; bytes past the context's IV length are ignored.
-    pub iv: &'a [u8; 16],
+    /// Initialisation vector; bytes past the context's IV length are ignored.
+    pub iv: &'a [u8],
     /// Additional authenticated data, digested before the payload.
     pub aad: &'a [u8],
+    /// Four bytes digested behind the payload, by a context that takes them.
+    pub esn: [u8; 4],
     /// Payload, transformed in place. A context without a cipher leaves it alone.
     pub payload: &'a mut [u8],
     /// Digest, [`Context::digest_len`] bytes: written by [`Operation::Seal`], compared by

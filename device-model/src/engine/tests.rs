@@ -2,7 +2,10 @@
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
-use regs::{CipherCode, DigestCode, SessionBlock, Status};
+use regs::{
+    CIPHERS, CipherCode, DIGESTS, DigestCode, IV_MAX, Lengths, SessionBlock, SessionBlockFlags,
+    Status,
+};
 
 use super::{Context, Group, Job, Operation};
 
@@ -20,15 +23,12 @@ fn block(cipher: CipherCode, digest: DigestCode) -> SessionBlock {
     let mut block = SessionBlock::default();
     block.cipher = cipher;
     block.digest = digest;
-    block.digest_len = match cipher {
-        CipherCode::AesGcm => 16,
-        _ => digest.len() as u8,
-    };
-    block.iv_len = match cipher {
-        CipherCode::None | CipherCode::Null => 0,
-        CipherCode::AesGcm => 12,
-        CipherCode::AesCbc | CipherCode::AesCtr | CipherCode::AesXts => 16,
-    };
+    block.digest_len = cipher.info().tag.max.max(digest.len() as u8);
+    let (ivs, nonces) = (cipher.info().iv, digest.info().iv);
+    let both = ivs
+        .iter()
+        .filter(|&len| nonces == Lengths::NONE || nonces.takes(len));
+    block.iv_len = both.last().unwrap_or(0) as u8;
     block
 }
 
@@ -44,7 +44,7 @@ struct Answer {
 }
 
 fn run(context: &Context, operation: Operation, iv: &str, input: (&[u8], &[u8], &[u8])) -> Answer {
-    let mut full_iv = [0; 16];
+    let mut full_iv = [0; IV_MAX];
     let iv = hex(iv);
     full_iv[..iv.len()].copy_from_slice(&iv);
     let mut answer = Answer {
@@ -57,6 +57,7 @@ fn run(context: &Context, operation: Operation, iv: &str, input: (&[u8], &[u8], 
         operation,
         iv: &full_iv,
         aad: input.0,
+        esn: [0; 4],
         payload: &mut answer.payload,
         digest: &mut answer.digest,
     });
@@ -381,51 +382,103 @@ fn a_wrong_digest_leaves_the_payload_alone() {
     }
 }
 
+/// Whether the card takes a session block with keys of these lengths.
+fn is_taken(mut block: SessionBlock, cipher: usize, digest: usize) -> bool {
+    block
+        .set_keys(&[1; 64][..cipher], &[2; 176][..digest])
+        .unwrap();
+    match Context::new(&block) {
+        Ok(_) => true,
+        Err(Status::BadParameters) => false,
+        Err(status) => panic!("{status:?}"),
+    }
+}
+
 #[test]
-fn session_blocks_that_make_no_algorithm_are_refused() {
-    let refused = |mut block: SessionBlock, cipher: usize, digest: usize| {
-        block
-            .set_keys(&[1; 64][..cipher], &[2; 128][..digest])
-            .unwrap();
-        matches!(Context::new(&block), Err(Status::BadParameters))
-    };
-    let plain = |cipher| block(cipher, DigestCode::None);
-    assert!(refused(plain(CipherCode::None), 0, 0), "nothing to do");
-    for len in 0..=64 {
-        let aes = !matches!(len, 16 | 24 | 32);
-        for cipher in [CipherCode::AesCbc, CipherCode::AesCtr, CipherCode::AesGcm] {
-            assert_eq!(refused(plain(cipher), len, 0), aes, "{cipher:?} {len}");
+fn every_cipher_takes_the_lengths_of_the_table_and_no_others() {
+    for info in CIPHERS {
+        let (key, digest) = (usize::from(info.key.max), usize::from(info.tag.max));
+        let good = block(info.code, DigestCode::None);
+        if info.code == CipherCode::None {
+            assert!(!is_taken(good, 0, 0), "nothing to do");
+            continue;
         }
-        let xts = !matches!(len, 32 | 64);
-        assert_eq!(refused(plain(CipherCode::AesXts), len, 0), xts, "{len}");
-        assert!(!refused(plain(CipherCode::Null), len, 0));
+        for len in 0..=64 {
+            let is_in = info.key.takes(len);
+            assert_eq!(is_taken(good.clone(), len, 0), is_in, "{info:?} key {len}");
+        }
+        for len in 0..=u8::MAX {
+            let mut changed = good.clone();
+            changed.iv_len = len;
+            let is_in = info.iv.takes(usize::from(len));
+            assert_eq!(is_taken(changed, key, 0), is_in, "{info:?} IV {len}");
+            let mut changed = good.clone();
+            changed.digest_len = len;
+            let is_in = info.tag.takes(usize::from(len));
+            assert_eq!(is_taken(changed, key, 0), is_in, "{info:?} tag {len}");
+        }
+        let mut both = block(info.code, DigestCode::HmacMd5);
+        both.digest_len = 12;
+        assert_eq!(is_taken(both, key, 16), digest == 0, "{info:?} and a MAC");
     }
-    let gcm_and_more = block(CipherCode::AesGcm, DigestCode::HmacSha256);
-    assert!(refused(gcm_and_more, 16, 16));
-    assert!(refused(block(CipherCode::None, DigestCode::Sha256), 0, 1));
-    assert!(refused(block(CipherCode::None, DigestCode::Sha256), 16, 0));
-    for (cipher, allowed) in [
-        (CipherCode::AesCbc, vec![16]),
-        (CipherCode::AesCtr, vec![16]),
-        (CipherCode::AesXts, vec![8, 16]),
-        (CipherCode::AesGcm, vec![12]),
-        (CipherCode::Null, (0..=16).collect()),
-    ] {
-        for iv_len in 0..=u8::MAX {
-            let mut block = plain(cipher);
-            block.iv_len = iv_len;
-            assert_eq!(refused(block, 32, 0), !allowed.contains(&iv_len));
+}
+
+#[test]
+fn every_digest_takes_the_lengths_of_the_table_and_no_others() {
+    for info in DIGESTS.into_iter().skip(1) {
+        let good = block(CipherCode::None, info.code);
+        let key = usize::from(info.key.max);
+        for len in 0..=176 {
+            let is_in = info.key.takes(len);
+            assert_eq!(is_taken(good.clone(), 0, len), is_in, "{info:?} key {len}");
+        }
+        for len in 0..=u8::MAX {
+            let mut changed = good.clone();
+            changed.iv_len = len;
+            let len = usize::from(len);
+            let is_in = len <= 16 && (info.iv == Lengths::NONE || info.iv.takes(len));
+            assert_eq!(is_taken(changed, 0, key), is_in, "{info:?} IV {len}");
+            let mut changed = good.clone();
+            changed.digest_len = len as u8;
+            let is_in = info.digest.takes(len);
+            assert_eq!(is_taken(changed, 0, key), is_in, "{info:?} digest {len}");
+        }
+        assert!(!is_taken(good, 16, key), "a key without a cipher");
+    }
+}
+
+#[test]
+fn any_cipher_goes_with_any_digest_whose_nonce_its_iv_can_be() {
+    for cipher in CIPHERS {
+        for digest in DIGESTS.into_iter().skip(1) {
+            let good = block(cipher.code, digest.code);
+            let keys = (usize::from(cipher.key.max), usize::from(digest.key.max));
+            let nonce_fits =
+                digest.iv == Lengths::NONE || digest.iv.iter().any(|len| cipher.iv.takes(len));
+            let fits = !cipher.code.is_aead() && nonce_fits;
+            assert_eq!(
+                is_taken(good, keys.0, keys.1),
+                fits,
+                "{cipher:?} {digest:?}"
+            );
         }
     }
-    for digest in DigestCode::ALL {
-        for digest_len in 0..=u8::MAX {
-            let mut block = block(CipherCode::Null, digest);
-            block.digest_len = digest_len;
-            let fits = match digest {
-                DigestCode::None => digest_len == 0,
-                _ => (1..=digest.len()).contains(&usize::from(digest_len)),
-            };
-            assert_eq!(refused(block, 0, 0), !fits, "{digest:?} {digest_len}");
+}
+
+#[test]
+fn flags_are_for_a_cipher_with_a_digest_of_another() {
+    for flags in [SessionBlockFlags::ESN, SessionBlockFlags::DIGEST_FIRST] {
+        for (cipher, digest, fits) in [
+            (CipherCode::AesCbc, DigestCode::HmacSha1, true),
+            (CipherCode::Null, DigestCode::HmacSha1, true),
+            (CipherCode::AesCbc, DigestCode::None, false),
+            (CipherCode::None, DigestCode::HmacSha1, false),
+            (CipherCode::AesGcm, DigestCode::None, false),
+        ] {
+            let mut block = block(cipher, digest);
+            block.flags = flags;
+            let key = usize::from(cipher.info().key.max);
+            assert_eq!(is_taken(block, key, 0), fits, "{flags:?} {cipher:?}");
         }
     }
 }
@@ -452,6 +505,60 @@ fn lengths_that_do_not_fit_change_nothing() {
     );
     let empty = run(&cbc, Operation::Seal, "", (&[], &[], &[]));
     assert_eq!(empty.ended, Ok(()));
+}
+
+#[test]
+fn the_digest_covers_the_clear_text_if_it_comes_first() {
+    let mut first = block(CipherCode::AesCbc, DigestCode::HmacSha256);
+    first.flags = SessionBlockFlags::DIGEST_FIRST;
+    let both = context(first, KEY_128, b"key");
+    let digest = context(block(CipherCode::None, DigestCode::HmacSha256), "", b"key");
+    let sealed = run(&both, Operation::Seal, "01", (b"aad", &[7; 32], &[]));
+    let covered = [b"aad", [7; 32].as_slice()].concat();
+    let tag = run(&digest, Operation::Seal, "", (&[], &covered, &[])).digest;
+    assert_eq!(sealed.digest, tag);
+    assert_ne!(sealed.payload, [7; 32]);
+    let opened = run(
+        &both,
+        Operation::Open,
+        "01",
+        (b"aad", &sealed.payload, &tag),
+    );
+    assert_eq!(opened.ended, Ok(()));
+    assert_eq!(opened.payload, [7; 32]);
+}
+
+#[test]
+fn four_bytes_behind_the_payload_are_digested_if_the_session_takes_them() {
+    let mut with_esn = block(CipherCode::AesCtr, DigestCode::HmacSha1);
+    with_esn.flags = SessionBlockFlags::ESN;
+    let both = context(with_esn, KEY_128, b"key");
+    let plain = context(
+        block(CipherCode::AesCtr, DigestCode::HmacSha1),
+        KEY_128,
+        b"key",
+    );
+    let digest = context(block(CipherCode::None, DigestCode::HmacSha1), "", b"key");
+    assert!(both.takes_esn() && !plain.takes_esn());
+    let seal = |context: &Context, esn: [u8; 4]| {
+        let mut payload = *b"some payload";
+        let mut digest = [0; 20];
+        let job = Job {
+            operation: Operation::Seal,
+            iv: &[0; 16],
+            aad: b"aad",
+            esn,
+            payload: &mut payload,
+            digest: &mut digest,
+        };
+        assert_eq!(context.process(job), Ok(()));
+        (payload, digest)
+    };
+    let (payload, tag) = seal(&both, *b"ESN!");
+    let covered = [b"aad", payload.as_slice(), b"ESN!"].concat();
+    let expected = run(&digest, Operation::Seal, "", (&[], &covered, &[]));
+    assert_eq!(tag, expected.digest.as_slice());
+    assert_eq!(seal(&plain, *b"ESN!"), seal(&plain, [0; 4]));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use aes::cipher::consts::U16;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser};
 
-use super::cipher::Block;
+use super::block::Block;
 
 /// Blocks of one run of the block cipher.
 const CHUNK: usize = 64;

@@ -3,9 +3,7 @@
 //! Everything that the descriptor and its session can contradict is found here, so that a refused
 //! command has written nothing. What only the segment lists can tell is found by `execute`.
 
-use regs::{
-    CardSession, Command, CommandFlags, DeviceAddr, DigestCode, MAX_SEGMENTS, Opcode, Status,
-};
+use regs::{CardSession, Command, CommandFlags, DeviceAddr, MAX_SEGMENTS, Opcode, Status};
 use timebase::{Span, Time};
 
 use super::context::ContextTable;
@@ -15,6 +13,10 @@ use crate::host::DmaFault;
 
 /// Longest payload of one command, in bytes.
 pub const MAX_PAYLOAD: u32 = 1 << 20;
+/// What stands in a descriptor without an ESN.
+const NO_ESN: [u8; 4] = [0; 4];
+/// Bytes of IV in a descriptor.
+pub(crate) const IV_IN_COMMAND: usize = 16;
 
 /// What a `Process` command needs.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) generation: u32,
     /// Bytes of request keys at the start of the source stream.
     pub(crate) key_len: u32,
+    /// Bytes of IV that follow them, for want of room in the descriptor.
+    pub(crate) iv_len: u32,
     /// Bytes of digest at the end of the source stream.
     pub(crate) digest_in: u32,
     /// Bytes of the source stream.
@@ -66,6 +70,7 @@ impl Identity {
             group: Group::Cipher,
             generation: self.generation,
             key_len: 0,
+            iv_len: 0,
             digest_in: 0,
             source_len: self.len,
             destination_len: self.len,
@@ -227,7 +232,7 @@ pub(crate) fn judge_identity(command: &Command, contexts: &ContextTable) -> Opti
     if command.opcode != Opcode::Process as u8
         || !HARMLESS.contains(command.flags)
         || command.aad_len != 0
-        || command.reserved != 0
+        || command.esn != NO_ESN
         || len.wrapping_sub(1) >= MAX_PAYLOAD
         || command.source_len != len
         || command.destination_len != len
@@ -252,10 +257,20 @@ pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) 
         (Some(_) | None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
     };
     let known = CommandFlags::all().bits();
-    if command.reserved != 0 || command.flags.bits() & !known != 0 {
+    if !esn_fits(command, contexts) || command.flags.bits() & !known != 0 {
         return Verdict::Task(Task::Settled(Status::ReservedBits));
     }
     verdict.unwrap_or_else(|status| Verdict::Task(Task::Settled(status)))
+}
+
+/// ESN bytes are for sessions that take them, and reserved elsewhere.
+#[inline]
+fn esn_fits(command: &Command, contexts: &ContextTable) -> bool {
+    command.esn == NO_ESN
+        || (command.opcode == Opcode::Process as u8
+            && contexts
+                .get(command.session)
+                .is_some_and(|(context, _)| context.takes_esn()))
 }
 
 #[inline]
@@ -279,6 +294,8 @@ fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Verdict, 
     } else {
         0
     };
+    let iv_len = context.iv_len().saturating_sub(IV_IN_COMMAND) as u32;
+    let aad_len = u32::from(command.aad_len);
     let payload_out = if context.has_cipher() {
         command.payload_len
     } else {
@@ -289,8 +306,9 @@ fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Verdict, 
         group: context.group(),
         generation,
         key_len,
+        iv_len,
         digest_in,
-        source_len: key_len + u32::from(command.aad_len) + command.payload_len + digest_in,
+        source_len: key_len + iv_len + aad_len + command.payload_len + digest_in,
         destination_len: payload_out + digest_out,
     };
     let source_is_list = flags.contains(CommandFlags::SOURCE_SEGMENTS);
@@ -345,6 +363,3 @@ pub(super) const fn check_stream(len: u32, is_list: bool, needed: u32) -> Result
     }
     Ok(())
 }
-
-// The staging buffers for digests rely on it.
-const _: () = assert!(DigestCode::HmacSha512.len() <= crate::engine::DIGEST_MAX);

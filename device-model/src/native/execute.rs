@@ -4,15 +4,15 @@
 //! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
 //! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
-use regs::{CardSession, Command, CommandFlags, DeviceAddr, Status};
+use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, IV_MAX, Status};
 use timebase::Time;
 use zeroize::Zeroize;
 
-use super::command::{MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Work};
+use super::command::{IV_IN_COMMAND, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Work};
 use super::context::ContextTable;
 use super::queue::Queue;
 use super::transfer::{Bus, Stream, StreamRef};
-use crate::engine::{Context, DIGEST_MAX, Job, Operation};
+use crate::engine::{Context, Job, Operation};
 use crate::fault::{Latches, STRAY_ADDR};
 use crate::host::Host;
 use crate::stats::CardStats;
@@ -20,7 +20,7 @@ use crate::stats::CardStats;
 /// Buffers of the card that hold keys or payload for the length of one command.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    /// Request keys and AAD, or the source stream of a service command.
+    /// Request keys, rest of the IV and AAD, or the source stream of a service command.
     pub(super) prefix: Vec<u8>,
     /// Payload, or the destination stream of a service command.
     pub(super) payload: Vec<u8>,
@@ -211,7 +211,7 @@ struct Transform<'a> {
 
 impl Transform<'_> {
     fn prefix_len(&self) -> u32 {
-        self.plan.key_len + u32::from(self.command.aad_len)
+        self.plan.key_len + self.plan.iv_len + u32::from(self.command.aad_len)
     }
 
     /// The payload's address if it can be worked on where it lies.
@@ -329,15 +329,26 @@ fn transform(
     context: &Context,
     (scratch, payload): (&mut Scratch, &mut [u8]),
 ) -> Result<(), Status> {
-    let aad = plan.key_len as usize..plan.key_len as usize + usize::from(command.aad_len);
+    let iv_at = plan.key_len as usize;
+    let aad_at = iv_at + plan.iv_len as usize;
+    let mut long_iv = [0; IV_MAX];
+    let iv = if plan.iv_len == 0 {
+        &command.iv[..]
+    } else {
+        long_iv[..IV_IN_COMMAND].copy_from_slice(&command.iv);
+        let rest = &scratch.prefix[iv_at..aad_at];
+        long_iv[IV_IN_COMMAND..][..rest.len()].copy_from_slice(rest);
+        &long_iv
+    };
     context.process(Job {
         operation: plan.operation,
-        iv: &command.iv,
-        aad: &scratch.prefix[aad],
+        iv,
+        aad: &scratch.prefix[aad_at..aad_at + usize::from(command.aad_len)],
+        esn: command.esn,
         payload,
         digest: &mut scratch.digest[..context.digest_len()],
     })
 }
 
-// Every buffer has a bound: request keys, 16 bits of AAD, one payload.
+// Every buffer has a bound: request keys, the IV, 16 bits of AAD, one payload.
 const _: () = assert!(MAX_PAYLOAD as usize + u16::MAX as usize <= 1 << 21);

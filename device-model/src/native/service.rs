@@ -57,6 +57,7 @@ pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status
         group: Group::Cipher,
         generation: 0,
         key_len: 0,
+        iv_len: 0,
         digest_in: 0,
         source_len,
         destination_len,

@@ -32,6 +32,7 @@ fn eta_answer(block: &SessionBlock, aad: &[u8], payload: &[u8]) -> (Vec<u8>, Vec
             operation: Operation::Seal,
             iv: &[3; 16],
             aad,
+            esn: [0; 4],
             payload: &mut secret,
             digest: &mut tag,
         })
@@ -306,7 +307,7 @@ fn contradictions(good: Command) -> [(Status, Command); 13] {
         (
             Status::ReservedBits,
             Command {
-                reserved: 1,
+                esn: [1, 0, 0, 0],
                 ..good
             },
         ),
@@ -436,7 +437,8 @@ fn the_admin_ring_refuses_what_is_not_its_business() {
         (2, 65, Status::BadParameters),
         (4, 33, Status::BadParameters),
         (5, 12, Status::BadParameters),
-        (6, 1, Status::ReservedBits),
+        (6, 4, Status::ReservedBits),
+        (7, 1, Status::ReservedBits),
         (255, 1, Status::ReservedBits),
     ] {
         let mut broken = block;

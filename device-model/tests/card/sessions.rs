@@ -59,6 +59,7 @@ fn answer(block: &SessionBlock) -> Vec<u8> {
             operation: Operation::Seal,
             iv: &[3; 16],
             aad: &[],
+            esn: [0; 4],
             payload: &mut payload,
             digest: &mut digest,
         })
