@@ -10,7 +10,7 @@ use timebase::Time;
 
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
-use crate::registry::{DriverId, DriverState};
+use crate::registry::{DriverId, DriverSlot, DriverState};
 use crate::table::{Hot, Phase};
 use crate::undo::UndoPool;
 use crate::{Completed, DriverError, MigrationPolicy, Request, RequestError, RequestFlags};
@@ -99,11 +99,8 @@ impl Framework {
             return;
         };
         self.collect(now, driver);
-        if self
-            .registry
-            .get(driver)
-            .is_some_and(|slot| !slot.queue.is_empty())
-        {
+        let waits = |slot: &DriverSlot| !slot.queue.is_empty() || !slot.key.queue.is_empty();
+        if self.registry.get(driver).is_some_and(waits) {
             self.drain(now, driver);
             if self.registry.slot(driver).is_sync() {
                 self.collect(now, driver);
@@ -124,6 +121,9 @@ impl Framework {
         }
         if !self.output.completed.is_empty() {
             self.complete_each(now, driver);
+        }
+        if !self.output.keys.is_empty() {
+            self.complete_keys(driver);
         }
         let slot = self.registry.slot(driver);
         if slot.is_sync() && !slot.queue.is_empty() && !slot.is_blocked() {

@@ -389,6 +389,9 @@ impl Framework {
         if !slot.queue.is_empty() {
             self.hand_over_queue(now, driver);
         }
+        if !self.registry.slot(driver).key.queue.is_empty() {
+            self.drain_keys(now, driver);
+        }
         let slot = self.registry.slot_mut(driver);
         if std::mem::take(&mut slot.held_back) {
             slot.driver.flush(now);

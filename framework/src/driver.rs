@@ -5,7 +5,7 @@
 use bitflags::bitflags;
 use timebase::Time;
 
-use crate::{Request, SessionParams};
+use crate::{KeyBlocked, KeyCompleted, KeyOps, KeyRequest, Request, SessionParams};
 
 bitflags! {
     /// What kind of driver this is; the `CRYPTOCAP_F_` flags.
@@ -110,10 +110,12 @@ pub struct Completed {
 pub struct DriverOutput {
     /// Requests that are done, in the order they were found done.
     pub completed: Vec<Completed>,
+    /// Key operations that are done, in the order they were found done.
+    pub keys: Vec<KeyCompleted>,
     /// Sessions whose opening ended.
     pub opened: Vec<(DriverSession, Result<(), OpenError>)>,
-    /// The device is gone for good: every request was returned in `completed`, every session is
-    /// lost.
+    /// The device is gone for good: every request was returned in `completed`, every key operation
+    /// in `keys`, and every session is lost.
     pub lost: bool,
 }
 
@@ -170,6 +172,27 @@ pub trait CryptoDriver {
     /// Rises each time a driver that refused has room again; never falls. Level, not edge: a
     /// wake-up cannot be missed.
     fn unblock_generation(&self) -> u64;
+
+    /// The key operations that the driver offers; `crypto_kregister`.
+    fn key_operations(&self) -> KeyOps {
+        KeyOps::empty()
+    }
+
+    /// Accepts a key operation, one that it offers and whose parameters are valid, or refuses it
+    /// for now; `kprocess`. It comes back exactly once, in [`DriverOutput::keys`].
+    ///
+    /// # Errors
+    /// [`KeyBlocked`] with the request if there is no room (ERESTART), as for
+    /// [`process`](Self::process).
+    #[expect(clippy::boxed_local, reason = "a request moves as the box it is")]
+    fn process_key(&mut self, _now: Time, _request: Box<KeyRequest>) -> Result<(), KeyBlocked> {
+        unreachable!("a driver that offers no key operation is given none");
+    }
+
+    /// [`unblock_generation`](Self::unblock_generation) for key operations, whose room is another.
+    fn key_unblock_generation(&self) -> u64 {
+        0
+    }
 
     /// Stops the device in an orderly way. Afterwards no session is opened or closed and no request
     /// is offered: sessions that are still open go with the device. `service` goes on reporting

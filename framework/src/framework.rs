@@ -3,6 +3,8 @@
 //! Owns everything and decides nothing here: see `lifecycle` (sessions), `dispatch` (requests on
 //! their way in), `completion` (on their way out) and `migration` (drivers that leave).
 
+use std::collections::VecDeque;
+
 use timebase::Time;
 
 use crate::completion::{Finished, FinishedQueue};
@@ -11,7 +13,7 @@ use crate::registry::{DriverId, DriverInfo, Registry};
 use crate::stats::{DriverStats, FrameworkStats};
 use crate::table::{Lookup, SessionTable};
 use crate::undo::UndoPool;
-use crate::{CryptoDriver, DriverOutput, RequestId, SessionId};
+use crate::{CryptoDriver, DriverOutput, KeyFinished, RequestId, SessionId};
 
 /// Bounds of everything that could grow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +51,7 @@ pub struct Framework {
     pub(crate) registry: Registry,
     pub(crate) table: SessionTable,
     pub(crate) finished: FinishedQueue,
+    pub(crate) finished_keys: VecDeque<KeyFinished>,
     pub(crate) last_id: u64,
     /// Whether a driver's slot is marked `kicked`.
     pub(crate) kicked: bool,
@@ -68,6 +71,7 @@ impl Framework {
             registry: Registry::default(),
             table: SessionTable::default(),
             finished: FinishedQueue::default(),
+            finished_keys: VecDeque::new(),
             last_id: 0,
             kicked: false,
             output: DriverOutput::default(),

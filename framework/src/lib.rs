@@ -15,6 +15,8 @@ mod error;
 mod event;
 mod framework;
 mod key;
+mod key_dispatch;
+mod key_op;
 mod lifecycle;
 mod migration;
 mod registry;
@@ -41,6 +43,10 @@ pub use error::{NoSuchDriver, ParamsError, RequestError, RequestInvalid, Session
 pub use event::{FrameworkEvent, MoveReason};
 pub use framework::{Framework, Limits};
 pub use key::Key;
+pub use key_op::{
+    KEY_BITS_MAX, KEY_PARAMS_MAX, KeyBlocked, KeyCompleted, KeyDriverError, KeyError, KeyFinished,
+    KeyInvalid, KeyOp, KeyOps, KeyParam, KeyRejected, KeyRequest,
+};
 pub use migration::Rebalance;
 pub use registry::{DriverId, DriverInfo, DriverState};
 pub use request::{Operation, Region, Request, RequestFlags, RequestId};

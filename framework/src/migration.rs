@@ -41,6 +41,7 @@ impl Framework {
         slot.state = DriverState::Leaving;
         self.move_all(now, driver, MoveReason::Unregistered);
         self.evict(driver, None);
+        self.evict_keys(driver);
         let slot = self.registry.slot_mut(driver);
         slot.state = DriverState::Detached;
         slot.driver.detach(now);
@@ -153,9 +154,11 @@ impl Framework {
         }
         self.output = output;
         self.evict(driver, None);
+        self.complete_keys(driver);
+        self.evict_keys(driver);
         let slot = self.registry.slot(driver);
         assert!(
-            slot.in_flight == 0 && slot.queue.is_empty() && slot.sessions == 0,
+            slot.in_flight + slot.key.in_flight == 0 && slot.queue.is_empty() && slot.sessions == 0,
             "a lost driver returned everything"
         );
         let id = slot.id;

@@ -9,6 +9,7 @@ use std::fmt;
 use timebase::Time;
 
 use crate::choice::DriverChoice;
+use crate::key_dispatch::KeySlot;
 use crate::stats::DriverStats;
 use crate::{CryptoDriver, DriverFlags, DriverSession, ProbeScore, Request, SessionParams};
 
@@ -72,6 +73,7 @@ pub(crate) struct DriverSlot {
     pub(crate) opening: VecDeque<(DriverSession, usize)>,
     pub(crate) sessions: usize,
     pub(crate) in_flight: usize,
+    pub(crate) key: KeySlot,
     pub(crate) stats: DriverStats,
 }
 
@@ -166,6 +168,7 @@ impl Registry {
             opening: VecDeque::new(),
             sessions: 0,
             in_flight: 0,
+            key: KeySlot::default(),
             stats: DriverStats::default(),
         });
         id

@@ -9,15 +9,17 @@
 
 mod cipher;
 mod digest;
+mod key_op;
 mod transform;
 
 use timebase::Time;
 
 use crate::{
-    Blocked, Completed, CryptoDriver, DriverFlags, DriverOutput, DriverSession, Hint, OpenError,
-    ProbeScore, Request, SessionParams,
+    Blocked, Completed, CryptoDriver, DriverFlags, DriverOutput, DriverSession, Hint, KeyBlocked,
+    KeyCompleted, KeyOps, KeyRequest, OpenError, ProbeScore, Request, SessionParams,
 };
 
+pub use key_op::compute_key;
 pub use transform::{Slices, Transform};
 
 /// Serves every session this crate can describe, with every request done when `process` returns.
@@ -104,6 +106,7 @@ impl CryptoDriver for SoftwareDriver {
     fn service(&mut self, _now: Time, output: &mut DriverOutput) {
         output.opened.append(&mut self.output.opened);
         output.completed.append(&mut self.output.completed);
+        output.keys.append(&mut self.output.keys);
         output.lost |= self.detached;
     }
 
@@ -113,6 +116,16 @@ impl CryptoDriver for SoftwareDriver {
 
     fn unblock_generation(&self) -> u64 {
         0
+    }
+
+    fn key_operations(&self) -> KeyOps {
+        KeyOps::all()
+    }
+
+    fn process_key(&mut self, _now: Time, mut request: Box<KeyRequest>) -> Result<(), KeyBlocked> {
+        let result = compute_key(&mut request);
+        self.output.keys.push(KeyCompleted { request, result });
+        Ok(())
     }
 
     fn detach(&mut self, _now: Time) {

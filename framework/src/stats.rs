@@ -33,6 +33,12 @@ pub struct FrameworkStats {
     pub moves: u64,
     /// Ended with `Moved`.
     pub moved: u64,
+    /// Key operations accepted (`cs_kops`).
+    pub key_ops: u64,
+    /// Key operations that ended with an error (`cs_kerrs`).
+    pub key_errors: u64,
+    /// Times a driver became blocked for key operations (`cs_kblocks`).
+    pub key_blocks: u64,
     /// Submitted again by the framework.
     pub resubmitted: u64,
     /// Copies taken of what a request overwrites.

@@ -8,9 +8,10 @@ use timebase::Time;
 
 use crate::{
     Blocked, Buffer, Cipher, Completed, CryptoDriver, DriverChoice, DriverError, DriverFlags,
-    DriverId, DriverOutput, DriverSession, Finished, Framework, FrameworkEvent, Hint, Key, Limits,
-    MigrationPolicy, Mode, OpenError, Operation, ProbeScore, Region, Request, RequestError,
-    RequestFlags, RequestId, SessionFlags, SessionId, SessionParams,
+    DriverId, DriverOutput, DriverSession, Finished, Framework, FrameworkEvent, Hint, Key,
+    KeyBlocked, KeyCompleted, KeyDriverError, KeyOps, KeyRequest, Limits, MigrationPolicy, Mode,
+    OpenError, Operation, ProbeScore, Region, Request, RequestError, RequestFlags, RequestId,
+    SessionFlags, SessionId, SessionParams,
 };
 
 pub(crate) const NOW: Time = Time::from_ps(1_000);
@@ -51,6 +52,14 @@ pub(crate) struct Script {
     pub(crate) holds_back: bool,
     pub(crate) detached: bool,
     pub(crate) closed: usize,
+    /// The key operations it offers.
+    pub(crate) key_ops: KeyOps,
+    /// Key operations it takes before it refuses.
+    pub(crate) key_room: usize,
+    pub(crate) key_generation: u64,
+    pub(crate) key_held: VecDeque<Box<KeyRequest>>,
+    /// Whether it claims to have room for keys at the very moment it refuses.
+    pub(crate) unblocks_keys_while_refusing: bool,
 }
 
 #[derive(Clone)]
@@ -72,6 +81,15 @@ impl Handle {
         }
     }
 
+    /// Completes the oldest key operation held, with `result`.
+    pub(crate) fn complete_key(&self, result: Result<(), KeyDriverError>) {
+        let mut script = self.0.borrow_mut();
+        let request = script.key_held.pop_front().unwrap();
+        script.key_room += 1;
+        script.key_generation += 1;
+        script.output.keys.push(KeyCompleted { request, result });
+    }
+
     /// The device dies: everything comes back dropped.
     pub(crate) fn die(&self, untouched: bool) {
         self.reset(untouched);
@@ -84,6 +102,9 @@ impl Handle {
     pub(crate) fn reset(&self, untouched: bool) {
         while self.held() > 0 {
             self.complete_nth(0, Err(DriverError::Lost { untouched }));
+        }
+        while !self.0.borrow().key_held.is_empty() {
+            self.complete_key(Err(KeyDriverError::Lost));
         }
     }
 
@@ -243,7 +264,9 @@ impl CryptoDriver for Scripted {
         let mut script = self.handle.0.borrow_mut();
         output.completed.append(&mut script.output.completed);
         output.opened.append(&mut script.output.opened);
-        if script.detached && !script.detaches_late && script.held.is_empty() {
+        output.keys.append(&mut script.output.keys);
+        let is_quiet = script.held.is_empty() && script.key_held.is_empty();
+        if script.detached && !script.detaches_late && is_quiet {
             script.output.lost = true;
         }
         output.lost |= std::mem::take(&mut script.output.lost);
@@ -255,6 +278,33 @@ impl CryptoDriver for Scripted {
 
     fn unblock_generation(&self) -> u64 {
         self.handle.0.borrow().generation
+    }
+
+    fn key_operations(&self) -> KeyOps {
+        self.handle.0.borrow().key_ops
+    }
+
+    fn process_key(&mut self, _now: Time, request: Box<KeyRequest>) -> Result<(), KeyBlocked> {
+        let mut script = self.handle.0.borrow_mut();
+        assert!(
+            !script.detached,
+            "no key operation goes to a detached driver"
+        );
+        if script.key_room == 0 {
+            let generation = script.key_generation;
+            script.key_generation += u64::from(script.unblocks_keys_while_refusing);
+            return Err(KeyBlocked {
+                request,
+                generation,
+            });
+        }
+        script.key_room -= 1;
+        script.key_held.push_back(request);
+        Ok(())
+    }
+
+    fn key_unblock_generation(&self) -> u64 {
+        self.handle.0.borrow().key_generation
     }
 
     fn detach(&mut self, _now: Time) {
@@ -279,8 +329,20 @@ impl Bench {
     }
 
     pub(crate) fn driver(&mut self, name: &str, flags: DriverFlags) -> (DriverId, Handle) {
+        self.key_driver(name, flags, KeyOps::empty())
+    }
+
+    pub(crate) fn key_driver(
+        &mut self,
+        name: &str,
+        flags: DriverFlags,
+        key_ops: KeyOps,
+    ) -> (DriverId, Handle) {
         let handle = Handle(Rc::default());
-        handle.set(|script| script.room = 1_000_000);
+        handle.set(|script| {
+            (script.room, script.key_room) = (1_000_000, 1_000_000);
+            script.key_ops = key_ops;
+        });
         let id = self.framework.register(Box::new(Scripted {
             name: name.to_owned(),
             flags,

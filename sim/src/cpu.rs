@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 
 use framework::software::SoftwareDriver;
 use framework::{
-    Blocked, Completed, CryptoDriver, DriverFlags, DriverOutput, DriverSession, Hint, OpenError,
-    ProbeScore, Request, SessionParams,
+    Blocked, Completed, CryptoDriver, DriverFlags, DriverOutput, DriverSession, Hint, KeyBlocked,
+    KeyCompleted, KeyOp, KeyOps, KeyParam, KeyRequest, OpenError, ProbeScore, Request,
+    SessionParams,
 };
 use timebase::{Span, Time};
 
@@ -16,13 +17,43 @@ use timebase::{Span, Time};
 const PER_REQUEST: Span = Span::from_ns(300);
 /// What a byte of payload costs: about 1.4 GB/s, one AES-CBC stream of a present-day core.
 const PER_BYTE: Span = Span::from_ps(700);
+/// What a product of two 64-bit words costs: about 1.3 ms for a 2048-bit power.
+const PER_PRODUCT: Span = Span::from_ps(600);
+
+/// What a key operation costs: a power takes a squaring for each bit, anything else one product.
+fn key_cost(request: &KeyRequest) -> Span {
+    let longest = request.inputs.iter().map(KeyParam::bits).max();
+    let bits = u64::from(longest.unwrap_or_default());
+    let words = bits.div_ceil(64);
+    let squarings = match request.op {
+        KeyOp::ModExp
+        | KeyOp::ModExpCrt
+        | KeyOp::DsaSign
+        | KeyOp::DsaVerify
+        | KeyOp::DhComputeKey => bits,
+        KeyOp::ModAdd
+        | KeyOp::ModAddInv
+        | KeyOp::ModSub
+        | KeyOp::ModMult
+        | KeyOp::ModMultInv
+        | KeyOp::Mod => 1,
+    };
+    PER_REQUEST + PER_PRODUCT * (words * words * squarings)
+}
+
+/// What the core works on.
+#[derive(Debug)]
+enum Work {
+    Request(Completed),
+    Key(KeyCompleted),
+}
 
 /// The software driver with a cost.
 #[derive(Debug)]
 pub struct CpuDriver {
     inner: SoftwareDriver,
     /// Requests that are done at their time, in order of time.
-    working: VecDeque<(Time, Completed)>,
+    working: VecDeque<(Time, Work)>,
     busy_until: Time,
     output: DriverOutput,
 }
@@ -45,7 +76,14 @@ impl CpuDriver {
         for completed in self.output.completed.drain(..) {
             let cost = PER_REQUEST + PER_BYTE * completed.request.payload.len as u64;
             self.busy_until = self.busy_until.max(now) + cost;
-            self.working.push_back((self.busy_until, completed));
+            self.working
+                .push_back((self.busy_until, Work::Request(completed)));
+        }
+        for completed in self.output.keys.drain(..) {
+            let cost = key_cost(&completed.request);
+            self.busy_until = self.busy_until.max(now) + cost;
+            self.working
+                .push_back((self.busy_until, Work::Key(completed)));
         }
     }
 }
@@ -101,9 +139,11 @@ impl CryptoDriver for CpuDriver {
             .front()
             .is_some_and(|&(done_at, _)| done_at <= now)
         {
-            output
-                .completed
-                .extend(self.working.pop_front().map(|(_, completed)| completed));
+            match self.working.pop_front() {
+                Some((_, Work::Request(completed))) => output.completed.push(completed),
+                Some((_, Work::Key(completed))) => output.keys.push(completed),
+                None => {}
+            }
         }
         if self.working.is_empty() {
             output.lost |= std::mem::take(&mut self.output.lost);
@@ -129,6 +169,16 @@ impl CryptoDriver for CpuDriver {
         self.inner.unblock_generation()
     }
 
+    fn key_operations(&self) -> KeyOps {
+        self.inner.key_operations()
+    }
+
+    fn process_key(&mut self, now: Time, request: Box<KeyRequest>) -> Result<(), KeyBlocked> {
+        self.inner.process_key(now, request)?;
+        self.charge(now);
+        Ok(())
+    }
+
     fn detach(&mut self, now: Time) {
         self.inner.detach(now);
         self.charge(now);
@@ -139,6 +189,22 @@ impl CryptoDriver for CpuDriver {
 mod tests {
     use super::*;
     use framework::{Buffer, Cipher, Mode, Operation, Region, SessionFlags, SessionId};
+
+    #[test]
+    fn a_key_operation_takes_its_time_and_a_power_the_cube_of_its_length() {
+        let power = |len: usize| {
+            let inputs = vec![KeyParam::from_le_bytes(&vec![3; len]); 3];
+            KeyRequest::new(KeyOp::ModExp, inputs, vec![KeyParam::room(8 * len as u32)])
+        };
+        let (short, long) = (key_cost(&power(128)), key_cost(&power(256)));
+        assert_eq!(long - PER_REQUEST, (short - PER_REQUEST) * 8);
+        let mut cpu = CpuDriver::new("cpu");
+        assert!(cpu.process_key(Time::ZERO, power(128)).is_ok());
+        assert_eq!(cpu.deadline(), Time::ZERO + short);
+        let mut output = DriverOutput::default();
+        cpu.service(Time::ZERO + short, &mut output);
+        assert_eq!(output.keys.len(), 1);
+    }
 
     #[test]
     fn requests_are_done_one_after_the_other() {
