@@ -112,21 +112,19 @@ impl Coherent {
             self.read_bytes(at, &mut bytes);
             return bytes;
         }
+        let base = self.base;
         let (words, rest) = bytes.as_chunks_mut::<WORD>();
         let rest_at = at + words.len() * WORD;
         for (index, word) in words.iter_mut().enumerate() {
             // SAFETY: `check` keeps the range inside the block, which stays mapped while `shared`
             // lives; blocks are 64-byte aligned, and so every eighth byte from `at` on is for
             // `u64`.
-            let value = unsafe {
-                self.base
-                    .add(at + index * WORD)
-                    .cast::<u64>()
-                    .read_volatile()
-            };
+            let value = unsafe { base.add(at + index * WORD).cast::<u64>().read_volatile() };
             *word = value.to_ne_bytes();
         }
-        self.read_bytes(rest_at, rest);
+        if !rest.is_empty() {
+            self.read_bytes(rest_at, rest);
+        }
         bytes
     }
 
@@ -142,18 +140,21 @@ impl Coherent {
         if !at.is_multiple_of(WORD) {
             return self.write_bytes(at, bytes);
         }
+        // A copy, which no write can change: the block might hold this very value otherwise.
+        let base = self.base;
         let (words, rest) = bytes.as_chunks::<WORD>();
         for (index, word) in words.iter().enumerate() {
             let value = u64::from_ne_bytes(*word);
             // SAFETY: as in `read_array`.
             unsafe {
-                self.base
-                    .add(at + index * WORD)
+                base.add(at + index * WORD)
                     .cast::<u64>()
                     .write_volatile(value)
             };
         }
-        self.write_bytes(at + words.len() * WORD, rest);
+        if !rest.is_empty() {
+            self.write_bytes(at + words.len() * WORD, rest);
+        }
     }
 
     /// Copies bytes out, one at a time. The caller checked the range.
@@ -187,10 +188,7 @@ impl Coherent {
     #[expect(unsafe_code, reason = "the shared mapping is where unsafe lives")]
     pub fn read_u32(&self, at: usize) -> u32 {
         self.check(at, size_of::<u32>());
-        assert!(
-            at.is_multiple_of(size_of::<u32>()),
-            "a word at {at} is not aligned"
-        );
+        assert!(at.is_multiple_of(size_of::<u32>()), "an aligned word");
         // SAFETY: inside the block and aligned, as just checked.
         u32::from_le(unsafe { self.base.add(at).cast::<u32>().read_volatile() })
     }
@@ -200,14 +198,18 @@ impl Coherent {
         self.shared.zero();
     }
 
-    #[inline]
+    #[inline(always)]
     fn check(&self, at: usize, len: usize) {
-        let is_inside = len <= self.len && at <= self.len - len;
-        assert!(
-            is_inside,
-            "{len} bytes at {at} leave a block of {}",
-            self.len
-        );
+        if at.saturating_add(len) > self.len {
+            self.leaves(at, len);
+        }
+    }
+
+    // Apart, with plain numbers: what a message borrows must stand in memory.
+    #[cold]
+    #[inline(never)]
+    fn leaves(&self, at: usize, len: usize) -> ! {
+        panic!("{len} bytes at {at} leave a block of {}", self.len);
     }
 }
 

@@ -107,7 +107,7 @@ impl Pool {
         let (len, class) = (len as u32, block.class as u8);
         Ok(PoolBuffer {
             base,
-            pool: Arc::clone(&self.inner),
+            pool: Some(Arc::clone(&self.inner)),
             len,
             class,
         })
@@ -213,14 +213,29 @@ impl Inner {
 }
 
 /// Bytes in the pool with one owner; zeroed and given back when dropped.
+///
+/// The default is no bytes of no pool: what is left where a buffer was taken away.
 #[derive(Debug)]
 pub struct PoolBuffer {
     // Kept small: a buffer moves into a window and out again for every request.
     base: *mut u8,
-    pool: Arc<Inner>,
+    /// None if there is no block.
+    pool: Option<Arc<Inner>>,
     /// Blocks are at most 2^30 bytes.
     len: u32,
     class: u8,
+}
+
+impl Default for PoolBuffer {
+    #[inline]
+    fn default() -> Self {
+        Self {
+            base: std::ptr::dangling_mut(),
+            pool: None,
+            len: 0,
+            class: 0,
+        }
+    }
 }
 
 // SAFETY: the buffer is the only owner of its block (see `Deref`), like a `Box<[u8]>`.
@@ -232,23 +247,25 @@ unsafe impl Sync for PoolBuffer {}
 
 impl PoolBuffer {
     /// Distance from the start of the pool's mapping, in bytes; transports derive addresses from
-    /// it.
+    /// it. Zero without a block.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.base.addr() - self.pool.region.as_ptr().addr()
+        self.block().map_or(0, |(_, block)| block.offset)
     }
 
     /// Bytes the buffer can grow to without a new block.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.block().capacity()
+        self.block().map_or(0, |(_, block)| block.capacity())
     }
 
-    fn block(&self) -> Block {
-        Block {
-            offset: self.offset(),
+    fn block(&self) -> Option<(&Inner, Block)> {
+        let pool = self.pool.as_deref()?;
+        let block = Block {
+            offset: self.base.addr() - pool.region.as_ptr().addr(),
             class: usize::from(self.class),
-        }
+        };
+        Some((pool, block))
     }
 
     /// Changes the length to `len` bytes.
@@ -271,6 +288,7 @@ impl Deref for PoolBuffer {
     fn deref(&self) -> &[u8] {
         // SAFETY: `base..base + len` is inside a live block that the allocator gave to this value
         // alone; nobody else holds a reference into it, and mapped memory is always initialised.
+        // Without a block `len` is zero, because `set_len` keeps it within the capacity.
         unsafe { std::slice::from_raw_parts(self.base, self.len as usize) }
     }
 }
@@ -287,7 +305,9 @@ impl Drop for PoolBuffer {
     fn drop(&mut self) {
         self.set_len(self.capacity());
         self.zeroize();
-        self.pool.release(self.block());
+        if let Some((pool, block)) = self.block() {
+            pool.release(block);
+        }
     }
 }
 
@@ -311,6 +331,24 @@ mod tests {
     #[test]
     fn a_buffer_is_small_to_move() {
         assert_eq!(size_of::<PoolBuffer>(), 24);
+    }
+
+    #[test]
+    fn what_a_buffer_leaves_behind_is_empty() {
+        let pool = Pool::new(4096).unwrap();
+        let mut buffer = pool.take(100).unwrap();
+        let taken = std::mem::take(&mut buffer);
+        assert_eq!((taken.len(), taken.capacity()), (100, 128));
+        assert_eq!(
+            (buffer.len(), buffer.capacity(), buffer.offset()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "1 bytes in a block of 0")]
+    fn what_a_buffer_leaves_behind_never_grows() {
+        PoolBuffer::default().set_len(1);
     }
 
     #[test]
