@@ -335,13 +335,32 @@ pub struct LinkTransport {
     pool: Pool,
     /// The card that was in the slot when this driver was started; another one is not its card.
     alive: Rc<Cell<bool>>,
+    /// What the port has, at hand: the driver tells of every request twice.
+    index: u16,
+    clock: Clock,
+    recorder: Rc<RefCell<Recorder>>,
 }
 
 impl LinkTransport {
     /// A driver's end of `port`. `alive` turns false when its card is pulled out.
     #[must_use]
     pub fn new(port: Rc<RefCell<Port>>, pool: Pool, alive: Rc<Cell<bool>>) -> Self {
-        Self { port, pool, alive }
+        let (index, clock, recorder) = {
+            let port = port.borrow();
+            (
+                port.index,
+                Rc::clone(&port.clock),
+                Rc::clone(&port.recorder),
+            )
+        };
+        Self {
+            port,
+            pool,
+            alive,
+            index,
+            clock,
+            recorder,
+        }
     }
 }
 
@@ -366,7 +385,7 @@ impl Transport for LinkTransport {
         // In one thread every store is visible before the next write already.
     }
 
-    #[inline]
+    #[inline(always)]
     fn map(
         &mut self,
         buffer: PoolBuffer,
@@ -375,7 +394,7 @@ impl Transport for LinkTransport {
         self.port.borrow_mut().windows.map(buffer, direction)
     }
 
-    #[inline]
+    #[inline(always)]
     fn unmap(&mut self, mapped: Mapped) -> Unmapped {
         self.port.borrow_mut().windows.unmap(mapped)
     }
@@ -411,9 +430,7 @@ impl Transport for LinkTransport {
 
     #[inline(always)]
     fn observe(&mut self, event: DriverEvent) {
-        let port = self.port.borrow();
-        port.recorder
-            .borrow_mut()
-            .record_driver(port.clock.get(), port.index, event);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.record_driver(self.clock.get(), self.index, event);
     }
 }

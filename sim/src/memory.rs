@@ -44,6 +44,7 @@ struct Window {
 
 #[derive(Debug)]
 enum Memory {
+    /// Nothing yet, or not any more. After streaming an empty buffer stands here as well.
     Closed,
     Streaming(PoolBuffer),
     Coherent(Coherent),
@@ -73,7 +74,7 @@ impl WindowTable {
     ///
     /// # Errors
     /// [`MapError`] with the buffer if the table or the window would be too big.
-    #[inline]
+    #[inline(always)]
     pub fn map(
         &mut self,
         buffer: PoolBuffer,
@@ -83,10 +84,10 @@ impl WindowTable {
         if len >= 1 << OFFSET_BITS {
             return Err((buffer, MapError::TooLong(len)));
         }
-        let Some(window) = self.take_number() else {
+        if self.closed <= QUARANTINE && !self.add_window() {
             return Err((buffer, MapError::NoWindow));
-        };
-        self.open(window, Memory::Streaming(buffer), len, direction);
+        }
+        let window = self.open(Memory::Streaming(buffer), len, direction);
         Ok(Mapped {
             addr: address(window),
             window,
@@ -98,12 +99,17 @@ impl WindowTable {
     ///
     /// # Panics
     /// If `mapped` is not of this table: a bug of the driver.
-    #[inline]
+    #[inline(always)]
     pub fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        let (Memory::Streaming(buffer), touched) = self.close(mapped.window) else {
-            panic!("window {} holds no buffer to unmap", mapped.window);
+        self.close(mapped.window);
+        let window = &mut self.windows[mapped.window as usize];
+        let Memory::Streaming(buffer) = &mut window.memory else {
+            panic!("a window that was mapped holds a buffer");
         };
-        Unmapped { buffer, touched }
+        Unmapped {
+            buffer: std::mem::take(buffer),
+            touched: window.touched,
+        }
     }
 
     /// Opens a window on a coherent block.
@@ -118,14 +124,11 @@ impl WindowTable {
         if block.len() >= 1 << OFFSET_BITS {
             return Err(MapError::TooLong(block.len()));
         }
-        let window = self.take_number().ok_or(MapError::NoWindow)?;
-        self.open(
-            window,
-            Memory::Coherent(block.clone()),
-            block.len(),
-            direction,
-        );
-        Ok(address(window))
+        if self.closed <= QUARANTINE && !self.add_window() {
+            return Err(MapError::NoWindow);
+        }
+        let memory = Memory::Coherent(block.clone());
+        Ok(address(self.open(memory, block.len(), direction)))
     }
 
     /// Closes the window of a coherent block.
@@ -133,7 +136,10 @@ impl WindowTable {
     /// # Panics
     /// If no block is shared at `addr`: a bug of the driver.
     pub fn unshare(&mut self, addr: DeviceAddr) {
-        let (Memory::Coherent(_), _) = self.close((addr.0 >> OFFSET_BITS) as u32) else {
+        let number = (addr.0 >> OFFSET_BITS) as u32;
+        self.close(number);
+        let memory = &mut self.windows[number as usize].memory;
+        let Memory::Coherent(_) = std::mem::replace(memory, Memory::Closed) else {
             panic!("no block is shared at {addr}");
         };
     }
@@ -244,9 +250,14 @@ impl WindowTable {
         Ok((window, at))
     }
 
-    #[inline]
-    fn open(&mut self, number: u32, memory: Memory, len: usize, direction: Direction) {
+    /// Opens the window that was closed longest ago; there is one. Returns its number.
+    #[inline(always)]
+    fn open(&mut self, memory: Memory, len: usize, direction: Direction) -> u32 {
+        let number = self.first_closed;
         let window = &mut self.windows[number as usize];
+        self.first_closed = window.next_closed;
+        self.closed -= 1;
+        self.live += 1;
         window.len = len as u32;
         window.access = match direction {
             Direction::ToDevice => READ,
@@ -256,15 +267,14 @@ impl WindowTable {
         window.touched = false;
         // What a closed window holds needs no dropping; saying so keeps the call off the hot path.
         std::mem::forget(std::mem::replace(&mut window.memory, memory));
-        self.live += 1;
+        number
     }
 
-    /// Closes a window and takes its memory out.
-    #[inline]
-    fn close(&mut self, number: u32) -> (Memory, bool) {
+    /// Closes a window; the caller takes its memory out.
+    #[inline(always)]
+    fn close(&mut self, number: u32) {
         let window = &mut self.windows[number as usize];
-        let memory = std::mem::replace(&mut window.memory, Memory::Closed);
-        let touched = window.touched;
+        assert!(window.access != 0, "a window is closed once");
         (window.access, window.next_closed) = (0, END);
         if self.closed == 0 {
             self.first_closed = number;
@@ -274,38 +284,29 @@ impl WindowTable {
         self.last_closed = number;
         self.closed += 1;
         self.live -= 1;
-        (memory, touched)
     }
 
-    /// A number for a window to open, the one closed longest ago once enough are closed.
-    #[inline]
-    fn take_number(&mut self) -> Option<u32> {
-        if self.closed > QUARANTINE {
-            let number = self.first_closed;
-            self.first_closed = self.windows[number as usize].next_closed;
-            self.closed -= 1;
-            return Some(number);
-        }
-        self.new_number()
-    }
-
+    /// Puts a new window before the closed ones, to be opened next, while enough numbers are left.
+    /// Whether there is a window to open.
     #[cold]
-    fn new_number(&mut self) -> Option<u32> {
+    fn add_window(&mut self) -> bool {
         if self.windows.is_empty() {
             // Number 0 is never opened: a null address is never mapped, and 0 ends the list.
             self.windows.push(Window::closed());
         }
         if self.windows.len() < MAX_WINDOWS {
-            self.windows.push(Window::closed());
-            return Some(self.windows.len() as u32 - 1);
+            let number = self.windows.len() as u32;
+            self.windows.push(Window {
+                next_closed: self.first_closed,
+                ..Window::closed()
+            });
+            if self.closed == 0 {
+                self.last_closed = number;
+            }
+            self.first_closed = number;
+            self.closed += 1;
         }
-        if self.closed == 0 {
-            return None;
-        }
-        let number = self.first_closed;
-        self.first_closed = self.windows[number as usize].next_closed;
-        self.closed -= 1;
-        Some(number)
+        self.closed > 0
     }
 }
 
@@ -335,6 +336,17 @@ mod tests {
         let mut table = WindowTable::default();
         let mapped = table.map(pool.take(len).unwrap(), direction).unwrap();
         (table, mapped)
+    }
+
+    #[test]
+    #[should_panic(expected = "a window is closed once")]
+    fn a_buffer_unmapped_twice_is_a_bug_of_the_driver() {
+        let mut table = WindowTable::default();
+        let buffer = dma::Pool::new(4096).unwrap().take(64).unwrap();
+        let mapped = table.map(buffer, Direction::ToDevice).unwrap();
+        let Mapped { addr, window, len } = mapped;
+        let _ = table.unmap(mapped);
+        let _ = table.unmap(Mapped { addr, window, len });
     }
 
     #[test]
