@@ -8,12 +8,12 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use regs::{CardSession, Command, DEVICE_ID, DeviceAddr, Register, RingId, SessionBlock};
+use regs::{CardSession, DEVICE_ID, DeviceAddr, Register, RingId, SessionBlock};
 use timebase::Time;
 
 use crate::command::AREA_LEN;
 use crate::interrupt::Vectors;
-use crate::ring::{AreaShape, Ring, Stall, Verdict};
+use crate::ring::{AreaShape, Post, Ring, Stall, Verdict};
 use crate::session::{Refusal, Sessions};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverEvent, Transport};
@@ -248,14 +248,13 @@ impl<T: Transport, J> Card<T, J> {
         }
     }
 
-    /// Posts a command for `request`, whose cookie is claimed, to data ring `index` and rings the
-    /// doorbell unless more `follows`.
+    /// Posts a command to data ring `index` and rings the doorbell unless more `follows`.
     #[inline(always)]
-    pub(crate) fn post(&mut self, index: usize, command: &Command, request: u64, follows: bool) {
+    pub(crate) fn post(&mut self, index: usize, post: Post<J>, follows: bool) {
         let ring = &mut self.rings[index];
         let was_idle = ring.in_flight() == 0;
         let unpublished = ring.unpublished();
-        ring.post(&mut self.transport, command, Some(request));
+        ring.post(&mut self.transport, post);
         self.in_flight += 1;
         self.posted += 1;
         if was_idle {

@@ -8,14 +8,14 @@ mod layout;
 mod params;
 mod request;
 
-use std::mem::replace;
+use std::mem::{forget, replace, take};
 use std::sync::Arc;
 
 use framework::{
     Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
     DriverSession, Hint, OpenError, ProbeScore, Request, SessionParams,
 };
-use regs::{CardSession, Command, Opcode, RingId, Status};
+use regs::{CardSession, RingId, Status};
 use timebase::Time;
 
 use self::layout::{Plain, iv, work};
@@ -24,7 +24,7 @@ use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};
 use crate::command::TooBig;
 use crate::mapping::HoldError;
-use crate::ring::Verdict;
+use crate::ring::{Post, Verdict};
 use crate::session::{Facts, Refusal};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
@@ -198,38 +198,29 @@ impl<T: Transport> CardDriver<T> {
         mut request: Box<Request>,
         (plain, follows): (Plain, bool),
     ) -> Result<(), (Box<Request>, Trouble)> {
-        let (id, iv) = (request.id.0, iv(&request, facts.iv_len));
-        let Buffer::Pooled(memory) = replace(&mut request.buffer, Buffer::Memory(Vec::new()))
-        else {
+        // It may stand in the buffer, which goes away.
+        let iv = iv(&request, facts.iv_len);
+        let Buffer::Pooled(memory) = &mut request.buffer else {
             unreachable!("a plain request has a pooled buffer");
         };
-        let mapped = match self.card.transport.map(memory, plain.direction) {
+        let mapped = match self.card.transport.map(take(memory), plain.direction()) {
             Ok(mapped) => mapped,
-            Err((memory, error)) => {
-                request.buffer = Buffer::Pooled(memory);
+            Err((unmapped, error)) => {
+                *memory = unmapped;
                 return Err((request, HoldError::from(error).into()));
             }
         };
-        let ring = usize::from(facts.ring);
-        let addr = mapped.addr;
-        let claim = self.card.rings[ring].claim(None, 0);
-        let cookie = claim.cookie;
-        claim.hold(Job::plain(request, mapped, plain.direction, facts));
-        let command = Command {
-            opcode: Opcode::Process as u8,
-            flags: plain.flags,
-            aad_len: plain.aad_len,
-            session,
-            cookie,
-            source: addr.offset(plain.source.start as u64),
-            source_len: plain.source.len as u32,
-            destination: addr.offset(plain.destination.start as u64),
-            destination_len: plain.destination.len as u32,
-            payload_len: plain.payload_len,
-            iv,
-            ..Command::default()
+        let post = Post {
+            command: plain.command(session, &request, mapped.addr, iv),
+            area: None,
+            request: Some(request.id.0),
+            job: Job::Plain {
+                request,
+                mapped,
+                writes: plain.writes(),
+            },
         };
-        self.card.post(ring, &command, id, follows);
+        self.card.post(usize::from(facts.ring), post, follows);
         Ok(())
     }
 
@@ -238,21 +229,25 @@ impl<T: Transport> CardDriver<T> {
         &mut self,
         session: CardSession,
         facts: Facts,
-        request: Box<Request>,
+        mut request: Box<Request>,
         follows: bool,
     ) -> Result<(), (Box<Request>, Trouble)> {
         let work = match work(session, facts, &request) {
             Ok(work) => work,
             Err(TooBig) => return Err((request, Trouble::TooBig)),
         };
-        let id = request.id.0;
         let (bench, card) = (&mut self.bench, &mut self.card);
-        let job = bench.hold(&mut card.transport, request, facts, &card.counters)?;
-        let ring = usize::from(facts.ring);
-        let (mut command, area) = match bench.describe(&mut card.rings[ring], &job, &work, facts) {
+        let held = bench.hold(&mut card.transport, &mut request, facts, &card.counters);
+        let held = match held {
+            Ok(held) => held,
+            Err(trouble) => return Err((request, trouble)),
+        };
+        let index = usize::from(facts.ring);
+        let ring = &mut card.rings[index];
+        let (command, area) = match bench.describe(ring, (&request, &held), &work, facts) {
             Ok(described) => described,
             Err(trouble) => {
-                let (request, _) = bench.release(&mut card.transport, job, None);
+                bench.release(&mut card.transport, &mut request, held, None);
                 return Err((request, trouble));
             }
         };
@@ -260,13 +255,16 @@ impl<T: Transport> CardDriver<T> {
         if let Some(area) = area.filter(|_| work.has_keys()) {
             let block = card.sessions.block(work.session);
             let block = block.expect("an open session keeps its block");
-            write_keys(&card.rings[ring], area, &job.request, block);
+            write_keys(ring, area, &request, block);
             secret_len = key_len(facts) as u32;
         }
-        let claim = card.rings[ring].claim(area, secret_len);
-        command.cookie = claim.cookie;
-        claim.hold(job);
-        card.post(ring, &command, id, follows);
+        let post = Post {
+            command,
+            area: area.map(|area| (area, secret_len)),
+            request: Some(request.id.0),
+            job: Job::Any { request, held },
+        };
+        card.post(index, post, follows);
         Ok(())
     }
 }
@@ -373,8 +371,26 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
     #[inline(always)]
     fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, verdict: Verdict) {
         let is_good = verdict == Verdict::Card(Status::Success);
-        let copy_out = is_good.then_some(counters);
-        let (request, untouched) = self.bench.release(transport, job, copy_out);
+        let (request, untouched) = match job {
+            Job::Plain {
+                mut request,
+                mapped,
+                writes,
+            } => {
+                let unmapped = transport.unmap(mapped);
+                let Buffer::Pooled(memory) = &mut request.buffer else {
+                    unreachable!("a plain request has a pooled buffer");
+                };
+                // What is overwritten owns nothing: forgetting it spares the look.
+                forget(replace(memory, unmapped.buffer));
+                (request, !(unmapped.touched && writes))
+            }
+            Job::Any { mut request, held } => {
+                let copy_out = is_good.then_some(counters);
+                let untouched = self.bench.release(transport, &mut request, held, copy_out);
+                (request, untouched)
+            }
+        };
         let result = if is_good {
             Ok(())
         } else {

@@ -6,7 +6,7 @@
 //! fetched it. At most `entries - 1` commands are in flight, so neither ring can overflow. Does not
 //! look into jobs (`ocf`, `session`) and does not decide when to look (`card`).
 
-use std::mem::forget;
+use std::mem::{forget, replace};
 use std::sync::atomic::{Ordering, fence};
 
 use dma::Coherent;
@@ -78,25 +78,22 @@ pub(crate) struct Reaped {
     pub(crate) is_exhausted: bool,
 }
 
-/// A record claimed for a command that is about to be posted.
-#[must_use]
-pub(crate) struct Claim<'a, J> {
-    /// What the command is to be known by.
-    pub(crate) cookie: u64,
-    job: &'a mut Option<J>,
-}
-
-impl<J> Claim<'_, J> {
-    /// Holds `job` until the completion.
-    #[inline(always)]
-    pub(crate) fn hold(self, job: J) {
-        // A free record owns nothing: forgetting it spares the look.
-        forget(self.job.replace(job));
-    }
+/// A command to post, and what the ring keeps of it until it completes.
+#[derive(Debug)]
+pub(crate) struct Post<J> {
+    /// All but its cookie, which the ring fills in.
+    pub(crate) command: Command,
+    pub(crate) job: J,
+    /// An area that the command uses, and how many bytes at its front are zeroed when it ends.
+    pub(crate) area: Option<(Area, u32)>,
+    /// The request it serves, for observers.
+    pub(crate) request: Option<u64>,
 }
 
 /// Cookie of a record that holds nothing: names a record that no ring has.
 const FREE: u64 = u64::MAX;
+/// End of the list of free records.
+const END: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Record<J> {
@@ -104,7 +101,27 @@ struct Record<J> {
     cookie: u64,
     area: Area,
     secret_len: u32,
-    job: Option<J>,
+    content: Content<J>,
+}
+
+#[derive(Debug)]
+enum Content<J> {
+    /// Nothing; `next` is free too, unless it is [`END`].
+    Free { next: u32 },
+    /// Work in flight.
+    Job(J),
+}
+
+impl<J> Record<J> {
+    /// Takes the job out of a record that is in use; `next` is the first of the free ones.
+    #[inline(always)]
+    fn empty(&mut self, next: u32) -> J {
+        self.cookie = FREE;
+        match replace(&mut self.content, Content::Free { next }) {
+            Content::Job(job) => job,
+            Content::Free { .. } => unreachable!("a record with a cookie has a job"),
+        }
+    }
 }
 
 /// What the card says by a `status` other than success.
@@ -118,6 +135,12 @@ fn verdict(status: u16) -> Verdict {
 #[inline]
 fn cookie(ring: RingId, record: u32, generation: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(ring.0) << 16 | u64::from(record)
+}
+
+/// The record that `cookie` names, if any.
+#[inline]
+fn record_of(cookie: u64) -> u32 {
+    (cookie & 0xFFFF) as u32
 }
 
 /// One ring pair.
@@ -137,7 +160,8 @@ pub(crate) struct Ring<J> {
     /// Counts posts.
     generation: u32,
     records: Vec<Record<J>>,
-    free_records: Vec<u32>,
+    /// The record freed last is used first.
+    first_free: u32,
     free_areas: Vec<Area>,
     commands: Coherent,
     completions: Coherent,
@@ -179,11 +203,13 @@ impl<J> Ring<J> {
         let (completions, completion_addr) =
             block(entries as usize * COMPLETION_LEN, Direction::FromDevice)?;
         let (areas, area_addr) = block(area_count as usize * area_shape.len, Direction::ToDevice)?;
-        let record = || Record {
+        let record = |index| Record {
             cookie: FREE,
             area: Area::NONE,
             secret_len: 0,
-            job: None,
+            content: Content::Free {
+                next: if index + 1 < capacity { index + 1 } else { END },
+            },
         };
         Ok(Self {
             id,
@@ -194,8 +220,8 @@ impl<J> Ring<J> {
             phase: true,
             in_flight: 0,
             generation: 0,
-            records: (0..capacity).map(|_| record()).collect(),
-            free_records: (0..capacity).rev().collect(),
+            records: (0..capacity).map(record).collect(),
+            first_free: 0,
             free_areas: (0..area_count).rev().map(Area).collect(),
             commands,
             completions,
@@ -279,7 +305,7 @@ impl<J> Ring<J> {
         transport.write(self.id.register(RingRegister::RingControl), off);
     }
 
-    /// An area for the next command, if one is left. Give it to [`claim`](Self::claim) or back.
+    /// An area for the next command, if one is left. Give it to [`post`](Self::post) or back.
     #[inline]
     pub(crate) fn take_area(&mut self) -> Option<Area> {
         self.free_areas.pop()
@@ -299,48 +325,40 @@ impl<J> Ring<J> {
             .write(area.0 as usize * self.area_shape.len + at, bytes);
     }
 
-    /// Claims a record for a command that uses `area`, of which `secret_len` bytes at the front are
-    /// zeroed when it ends.
+    /// Writes a command to the next slot. The card learns of it by [`publish`](Self::publish).
     ///
     /// # Panics
     /// If there is no [`room`](Self::room).
-    // Inlined, as `post`, so that job and command are built where they end up.
+    // Inlined, so that job and command are built where they end up.
     #[inline(always)]
-    pub(crate) fn claim(&mut self, area: Option<Area>, secret_len: u32) -> Claim<'_, J> {
-        let index = self
-            .free_records
-            .pop()
-            .expect("the caller checked for room");
-        let record = &mut self.records[index as usize];
+    pub(crate) fn post<T: Transport>(&mut self, transport: &mut T, post: Post<J>) {
+        let index = self.first_free;
+        let record = self.records.get_mut(index as usize);
+        let record = record.expect("the caller checked for room");
+        let Content::Free { next } = record.content else {
+            unreachable!("a free record has no job");
+        };
+        self.first_free = next;
         self.generation = self.generation.wrapping_add(1);
-        record.cookie = cookie(self.id, index, self.generation);
-        record.area = area.unwrap_or(Area::NONE);
-        record.secret_len = secret_len;
-        Claim {
-            cookie: record.cookie,
-            job: &mut record.job,
-        }
-    }
-
-    /// Writes a command, whose cookie is claimed, to the next slot; observers hear of `request`.
-    /// The card learns of it by [`publish`](Self::publish).
-    #[inline(always)]
-    pub(crate) fn post<T: Transport>(
-        &mut self,
-        transport: &mut T,
-        command: &Command,
-        request: Option<u64>,
-    ) {
+        let cookie = cookie(self.id, index, self.generation);
         let slot = self.tail;
+        let command = Command {
+            cookie,
+            ..post.command
+        };
         self.commands
             .write_array(slot.0 as usize * COMMAND_LEN, &command.to_bytes());
+        record.cookie = cookie;
+        (record.area, record.secret_len) = post.area.unwrap_or((Area::NONE, 0));
+        // A free record owns nothing: forgetting it spares the look.
+        forget(replace(&mut record.content, Content::Job(post.job)));
         self.tail = slot.next(self.entries);
         self.in_flight += 1;
         transport.observe(DriverEvent::Posted {
             ring: self.id,
             slot,
-            cookie: command.cookie,
-            request,
+            cookie,
+            request: post.request,
         });
     }
 
@@ -386,7 +404,9 @@ impl<J> Ring<J> {
             reaped.entries += 1;
             let slot = self.head;
             self.advance_head();
-            let Some(index) = self.find(cookie) else {
+            let index = record_of(cookie);
+            let record = self.records.get_mut(index as usize);
+            let Some(record) = record.filter(|record| record.cookie == cookie) else {
                 counters.strange_completions.add(1);
                 transport.observe(DriverEvent::Strange {
                     ring: self.id,
@@ -413,9 +433,10 @@ impl<J> Ring<J> {
                 }
                 verdict
             };
-            if let Some(job) = self.release(index) {
-                finish(transport, job, verdict);
-            }
+            let (area, secret_len) = (record.area, record.secret_len);
+            let job = record.empty(self.first_free);
+            self.free(index, area, secret_len);
+            finish(transport, job, verdict);
         }
         reaped
     }
@@ -453,12 +474,14 @@ impl<J> Ring<J> {
             std::cmp::Reverse(self.generation.wrapping_sub(generation))
         });
         for index in order {
-            if self.records[index as usize].cookie == FREE {
+            let record = &mut self.records[index as usize];
+            if record.cookie == FREE {
                 continue;
             }
-            if let Some(job) = self.release(index) {
-                take(transport, job);
-            }
+            let (area, secret_len) = (record.area, record.secret_len);
+            let job = record.empty(self.first_free);
+            self.free(index, area, secret_len);
+            take(transport, job);
         }
         self.areas.zero();
         self.published = self.tail;
@@ -492,27 +515,14 @@ impl<J> Ring<J> {
         }
     }
 
-    /// The record of the command in flight that `cookie` names.
-    #[inline]
-    fn find(&self, cookie: u64) -> Option<u32> {
-        let index = (cookie & 0xFFFF) as u32;
-        let record = self.records.get(index as usize)?;
-        (record.cookie == cookie).then_some(index)
-    }
-
-    /// Empties a record that is in use: zeroes its secrets and frees its area.
-    // Inlined and in this order, so that the job is moved once.
+    /// Frees a record that was emptied, and its area, whose secrets are zeroed.
     #[inline(always)]
-    fn release(&mut self, index: u32) -> Option<J> {
-        let record = &mut self.records[index as usize];
-        let (area, secret_len) = (record.area, record.secret_len as usize);
-        record.cookie = FREE;
+    fn free(&mut self, index: u32, area: Area, secret_len: u32) {
+        self.first_free = index;
         self.in_flight -= 1;
-        self.free_records.push(index);
         if area != Area::NONE {
-            self.release_area(area, secret_len);
+            self.release_area(area, secret_len as usize);
         }
-        self.records[index as usize].job.take()
     }
 
     #[inline(never)]

@@ -14,7 +14,7 @@ use regs::{
 };
 use zeroize::Zeroize;
 
-use crate::ring::{AreaShape, Ring, Verdict};
+use crate::ring::{AreaShape, Post, Ring, Verdict};
 use crate::stats::Counters;
 use crate::{BringUpError, Transport};
 
@@ -241,32 +241,36 @@ impl Sessions {
         self.ring.write_area(area, 0, &bytes);
         bytes.zeroize();
         let opcode = Opcode::SessionCreate;
-        let claim = self.ring.claim(Some(area), SESSION_BLOCK_LEN as u32);
-        let cookie = claim.cookie;
-        claim.hold(AdminJob { session, opcode });
         let command = Command {
             opcode: opcode as u8,
             session,
-            cookie,
             source: self.ring.area_addr(area),
             source_len: SESSION_BLOCK_LEN as u32,
             ..Command::default()
         };
-        self.ring.post(transport, &command, None);
+        let post = Post {
+            command,
+            job: AdminJob { session, opcode },
+            area: Some((area, SESSION_BLOCK_LEN as u32)),
+            request: None,
+        };
+        self.ring.post(transport, post);
     }
 
     fn post_destroy<T: Transport>(&mut self, transport: &mut T, session: CardSession) {
         let opcode = Opcode::SessionDestroy;
-        let claim = self.ring.claim(None, 0);
-        let cookie = claim.cookie;
-        claim.hold(AdminJob { session, opcode });
         let command = Command {
             opcode: opcode as u8,
             session,
-            cookie,
             ..Command::default()
         };
-        self.ring.post(transport, &command, None);
+        let post = Post {
+            command,
+            job: AdminJob { session, opcode },
+            area: None,
+            request: None,
+        };
+        self.ring.post(transport, post);
     }
 
     /// Takes note of the end of an admin command; says what the opener of the session must hear.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use framework::{Buffer, Operation, Region, Request};
-use regs::{CardSession, CommandFlags};
+use regs::{CardSession, Command, CommandFlags, DeviceAddr, Opcode};
 
 use super::params::IV_MAX;
 use crate::Direction;
@@ -56,15 +56,11 @@ impl Regions {
 }
 
 /// The common request: one pooled buffer worked on in place, some payload, no keys, each stream one
-/// run.
+/// run. These are the two runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
-    pub(super) flags: CommandFlags,
-    pub(super) aad_len: u16,
-    pub(super) payload_len: u32,
-    pub(super) source: Region,
-    pub(super) destination: Region,
-    pub(super) direction: Direction,
+    source: Region,
+    destination: Region,
 }
 
 impl Plain {
@@ -107,20 +103,49 @@ impl Plain {
             }
         }
         // Without a digest the card writes only where it reads.
-        if !is_inside(source, buffer.len()) {
-            return None;
-        }
-        Some(Self {
-            flags: flags(request.operation),
-            aad_len: aad.len as u16,
-            payload_len: payload.len as u32,
+        is_inside(source, buffer.len()).then_some(Self {
             source,
             destination,
-            direction: match destination.len {
-                0 => Direction::ToDevice,
-                _ => Direction::Bidirectional,
-            },
         })
+    }
+
+    /// Whether the card writes anything.
+    #[inline(always)]
+    pub(super) fn writes(&self) -> bool {
+        self.destination.len > 0
+    }
+
+    /// What the card does with the buffer.
+    #[inline(always)]
+    pub(super) fn direction(&self) -> Direction {
+        match self.writes() {
+            true => Direction::Bidirectional,
+            false => Direction::ToDevice,
+        }
+    }
+
+    /// The command for `request`, which is this, with its buffer at `addr`.
+    #[inline(always)]
+    pub(super) fn command(
+        &self,
+        session: CardSession,
+        request: &Request,
+        addr: DeviceAddr,
+        iv: [u8; IV_MAX],
+    ) -> Command {
+        Command {
+            opcode: Opcode::Process as u8,
+            flags: flags(request.operation),
+            aad_len: request.aad.len as u16,
+            session,
+            source: addr.offset(self.source.start as u64),
+            source_len: self.source.len as u32,
+            destination: addr.offset(self.destination.start as u64),
+            destination_len: self.destination.len as u32,
+            payload_len: request.payload.len as u32,
+            iv,
+            ..Command::default()
+        }
     }
 }
 

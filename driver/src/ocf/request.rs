@@ -3,7 +3,7 @@
 //! A posted request lives in its ring's slab as a [`Job`], together with its mappings. What cannot
 //! be posted is undone and handed back untouched.
 
-use std::mem::{forget, replace};
+use std::mem::replace;
 use std::ops::Range;
 
 use dma::PoolBuffer;
@@ -47,61 +47,68 @@ impl From<HoldError> for Trouble {
 
 /// A request on the card, with its mappings. Its buffers are empty meanwhile.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) request: Box<Request>,
+pub(super) enum Job {
+    /// Its only buffer is mapped where it is, as for most.
+    Plain {
+        request: Box<Request>,
+        mapped: Mapped,
+        /// The card writes to the buffer.
+        writes: bool,
+    },
+    /// Any other.
+    Any {
+        request: Box<Request>,
+        held: Box<Held>,
+    },
+}
+
+/// The buffers of a request while the card has them.
+#[derive(Debug)]
+pub(super) struct Held {
     input: Hold,
-    /// Only requests with such buffers pay for them.
-    apart: Option<Box<Apart>>,
+    output: Hold,
+    aad: Hold,
     has_cipher: bool,
     digest_len: u8,
     /// The card writes to the input buffer.
     writes_in_place: bool,
 }
 
-/// Buffers beside the input.
-#[derive(Debug)]
-struct Apart {
-    output: Hold,
-    aad: Hold,
-}
+impl Held {
+    const NOTHING: Self = Self {
+        input: Hold::Nothing,
+        output: Hold::Nothing,
+        aad: Hold::Nothing,
+        has_cipher: false,
+        digest_len: 0,
+        writes_in_place: false,
+    };
 
-impl Job {
-    /// A request whose only buffer is mapped.
-    #[inline(always)]
-    pub(super) fn plain(
-        request: Box<Request>,
-        mapped: Mapped,
-        direction: Direction,
-        facts: Facts,
-    ) -> Self {
-        Self {
-            request,
-            input: Hold::Whole(mapped),
-            apart: None,
-            has_cipher: facts.has_cipher,
-            digest_len: facts.digest_len,
-            writes_in_place: direction != Direction::ToDevice,
-        }
+    fn regions(&self, request: &Request) -> Regions {
+        Regions::of(request, self.has_cipher, self.digest_len)
     }
 
-    #[inline]
-    fn regions(&self) -> Regions {
-        Regions::of(&self.request, self.has_cipher, self.digest_len)
-    }
-
-    fn written(&self) -> [Region; 2] {
-        self.regions().written
+    fn written(&self, request: &Request) -> [Region; 2] {
+        self.regions(request).written
     }
 
     /// The part of the input buffer that a copy must hold.
-    fn input_span(&self) -> Range<usize> {
-        let regions = self.regions();
+    fn input_span(&self, request: &Request) -> Range<usize> {
+        let regions = self.regions(request);
         let [aad, payload, verified] = regions.read;
         let [result, computed] = match self.writes_in_place {
             true => regions.written,
             false => [Region::default(); 2],
         };
         span(&[aad, payload, verified, result, computed])
+    }
+
+    /// Where what is held of the input buffer begins in it.
+    fn input_start(&self, request: &Request) -> usize {
+        match self.input {
+            Hold::Copy(_) => self.input_span(request).start,
+            Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => 0,
+        }
     }
 }
 
@@ -115,7 +122,7 @@ pub(super) struct Bench {
         clippy::vec_box,
         reason = "the boxes are what is kept for the next request"
     )]
-    spare: Vec<Box<Apart>>,
+    spare: Vec<Box<Held>>,
 }
 
 impl Bench {
@@ -128,34 +135,23 @@ impl Bench {
         }
     }
 
-    /// Maps the buffers of `request`, each in the direction the card needs.
-    #[inline]
+    /// Maps the buffers of `request`, each in the direction the card needs; none on failure.
     pub(super) fn hold<T: Transport>(
         &mut self,
         transport: &mut T,
-        request: Box<Request>,
+        request: &mut Request,
         facts: Facts,
         counters: &Counters,
-    ) -> Result<Job, (Box<Request>, Trouble)> {
-        let mut job = Job {
-            request,
-            input: Hold::Nothing,
-            apart: None,
-            has_cipher: facts.has_cipher,
-            digest_len: facts.digest_len,
-            writes_in_place: false,
-        };
-        job.writes_in_place = job.request.output.is_none() && job.regions().writes();
-        let direction = match job.writes_in_place {
-            true => Direction::Bidirectional,
-            false => Direction::ToDevice,
-        };
-        let held = self.hold_each(transport, &mut job, direction, counters);
-        match held {
-            Ok(()) => Ok(job),
+    ) -> Result<Box<Held>, Trouble> {
+        let mut held = self.spare.pop().unwrap_or_else(|| Box::new(Held::NOTHING));
+        held.has_cipher = facts.has_cipher;
+        held.digest_len = facts.digest_len;
+        held.writes_in_place = request.output.is_none() && held.regions(request).writes();
+        match self.hold_each(transport, request, &mut held, counters) {
+            Ok(()) => Ok(held),
             Err(error) => {
-                let (request, _) = self.release(transport, job, None);
-                Err((request, error.into()))
+                self.release(transport, request, held, None);
+                Err(error.into())
             }
         }
     }
@@ -163,44 +159,28 @@ impl Bench {
     fn hold_each<T: Transport>(
         &mut self,
         transport: &mut T,
-        job: &mut Job,
-        direction: Direction,
+        request: &mut Request,
+        held: &mut Held,
         counters: &Counters,
     ) -> Result<(), HoldError> {
-        if let Buffer::Memory(_) = job.request.buffer {
-            let span = job.input_span();
-            job.input = hold_copy(transport, &job.request.buffer, span, direction, counters)?;
-        } else {
-            let buffer = &mut job.request.buffer;
-            job.input = self.hold_pooled(transport, buffer, direction)?;
-        }
-        let written = span(&job.written());
-        let request = &mut *job.request;
-        if request.output.is_none() && request.separate_aad.is_none() {
-            return Ok(());
-        }
-        let apart = job.apart.insert(self.spare_apart());
+        let (read, written) = (held.input_span(request), span(&held.written(request)));
         let mut hold = |buffer: &mut Buffer, span, direction| match buffer {
             Buffer::Memory(_) => hold_copy(transport, buffer, span, direction, counters),
             Buffer::Pooled(_) | Buffer::Chain(_) => self.hold_pooled(transport, buffer, direction),
         };
+        let direction = match held.writes_in_place {
+            true => Direction::Bidirectional,
+            false => Direction::ToDevice,
+        };
+        held.input = hold(&mut request.buffer, read, direction)?;
         if let Some(output) = &mut request.output {
-            apart.output = hold(output, written, Direction::FromDevice)?;
+            held.output = hold(output, written, Direction::FromDevice)?;
         }
         if let Some(aad) = &mut request.separate_aad {
             let all = 0..aad.len();
-            apart.aad = hold(aad, all, Direction::ToDevice)?;
+            held.aad = hold(aad, all, Direction::ToDevice)?;
         }
         Ok(())
-    }
-
-    fn spare_apart(&mut self) -> Box<Apart> {
-        self.spare.pop().unwrap_or_else(|| {
-            Box::new(Apart {
-                output: Hold::Nothing,
-                aad: Hold::Nothing,
-            })
-        })
     }
 
     /// Maps memory of the pool where it is; on failure it is where it was.
@@ -228,80 +208,42 @@ impl Bench {
         }
     }
 
-    /// Unmaps the buffers of `job` and puts them back. With `copy_out` results that stand in copies
-    /// are copied to where they belong. Says whether the input buffer is surely as it was.
-    #[inline(always)]
+    /// Unmaps the buffers of `request` and puts them back. With `copy_out` results that stand in
+    /// copies are copied to where they belong. Says whether the input buffer is surely as it was.
     pub(super) fn release<T: Transport>(
         &mut self,
         transport: &mut T,
-        job: Job,
+        request: &mut Request,
+        mut held: Box<Held>,
         copy_out: Option<&Counters>,
-    ) -> (Box<Request>, bool) {
-        if job.apart.is_none()
-            && let Hold::Whole(mapped) = job.input
-        {
-            let unmapped = transport.unmap(mapped);
-            let mut request = job.request;
-            // What is overwritten owns nothing: forgetting it spares the look.
-            forget(replace(
-                &mut request.buffer,
-                Buffer::Pooled(unmapped.buffer),
-            ));
-            return (request, !(unmapped.touched && job.writes_in_place));
-        }
-        self.release_each(transport, job, copy_out)
-    }
-
-    #[inline(never)]
-    fn release_each<T: Transport>(
-        &mut self,
-        transport: &mut T,
-        mut job: Job,
-        copy_out: Option<&Counters>,
-    ) -> (Box<Request>, bool) {
-        let writes_in_place = job.writes_in_place;
-        let written = job.written();
-        let from = match job.input {
-            Hold::Copy(_) => job.input_span().start,
-            Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => 0,
-        };
-        let input = replace(&mut job.input, Hold::Nothing);
-        let buffer = &mut job.request.buffer;
-        let unmapped = self.release_buffer(transport, input, buffer);
-        let copies = copy_out.filter(|_| writes_in_place);
-        let touched = match unmapped {
+    ) -> bool {
+        let writes_in_place = held.writes_in_place;
+        let written = held.written(request);
+        let from = held.input_start(request);
+        let input = replace(&mut held.input, Hold::Nothing);
+        let buffer = &mut request.buffer;
+        let touched = match self.release_buffer(transport, input, buffer) {
             Released::InPlace { touched } => touched,
-            Released::Copy(copy) => copies.is_some_and(|counters| {
-                copy_back(buffer, &copy, from, written, counters);
-                true
-            }),
+            Released::Copy(copy) => copy_out
+                .filter(|_| writes_in_place)
+                .is_some_and(|counters| {
+                    copy_back(buffer, &copy, from, written, counters);
+                    true
+                }),
         };
-        if let Some(mut apart) = job.apart.take() {
-            self.release_apart(transport, &mut job, &mut apart, copy_out);
-            self.spare.push(apart);
-        }
-        (job.request, !(touched && writes_in_place))
-    }
-
-    fn release_apart<T: Transport>(
-        &mut self,
-        transport: &mut T,
-        job: &mut Job,
-        apart: &mut Apart,
-        copy_out: Option<&Counters>,
-    ) {
-        let written = job.written();
-        if let Some(buffer) = &mut job.request.output {
-            let hold = replace(&mut apart.output, Hold::Nothing);
-            let released = self.release_buffer(transport, hold, buffer);
+        if let Some(buffer) = &mut request.output {
+            let output = replace(&mut held.output, Hold::Nothing);
+            let released = self.release_buffer(transport, output, buffer);
             if let (Released::Copy(copy), Some(counters)) = (released, copy_out) {
                 copy_back(buffer, &copy, span(&written).start, written, counters);
             }
         }
-        if let Some(buffer) = &mut job.request.separate_aad {
-            let hold = replace(&mut apart.aad, Hold::Nothing);
-            self.release_buffer(transport, hold, buffer);
+        if let Some(buffer) = &mut request.separate_aad {
+            let aad = replace(&mut held.aad, Hold::Nothing);
+            self.release_buffer(transport, aad, buffer);
         }
+        self.spare.push(held);
+        !(touched && writes_in_place)
     }
 
     /// Takes a buffer back from the card.
@@ -329,11 +271,11 @@ impl Bench {
         Released::InPlace { touched }
     }
 
-    /// Lays out the two streams of `job`; `keys` is where request keys will stand.
-    #[inline]
+    /// Lays out the two streams of `request`; `keys` is where request keys will stand.
     fn lay_out(
         &mut self,
-        job: &Job,
+        request: &Request,
+        held: &Held,
         aad_len: u16,
         keys: Option<(DeviceAddr, u32)>,
     ) -> Result<(), TooBig> {
@@ -343,32 +285,19 @@ impl Bench {
         if let Some((addr, len)) = keys {
             source.push(addr, len);
         }
-        if let Some(apart) = &job.apart {
-            let len = match job.request.separate_aad {
-                Some(_) => usize::from(aad_len),
-                None => 0,
-            };
-            apart.aad.push(0, len, source);
+        if request.separate_aad.is_some() {
+            held.aad.push(0, usize::from(aad_len), source);
         }
-        let from = match job.input {
-            Hold::Copy(_) => job.input_span().start,
-            Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => 0,
-        };
-        for region in job
-            .regions()
-            .read
-            .into_iter()
-            .filter(|region| region.len > 0)
-        {
-            job.input.push(region.start - from, region.len, source);
+        let regions = held.regions(request);
+        let from = held.input_start(request);
+        for region in regions.read.into_iter().filter(|region| region.len > 0) {
+            held.input.push(region.start - from, region.len, source);
         }
-        let written = job.written();
-        let (output, from) = match (&job.request.output, &job.apart) {
-            (Some(_), Some(apart)) => match apart.output {
-                Hold::Copy(_) => (&apart.output, span(&written).start),
-                Hold::Nothing | Hold::Whole(_) | Hold::Parts(_) => (&apart.output, 0),
-            },
-            (Some(_) | None, _) => (&job.input, from),
+        let written = regions.written;
+        let (output, from) = match (&request.output, &held.output) {
+            (Some(_), Hold::Copy(_)) => (&held.output, span(&written).start),
+            (Some(_), _) => (&held.output, 0),
+            (None, _) => (&held.input, from),
         };
         for region in written.into_iter().filter(|region| region.len > 0) {
             output.push(region.start - from, region.len, destination);
@@ -377,17 +306,17 @@ impl Bench {
         destination.check()
     }
 
-    /// Lays out `job` for `ring` and takes the area it needs; nothing is taken on failure.
+    /// Lays out `request` for `ring` and takes the area it needs; nothing is taken on failure.
     pub(super) fn describe(
         &mut self,
         ring: &mut Ring<Job>,
-        job: &Job,
+        (request, held): (&Request, &Held),
         work: &Work,
         facts: Facts,
     ) -> Result<(Command, Option<Area>), Trouble> {
         let short = Trouble::Short(Shortage::Area);
         if !work.has_keys() {
-            self.lay_out(job, work.aad_len, None)?;
+            self.lay_out(request, held, work.aad_len, None)?;
             if !self.source.needs_list() && !self.destination.needs_list() {
                 let nowhere = DeviceAddr::default();
                 let command = work.command(&self.source, &self.destination, nowhere);
@@ -398,7 +327,7 @@ impl Bench {
         let addr = ring.area_addr(area);
         if work.has_keys() {
             let keys = Some((addr, key_len(facts) as u32));
-            if let Err(error) = self.lay_out(job, work.aad_len, keys) {
+            if let Err(error) = self.lay_out(request, held, work.aad_len, keys) {
                 ring.return_area(area);
                 return Err(error.into());
             }
