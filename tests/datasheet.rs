@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use regs::{
-    CipherCode, Command, CommandFlags, Completion, Control, DeviceStatus, DigestCode, FieldInfo,
-    Opcode, Register, RingArbitration, RingControl, RingRegister, RingStatus, Segment,
-    SessionBlock, SessionBlockFlags, Status,
+    Argument, ArgumentFlags, BlobHeader, CipherCode, Command, CommandFlags, Completion, Control,
+    DeviceStatus, DigestCode, FieldInfo, KekOffer, Opcode, Register, RingArbitration, RingControl,
+    RingRegister, RingStatus, Segment, SessionBlock, SessionBlockFlags, Status,
 };
 use sim::datasheet::markdown;
 
@@ -46,6 +46,10 @@ fn sections() -> Vec<(&'static str, String)> {
         ("completion", markdown::structure(Completion::LAYOUT)),
         ("segment", markdown::structure(Segment::LAYOUT)),
         ("status-codes", markdown::codes(Status::TABLE, 4)),
+        ("argument", markdown::structure(Argument::LAYOUT)),
+        ("argument-flags", markdown::fields(ArgumentFlags::TABLE)),
+        ("blob-header", markdown::structure(BlobHeader::LAYOUT)),
+        ("kek-offer", markdown::structure(KekOffer::LAYOUT)),
         ("session-block", markdown::structure(SessionBlock::LAYOUT)),
         ("session-flags", markdown::fields(SessionBlockFlags::TABLE)),
         ("cipher-codes", markdown::codes(CipherCode::TABLE, 2)),

@@ -14,6 +14,7 @@ use crate::engine::Group;
 use crate::fault::{Latch, Latches};
 use crate::host::{CardEvent, Host};
 use crate::interrupt::{Causes, cause_of};
+use crate::native::admin::Admin;
 use crate::native::arbiter::{Arbiter, RingSet};
 use crate::native::context::{ContextCache, ContextTable};
 use crate::native::execute::Scratch;
@@ -21,6 +22,7 @@ use crate::native::ring::Ring;
 use crate::native::schedule::Agenda;
 use crate::pci::ConfigSpace;
 use crate::profile::{Profile, ProfileError};
+use crate::provisioning::Provisioning;
 use crate::stats::{CardStats, RingOccupancy};
 use crate::timing::{Lines, Link};
 
@@ -72,6 +74,7 @@ pub struct Card {
     pub(crate) contexts: ContextTable,
     pub(crate) cache: ContextCache,
     pub(crate) scratch: Scratch,
+    pub(crate) admin: Admin,
     /// Descriptors of one fetch.
     pub(crate) descriptors: Vec<u8>,
     pub(crate) latches: Latches,
@@ -80,11 +83,22 @@ pub struct Card {
 }
 
 impl Card {
-    /// A card as it comes out of the box, with power.
+    /// A card as it comes out of the box, with power, and without a root key.
     ///
     /// # Errors
     /// [`ProfileError`] if `profile` describes no card.
     pub fn new(profile: Profile) -> Result<Self, ProfileError> {
+        Self::provisioned(profile, &Provisioning::default())
+    }
+
+    /// A card with a serial number, a root key and an entropy source of its own.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if `profile` describes no card.
+    pub fn provisioned(
+        profile: Profile,
+        provisioning: &Provisioning,
+    ) -> Result<Self, ProfileError> {
         profile.validate()?;
         let mut link = Link::new(&profile.link);
         let mut stats = CardStats::default();
@@ -109,6 +123,7 @@ impl Card {
             contexts: ContextTable::new(profile.session_capacity),
             cache: ContextCache::new(profile.context_cache_entries),
             scratch: Scratch::default(),
+            admin: Admin::new(provisioning),
             descriptors: vec![0; profile.fetch_burst as usize * COMMAND_LEN],
             latches: Latches::default(),
             stats,
@@ -170,10 +185,11 @@ impl Card {
     }
 
     /// Shows every byte array on the card that can hold key or payload bytes, with the name of the
-    /// memory it is in.
+    /// memory it is in. What the card was made with is in fuses, and not shown.
     pub fn visit_memory(&self, visit: &mut dyn FnMut(&str, &[u8])) {
         self.contexts.visit(visit);
         self.scratch.visit(visit);
+        self.admin.visit(visit);
     }
 
     /// Whether `session` has a context now.
@@ -464,6 +480,7 @@ impl Card {
         self.contexts.clear();
         self.cache.clear();
         self.scratch.clear();
+        self.admin.clear();
         self.descriptors.fill(0);
         self.lines.clear();
         self.control = Control::new();

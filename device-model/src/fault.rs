@@ -35,6 +35,8 @@ pub enum Latch {
         /// Which command, among those that write output.
         nth: u64,
     },
+    /// The noise of the entropy source stands still.
+    StickEntropy,
     /// A command also writes to [`STRAY_ADDR`], which the card was never given.
     WriteOutsideWindow {
         /// Which command, among those that reach the engine.
@@ -73,6 +75,7 @@ pub(crate) struct Latches {
     pub(crate) keep_keys: bool,
     pub(crate) engines_hang: bool,
     pub(crate) scheduler_hangs: bool,
+    pub(crate) entropy_sticks: bool,
     may_strike: bool,
     pub(crate) drop_completion: Countdown,
     pub(crate) duplicate_completion: Countdown,
@@ -87,6 +90,7 @@ impl Latches {
             Latch::KeepKeysOnDestroy => self.keep_keys = true,
             Latch::HangEngines => self.engines_hang = true,
             Latch::HangScheduler => self.scheduler_hangs = true,
+            Latch::StickEntropy => self.entropy_sticks = true,
             Latch::DropCompletion { nth } => self.drop_completion = Countdown(Some(nth)),
             Latch::DuplicateCompletion { nth } => self.duplicate_completion = Countdown(Some(nth)),
             Latch::CorruptOutput { nth } => self.corrupt_output = Countdown(Some(nth)),

@@ -1,6 +1,7 @@
 //! The card: a descriptor-ring crypto engine on PCIe, as a pure state machine.
 //!
-//! No I/O, no threads, no clock, no randomness. Time comes in as `now`; memory and interrupts are
+//! No I/O, no threads, no clock, no chance: its random numbers follow from a seed that it is made
+//! with. Time comes in as `now`; memory and interrupts are
 //! reached through [`Host`] (seam 3); what the card will do next is its [deadline](Card::deadline).
 //!
 //! What comes over the bus is not trusted: registers, descriptors, segment lists and session blocks
@@ -14,6 +15,7 @@ mod interrupt;
 mod native;
 pub mod pci;
 mod profile;
+mod provisioning;
 mod stats;
 mod timing;
 
@@ -22,4 +24,5 @@ pub use fault::{Latch, STRAY_ADDR};
 pub use host::{CardEvent, DmaFault, Host};
 pub use native::MAX_PAYLOAD;
 pub use profile::{EngineGroup, Engines, LinkTiming, Profile, ProfileError, Rate};
+pub use provisioning::Provisioning;
 pub use stats::{CardStats, Endings, GroupStats, RingOccupancy};

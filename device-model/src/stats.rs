@@ -27,7 +27,7 @@ pub struct Endings {
     pub refused: u64,
     /// [`Status::ReadFault`] and [`Status::WriteFault`].
     pub dma_fault: u64,
-    /// [`Status::EngineError`] and [`Status::Aborted`].
+    /// [`Status::EngineError`], [`Status::Aborted`] and [`Status::EntropyFailure`].
     pub failed: u64,
 }
 
@@ -52,9 +52,15 @@ impl Endings {
             | Status::SessionExists
             | Status::BadLength
             | Status::BadSegments
-            | Status::BadParameters => &mut self.refused,
+            | Status::BadParameters
+            | Status::NoKek
+            | Status::KekExists
+            | Status::BadVersion
+            | Status::ForeignBlob
+            | Status::ForgedBlob
+            | Status::ReplayedBlob => &mut self.refused,
             Status::ReadFault | Status::WriteFault => &mut self.dma_fault,
-            Status::EngineError | Status::Aborted => &mut self.failed,
+            Status::EngineError | Status::Aborted | Status::EntropyFailure => &mut self.failed,
         } += 1;
     }
 }

@@ -9,8 +9,8 @@ pub mod markdown;
 pub mod svd;
 
 use regs::{
-    CodeInfo, Command, CommandFlags, Completion, FieldInfo, Opcode, Register, RegisterInfo,
-    RingRegister, Segment, Status, WireInfo,
+    Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags, Completion, FieldInfo,
+    KekOffer, Opcode, Register, RegisterInfo, RingRegister, Segment, Status, WireInfo,
 };
 
 /// A page of registers in BAR 0, repeated for each ring where it is a ring's.
@@ -76,7 +76,7 @@ impl Structure {
 }
 
 /// Every structure in host memory.
-pub const STRUCTURES: [Structure; 3] = [
+pub const STRUCTURES: [Structure; 6] = [
     Structure {
         name: "Command",
         description: "Command descriptor, one entry of a command ring",
@@ -91,6 +91,21 @@ pub const STRUCTURES: [Structure; 3] = [
         name: "Completion",
         description: "One entry of a completion ring",
         fields: Completion::LAYOUT,
+    },
+    Structure {
+        name: "Argument",
+        description: "Bytes 48 to 63 of the descriptor of a service command",
+        fields: Argument::LAYOUT,
+    },
+    Structure {
+        name: "BlobHeader",
+        description: "Beginning of a session blob",
+        fields: BlobHeader::LAYOUT,
+    },
+    Structure {
+        name: "KekOffer",
+        description: "One card's half of an agreement on a key-encryption key",
+        fields: KekOffer::LAYOUT,
     },
 ];
 
@@ -125,13 +140,19 @@ pub struct Flags {
 }
 
 /// Every set of flags.
-pub const FLAGS: [Flags; 1] = [Flags {
-    name: "Command",
-    flags: CommandFlags::TABLE,
-}];
+pub const FLAGS: [Flags; 2] = [
+    Flags {
+        name: "Command",
+        flags: CommandFlags::TABLE,
+    },
+    Flags {
+        name: "Argument",
+        flags: ArgumentFlags::TABLE,
+    },
+];
 
 /// A constant of the memory map or a limit.
-pub const CONSTANTS: [(&str, u64); 12] = [
+pub const CONSTANTS: [(&str, u64); 17] = [
     ("PCI_VENDOR", regs::PCI_VENDOR as u64),
     ("PCI_DEVICE", regs::PCI_DEVICE as u64),
     ("BAR0_LEN", regs::BAR0_LEN as u64),
@@ -144,6 +165,11 @@ pub const CONSTANTS: [(&str, u64); 12] = [
     ("MIN_RING_ENTRIES", regs::MIN_RING_ENTRIES as u64),
     ("MAX_RING_ENTRIES", regs::MAX_RING_ENTRIES as u64),
     ("MAX_SEGMENTS", regs::MAX_SEGMENTS as u64),
+    ("SESSION_BLOCK_LEN", regs::SESSION_BLOCK_LEN as u64),
+    ("BLOB_LEN", regs::BLOB_LEN as u64),
+    ("BLOB_VERSION", regs::BLOB_VERSION as u64),
+    ("KEK_SLOTS", regs::KEK_SLOTS as u64),
+    ("WRAPPED_KEK_LEN", regs::WRAPPED_KEK_LEN as u64),
 ];
 
 /// A description as plain text: the links of a doc comment become names in backquotes.

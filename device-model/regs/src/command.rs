@@ -30,6 +30,20 @@ codes! {
         /// Gives a session the keys of the [`SessionBlock`](crate::SessionBlock) in the source
         /// stream (admin ring).
         SessionRekey = 0x42,
+        /// Writes a session to the destination stream as a blob under a key-encryption key (admin
+        /// ring).
+        SessionExport = 0x43,
+        /// Creates a session from the blob in the source stream (admin ring).
+        SessionImport = 0x44,
+        /// Loads a key-encryption key that is wrapped under the root key (admin ring).
+        KekLoad = 0x48,
+        /// Begins an agreement with another card: writes a [`KekOffer`](crate::KekOffer) (admin
+        /// ring).
+        KekOffer = 0x49,
+        /// Ends an agreement with the other card's [`KekOffer`](crate::KekOffer) (admin ring).
+        KekAccept = 0x4A,
+        /// Zeroes a key-encryption key (admin ring).
+        KekDestroy = 0x4B,
     }
 }
 

@@ -39,6 +39,21 @@ codes! {
         EngineError = 0x30,
         /// The ring was aborted before the command finished; its data was not touched.
         Aborted = 0x40,
+        /// The slot holds no key-encryption key, or the card has no root key.
+        NoKek = 0x50,
+        /// The slot holds a key-encryption key already.
+        KekExists = 0x51,
+        /// The bytes are no blob or offer, or one of a version that the card does not know.
+        BadVersion = 0x52,
+        /// The blob was made under another key-encryption key, by a card that is not the other end
+        /// of it, or for another owner.
+        ForeignBlob = 0x53,
+        /// What came wrapped is not as a card wrapped it.
+        ForgedBlob = 0x54,
+        /// The blob was imported before, or is too old to tell.
+        ReplayedBlob = 0x55,
+        /// The entropy source failed its health test.
+        EntropyFailure = 0x5A,
     }
 }
 

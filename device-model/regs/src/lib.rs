@@ -13,6 +13,8 @@ mod algorithm;
 mod command;
 mod completion;
 mod map;
+mod migration;
+mod record;
 mod register;
 
 pub use admin::{SESSION_BLOCK_LEN, SessionBlock, SessionBlockError, SessionBlockFlags};
@@ -23,6 +25,10 @@ pub use algorithm::{
 pub use command::{COMMAND_LEN, Command, CommandFlags, MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment};
 pub use completion::{COMPLETION_LEN, Completion, Status};
 pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
+pub use migration::{
+    Argument, ArgumentFlags, BLOB_LEN, BLOB_MAGIC, BLOB_TAG_LEN, BLOB_VERSION, BlobHeader,
+    KEK_SLOTS, KekOffer, OFFER_MAGIC, WRAPPED_KEK_LEN,
+};
 pub use register::{
     BAR0_LEN, COMPLETION_DOORBELL, Control, DEVICE_ID, DOORBELL_PAGE, DOORBELL_STRIDE,
     DeviceStatus, Doorbell, INTERRUPT_LINK_ERROR, MAX_RING_ENTRIES, MAX_RING_PAIRS,

@@ -70,6 +70,18 @@ impl Context {
         if keys.len() != self.key_len() {
             return Err(Status::BadLength);
         }
+        Self::new(&self.block_with(keys)?)
+    }
+
+    /// The session block that makes this context.
+    ///
+    /// # Errors
+    /// None: what made a context makes it again.
+    pub fn block(&self) -> Result<SessionBlock, Status> {
+        self.block_with(&self.raw_keys)
+    }
+
+    fn block_with(&self, keys: &[u8]) -> Result<SessionBlock, Status> {
         let (cipher_key, digest_key) = keys.split_at(usize::from(self.cipher_key_len));
         let mut block = SessionBlock::default();
         block.cipher = self.cipher_code;
@@ -80,18 +92,16 @@ impl Context {
         block
             .set_keys(cipher_key, digest_key)
             .map_err(|_| Status::BadParameters)?;
-        Self::new(&block)
+        Ok(block)
     }
 
     /// Whether `block` asks for what this context does, with keys of the same lengths.
     #[must_use]
     pub fn differs_in_keys_alone(&self, block: &SessionBlock) -> bool {
-        block.cipher == self.cipher_code
-            && block.digest == self.digest_code
-            && block.digest_len == self.digest_len
-            && block.iv_len == self.iv_len
-            && block.cipher_key().len() == usize::from(self.cipher_key_len)
-            && block.digest_key().len() == usize::from(self.digest_key_len)
+        let (cipher_key, digest_key) = (block.cipher_key(), block.digest_key());
+        cipher_key.len() == usize::from(self.cipher_key_len)
+            && digest_key.len() == usize::from(self.digest_key_len)
+            && self.block_with(&[cipher_key, digest_key].concat()).as_ref() == Ok(block)
     }
 
     /// Bytes of digest that [`Job::digest`] holds; zero without a digest.

@@ -17,10 +17,12 @@ mod digest;
 mod gcm;
 mod hashed;
 mod parts;
+mod random;
 mod skipjack;
 mod xts;
 
 pub use context::Context;
+pub use random::RandomSource;
 
 /// Which way a job goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,19 +1,55 @@
-//! Sessions come, change keys and go.
+//! The admin processor: what it keeps, and what becomes of sessions.
 
 use regs::{CardSession, SESSION_BLOCK_LEN, SessionBlock, SessionBlockError, Status};
 
-use super::context::{ContextTable, StoreError};
-use crate::engine::Context;
+use super::context::{ContextTable, Passport, StoreError};
+use super::kek::Vault;
+use crate::engine::{Context, RandomSource};
+use crate::provisioning::Provisioning;
 
-/// Makes the context of `session` from the session block in `bytes`, which the caller zeroes.
+/// What the admin processor keeps.
+pub(crate) struct Admin {
+    pub(super) vault: Vault,
+    pub(super) random: RandomSource,
+}
+
+impl Admin {
+    pub(crate) fn new(provisioning: &Provisioning) -> Self {
+        Self {
+            vault: Vault::new(provisioning),
+            random: RandomSource::new(&provisioning.entropy_seed),
+        }
+    }
+
+    /// What a reset or loss of power does.
+    pub(crate) fn clear(&mut self) {
+        self.vault.clear();
+        self.random.restart();
+    }
+
+    pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        self.vault.visit(visit);
+    }
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+/// Makes the context of `session`, which belongs to `owner`, from the session block in `bytes`,
+/// which the caller zeroes.
 pub(super) fn create(
     contexts: &mut ContextTable,
-    session: CardSession,
+    (session, owner): (CardSession, u64),
     bytes: &[u8],
 ) -> Result<(), Status> {
     contexts.check_free(session).map_err(refusal)?;
     let context = Context::new(&read_block(bytes)?)?;
-    contexts.store(session, context).map_err(refusal)
+    contexts.store(session, context).map_err(refusal)?;
+    contexts.set_passport(session, Passport { owner, epoch: 0 });
+    Ok(())
 }
 
 /// Gives `session` the keys of the session block in `bytes`, which the caller zeroes. Whatever is
@@ -29,11 +65,11 @@ pub(super) fn rekey(
         return Err(Status::BadParameters);
     }
     let context = Context::new(&block)?;
-    if contexts.replace(session, context) {
-        Ok(())
-    } else {
-        Err(Status::BadSession)
-    }
+    contexts.replace(session, context);
+    let mut passport = contexts.passport(session);
+    passport.epoch = passport.epoch.saturating_add(1);
+    contexts.set_passport(session, passport);
+    Ok(())
 }
 
 /// Zeroes the context of `session`.
@@ -49,7 +85,7 @@ pub(super) fn destroy(
     }
 }
 
-fn read_block(bytes: &[u8]) -> Result<SessionBlock, Status> {
+pub(super) fn read_block(bytes: &[u8]) -> Result<SessionBlock, Status> {
     let bytes: &[u8; SESSION_BLOCK_LEN] = bytes.try_into().map_err(|_| Status::BadLength)?;
     SessionBlock::from_bytes(bytes).map_err(|error| match error {
         SessionBlockError::Reserved => Status::ReservedBits,
@@ -59,7 +95,7 @@ fn read_block(bytes: &[u8]) -> Result<SessionBlock, Status> {
     })
 }
 
-const fn refusal(error: StoreError) -> Status {
+pub(super) const fn refusal(error: StoreError) -> Status {
     match error {
         StoreError::OutOfTable => Status::BadSession,
         StoreError::Taken => Status::SessionExists,

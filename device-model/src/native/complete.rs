@@ -107,6 +107,7 @@ impl Card {
         let mut shop = Shop {
             contexts: &mut self.contexts,
             scratch: &mut self.scratch,
+            admin: &mut self.admin,
             latches: &mut self.latches,
             stats: &mut self.stats,
             queue: &self.agenda.queue,

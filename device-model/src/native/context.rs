@@ -18,6 +18,15 @@ const EMPTY: u32 = u32::MAX;
 /// Most key strings that a card which forgets to clean can leave behind.
 const RESIDUE_MAX: usize = 64;
 
+/// What a session has beside parameters and keys, and takes along to another card.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Passport {
+    /// Whose it is, as told when it was created.
+    pub(crate) owner: u64,
+    /// How often it has been given other keys.
+    pub(crate) epoch: u32,
+}
+
 /// One place of the table.
 #[derive(Debug, Default)]
 struct Place {
@@ -26,6 +35,7 @@ struct Place {
     generation: u32,
     /// Whether there is a context and it leaves payloads as they are.
     is_identity: bool,
+    passport: Passport,
 }
 
 /// A context whose session has a newer one.
@@ -91,6 +101,19 @@ impl ContextTable {
         place.is_identity.then_some(place.generation)
     }
 
+    /// What the session has beside its context.
+    pub(crate) fn passport(&self, session: CardSession) -> Passport {
+        let place = self.places.get(session.0 as usize);
+        place.map_or_else(Passport::default, |place| place.passport)
+    }
+
+    /// Gives a session that exists something beside its context.
+    pub(crate) fn set_passport(&mut self, session: CardSession, passport: Passport) {
+        if let Some(place) = self.places.get_mut(session.0 as usize) {
+            place.passport = passport;
+        }
+    }
+
     /// Whether `session` can be stored.
     pub(crate) fn check_free(&self, session: CardSession) -> Result<(), StoreError> {
         if session.0 >= self.capacity {
@@ -120,13 +143,13 @@ impl ContextTable {
     }
 
     /// Gives `session` another context. The old one is retired; [`recount`](Self::recount) is to
-    /// tell how many commands need it. False if there is no session.
-    pub(crate) fn replace(&mut self, session: CardSession, context: Context) -> bool {
+    /// tell how many commands need it. Without a session nothing happens.
+    pub(crate) fn replace(&mut self, session: CardSession, context: Context) {
         let Some(place) = self.places.get_mut(session.0 as usize) else {
-            return false;
+            return;
         };
         let Some(old) = place.context.take() else {
-            return false;
+            return;
         };
         self.retired.push(Retired {
             session,
@@ -137,7 +160,6 @@ impl ContextTable {
         place.is_identity = context.is_identity();
         place.context = Some(Box::new(context));
         place.generation = place.generation.wrapping_add(1);
-        true
     }
 
     /// Whether a context is retired and not yet zeroed.

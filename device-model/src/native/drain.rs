@@ -44,7 +44,7 @@ impl Card {
         let at_work = self.agenda.queue.take_at_work(ring);
         let aborted = held.into_iter().chain(at_work);
         for mut work in aborted {
-            if let Task::Process(order) = work.task {
+            if let Task::Process(order) | Task::Service(order) = work.task {
                 self.agenda.orders.take(order);
             }
             work.task = Task::Settled(Status::Aborted);
@@ -54,6 +54,7 @@ impl Card {
         for command in fenced {
             self.abort(now, aborted_work(ring, &command, self.completion_time));
         }
+        self.recount_retired();
     }
 
     /// Completes commands that were on their way when their pair was aborted.

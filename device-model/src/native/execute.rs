@@ -8,6 +8,7 @@ use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, IV_MAX, S
 use timebase::Time;
 use zeroize::Zeroize;
 
+use super::admin::Admin;
 use super::command::{IV_IN_COMMAND, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Work};
 use super::context::ContextTable;
 use super::queue::Queue;
@@ -67,6 +68,7 @@ pub(super) fn take(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
 pub(crate) struct Shop<'a> {
     pub(crate) contexts: &'a mut ContextTable,
     pub(crate) scratch: &'a mut Scratch,
+    pub(crate) admin: &'a mut Admin,
     pub(crate) latches: &'a mut Latches,
     pub(crate) stats: &'a mut CardStats,
     pub(crate) queue: &'a Queue,

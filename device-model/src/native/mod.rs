@@ -3,7 +3,7 @@
 //! A command is fetched and judged (`fetch`), reserved on link and lane, finished in order of time
 //! (`schedule`), run in a batch (`execute`) and completed (`complete`).
 
-mod admin;
+pub(crate) mod admin;
 pub(crate) mod arbiter;
 pub(crate) mod command;
 mod complete;
@@ -11,6 +11,8 @@ pub(crate) mod context;
 mod drain;
 pub(crate) mod execute;
 mod fetch;
+mod kek;
+mod migrate;
 mod queue;
 pub(crate) mod ring;
 pub(crate) mod schedule;

@@ -6,12 +6,16 @@
 
 use std::mem;
 
-use regs::{Command, CommandFlags, Opcode, SESSION_BLOCK_LEN, Status};
+use regs::{
+    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, KekOffer, Opcode, SESSION_BLOCK_LEN,
+    Status, WRAPPED_KEK_LEN,
+};
 use timebase::Time;
 
-use super::admin;
+use super::admin::{self, Admin};
 use super::command::{OrderId, Outcome, Plan, Verdict, Work, check_stream};
 use super::execute::{Shop, destination_of, source_of, take};
+use super::migrate;
 use super::schedule::Agenda;
 use super::transfer::Bus;
 use crate::card::Card;
@@ -22,16 +26,36 @@ use crate::host::{CardEvent, Host};
 pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
     match opcode {
         Opcode::Nop | Opcode::Process => false,
-        Opcode::SessionCreate | Opcode::SessionDestroy | Opcode::SessionRekey => is_admin,
+        Opcode::SessionCreate
+        | Opcode::SessionDestroy
+        | Opcode::SessionRekey
+        | Opcode::SessionExport
+        | Opcode::SessionImport
+        | Opcode::KekLoad
+        | Opcode::KekOffer
+        | Opcode::KekAccept
+        | Opcode::KekDestroy => is_admin,
     }
 }
 
-/// Judges the streams of `command`, a service command.
+/// Lengths of source and destination stream of `opcode`, in bytes.
+const fn streams(opcode: Opcode) -> (usize, usize) {
+    match opcode {
+        Opcode::SessionCreate | Opcode::SessionRekey => (SESSION_BLOCK_LEN, 0),
+        Opcode::SessionExport => (0, BLOB_LEN),
+        Opcode::SessionImport => (BLOB_LEN, 0),
+        Opcode::KekLoad => (WRAPPED_KEK_LEN, 0),
+        Opcode::KekOffer => (0, KekOffer::LEN),
+        Opcode::KekAccept => (KekOffer::LEN, 0),
+        Opcode::Nop | Opcode::Process | Opcode::SessionDestroy | Opcode::KekDestroy => (0, 0),
+    }
+}
+
+/// Judges the streams and the argument of `command`, a service command.
 pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status> {
-    let (source_len, destination_len) = match opcode {
-        Opcode::SessionCreate | Opcode::SessionRekey => (SESSION_BLOCK_LEN as u32, 0),
-        Opcode::Nop | Opcode::Process | Opcode::SessionDestroy => (0, 0),
-    };
+    argument_of(command).flags().ok_or(Status::ReservedBits)?;
+    let (source_len, destination_len) = streams(opcode);
+    let (source_len, destination_len) = (source_len as u32, destination_len as u32);
     let mut command = *command;
     for (flag, len, needed) in [
         (
@@ -63,6 +87,16 @@ pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status
         destination_len,
     };
     Ok(Verdict::Service(command, plan))
+}
+
+fn argument_of(command: &Command) -> Argument {
+    Argument::from_bytes(&command.iv)
+}
+
+/// Whether an import gives a session that exists another context.
+fn replaces(command: &Command) -> bool {
+    let flags = argument_of(command).flags();
+    flags.is_some_and(|flags| flags.contains(ArgumentFlags::REPLACE))
 }
 
 impl Card {
@@ -99,8 +133,11 @@ impl Card {
     fn served<H: Host>(&mut self, at: Time, command: &Command, host: &mut H) {
         let session = command.session;
         let event = match Opcode::from_code(command.opcode) {
+            Some(Opcode::SessionImport) if !replaces(command) => {
+                CardEvent::SessionCreated { session: session.0 }
+            }
             Some(Opcode::SessionCreate) => CardEvent::SessionCreated { session: session.0 },
-            Some(Opcode::SessionRekey) => {
+            Some(Opcode::SessionRekey | Opcode::SessionImport) => {
                 self.cache.forget(session);
                 self.recount_retired();
                 CardEvent::SessionRekeyed { session: session.0 }
@@ -109,7 +146,7 @@ impl Card {
                 self.cache.forget(session);
                 CardEvent::SessionDestroyed { session: session.0 }
             }
-            Some(Opcode::Nop | Opcode::Process) | None => return,
+            Some(_) | None => return,
         };
         host.observe(at, event);
     }
@@ -163,7 +200,7 @@ impl Shop<'_> {
         bus: &mut Bus<'_, H>,
     ) -> Result<Outcome, Outcome> {
         self.scratch.source.gather(0, input, bus)?;
-        self.answer(command, input)?;
+        self.answer(command, input, output)?;
         self.scratch.destination.scatter(0, output, bus)?;
         Ok(Outcome {
             output_len: output.len() as u32,
@@ -171,14 +208,41 @@ impl Shop<'_> {
         })
     }
 
-    fn answer(&mut self, command: &Command, input: &[u8]) -> Result<(), Status> {
+    fn answer(
+        &mut self,
+        command: &Command,
+        input: &mut [u8],
+        output: &mut [u8],
+    ) -> Result<(), Status> {
         let session = command.session;
+        let argument = argument_of(command);
+        let Admin { vault, random } = &mut *self.admin;
+        let sticks = self.latches.entropy_sticks;
         match Opcode::from_code(command.opcode).ok_or(Status::BadOpcode)? {
-            Opcode::SessionCreate => admin::create(self.contexts, session, input),
+            Opcode::SessionCreate => admin::create(self.contexts, (session, argument.owner), input),
             Opcode::SessionRekey => admin::rekey(self.contexts, session, input),
             Opcode::SessionDestroy => {
                 admin::destroy(self.contexts, session, self.latches.keep_keys)
             }
+            Opcode::SessionExport => {
+                let (vault, random) = ((vault, argument.kek), (random, sticks));
+                migrate::export((self.contexts, session), vault, random, output)
+            }
+            Opcode::SessionImport => {
+                let into = (session, argument.owner, replaces(command));
+                migrate::import(self.contexts, (vault, argument.kek), into, input)
+            }
+            Opcode::KekLoad => vault.load(argument.kek, input),
+            Opcode::KekOffer => {
+                let offer = vault.offer(argument.kek, random.draw(sticks)?)?;
+                output.copy_from_slice(&offer.to_bytes());
+                Ok(())
+            }
+            Opcode::KekAccept => {
+                let offer = input.first_chunk().ok_or(Status::BadLength)?;
+                vault.accept(argument.kek, &KekOffer::from_bytes(offer))
+            }
+            Opcode::KekDestroy => vault.destroy(argument.kek),
             Opcode::Nop | Opcode::Process => Err(Status::BadOpcode),
         }
     }

@@ -108,9 +108,14 @@ impl Bench {
 
     /// A bench whose card is enabled and whose rings are off.
     pub(crate) fn with(profile: Profile) -> Self {
-        let rings = usize::from(profile.ring_pairs) + 1;
+        Self::around(Card::new(profile).unwrap())
+    }
+
+    /// A bench with this card in it, enabled, its rings off.
+    pub(crate) fn around(card: Card) -> Self {
+        let rings = usize::from(card.profile().ring_pairs) + 1;
         let mut bench = Self {
-            card: Card::new(profile).unwrap(),
+            card,
             machine: Machine {
                 memory: vec![0; MEMORY],
                 no_read: 0..0,

@@ -6,6 +6,7 @@ mod commands;
 mod deadlines;
 mod drain;
 mod faults;
+mod migration;
 mod power;
 mod registers;
 mod rings;

@@ -124,6 +124,19 @@ fn old_keys_go_with_the_ring_whose_commands_needed_them() {
 }
 
 #[test]
+fn old_keys_go_when_the_commands_that_needed_them_are_aborted() {
+    let mut bench = bench();
+    bench.submit(1, seal(DATA));
+    bench.wait(Span::from_us(3));
+    bench.submit(0, rekey(0));
+    bench.wait(Span::from_us(5));
+    assert_eq!(old_keys(&bench), 1);
+    let abort = RingControl::new().with_enabled(true).with_abort(true);
+    bench.write_ring(1, RingRegister::RingControl, abort.into_bits());
+    assert_eq!(old_keys(&bench), 0);
+}
+
+#[test]
 fn two_rekeys_in_a_row_leave_each_command_its_own_key() {
     let mut bench = bench();
     let places = [DATA, DATA + 0x1_0000, DATA + 0x2_0000];
