@@ -117,7 +117,7 @@ impl Card {
             busy: RingSet::default(),
             arbiter: Arbiter::new(rings),
             agenda: Agenda::default(),
-            completion_time: link.wire_time(COMPLETION_LEN as u32),
+            completion_time: link.write_time(COMPLETION_LEN as u32),
             link,
             lines: Lines::new(&profile),
             contexts: ContextTable::new(profile.session_capacity),

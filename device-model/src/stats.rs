@@ -92,8 +92,6 @@ pub struct CardStats {
     pub in_place: u64,
     /// Payloads gathered into card memory and scattered back.
     pub copied: u64,
-    /// Batches of due commands handed to the engine.
-    pub batches: u64,
     /// Resets of the function.
     pub resets: u64,
     /// Engine groups, indexed by [`Group`].

@@ -42,6 +42,13 @@ impl Pipe {
     }
 }
 
+/// What a length takes on the wire.
+#[derive(Clone, Copy, Debug)]
+struct WireTime {
+    len: u32,
+    time: Span,
+}
+
 /// The link between card and host.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
@@ -52,34 +59,53 @@ pub(crate) struct Link {
     packet_overhead: u32,
     header: Span,
     latency: Span,
-    /// The length asked for last and its time: neighbours are alike.
-    last_wire: (u32, Span),
+    /// What was asked for last of reads and of writes: neighbours are alike.
+    read_time: WireTime,
+    write_time: WireTime,
 }
 
 impl Link {
     pub(crate) fn new(timing: &LinkTiming) -> Self {
         let ps_per_byte = ps_per_unit(timing.bytes_per_second);
+        let header = scale(u64::from(timing.packet_overhead), ps_per_byte);
+        let nothing = WireTime {
+            len: 0,
+            time: header,
+        };
         Self {
             up: Pipe::default(),
             down: Pipe::default(),
             ps_per_byte,
             max_payload: timing.max_payload.max(1),
             packet_overhead: timing.packet_overhead,
-            header: scale(u64::from(timing.packet_overhead), ps_per_byte),
+            header,
             latency: timing.latency,
-            last_wire: (0, scale(u64::from(timing.packet_overhead), ps_per_byte)),
+            read_time: nothing,
+            write_time: nothing,
         }
     }
 
-    /// Time that `len` bytes take on the wire, headers included.
+    /// Time that a read of `len` bytes takes on the wire, headers included.
     #[inline]
-    pub(crate) fn wire_time(&mut self, len: u32) -> Span {
-        if self.last_wire.0 != len {
-            self.last_wire = (len, self.count_wire_time(len));
+    pub(crate) fn read_time(&mut self, len: u32) -> Span {
+        if self.read_time.len != len {
+            let time = self.count_wire_time(len);
+            self.read_time = WireTime { len, time };
         }
-        self.last_wire.1
+        self.read_time.time
     }
 
+    /// Time that a write of `len` bytes takes on the wire, headers included.
+    #[inline]
+    pub(crate) fn write_time(&mut self, len: u32) -> Span {
+        if self.write_time.len != len {
+            let time = self.count_wire_time(len);
+            self.write_time = WireTime { len, time };
+        }
+        self.write_time.time
+    }
+
+    #[inline(never)]
     fn count_wire_time(&self, len: u32) -> Span {
         let packets = if len <= self.max_payload {
             1
@@ -94,7 +120,7 @@ impl Link {
     /// on the card.
     #[inline]
     pub(crate) fn read(&mut self, now: Time, sent: Time, len: u32) -> Time {
-        let duration = self.wire_time(len);
+        let duration = self.read_time(len);
         self.read_for(now, sent, duration)
     }
 
@@ -146,11 +172,13 @@ struct FreeLane {
 /// The lanes of one engine group.
 #[derive(Clone, Debug)]
 struct Lanes {
-    /// A ring whose entries from `first` on are the lanes in the order in which they get work: the
-    /// one that is free first, the lowest number among equals.
+    /// The first `count` entries are a ring. From `first` on they are the lanes in the order in
+    /// which they get work: the one that is free first, the lowest number among equals.
     order: [FreeLane; LANES_MAX],
     first: usize,
     count: usize,
+    /// When the last of them is free.
+    last: Time,
     ps_per_millicycle: u64,
     startup_millicycles: u64,
     millicycles_per_byte: u64,
@@ -162,6 +190,7 @@ impl Lanes {
             order: [FreeLane::default(); LANES_MAX],
             first: 0,
             count: usize::from(group.lanes).clamp(1, LANES_MAX),
+            last: Time::ZERO,
             ps_per_millicycle: ps_per_unit(group.clock_hz.saturating_mul(1_000)),
             startup_millicycles: u64::from(group.rate.startup_cycles) * 1_000,
             millicycles_per_byte: u64::from(group.rate.millicycles_per_byte),
@@ -172,6 +201,7 @@ impl Lanes {
 
     fn clear(&mut self) {
         self.first = 0;
+        self.last = Time::ZERO;
         for (number, lane) in self.order.iter_mut().enumerate() {
             *lane = FreeLane {
                 at: Time::ZERO,
@@ -183,19 +213,19 @@ impl Lanes {
     /// Puts `len` bytes, complete at `ready`, on the lane that is free first.
     #[inline]
     fn reserve(&mut self, ready: Time, len: u32) -> Lane {
-        let FreeLane { at, number } = self.order[self.first % LANES_MAX];
         let millicycles = self.startup_millicycles + self.millicycles_per_byte * u64::from(len);
         let duration = scale(millicycles, self.ps_per_millicycle);
-        let start = at.max(ready);
+        let lane = &mut self.order[self.first % LANES_MAX];
+        let number = lane.number;
+        let start = lane.at.max(ready);
         let finish = start + duration;
-        let free = FreeLane { at: finish, number };
-        // Work of one size finishes in order: its lane goes to the end at once.
-        let last = (self.first + self.count - 1) % LANES_MAX;
-        self.first += 1;
-        if self.count == 1 || self.order[last].at < finish {
-            self.order[(last + 1) % LANES_MAX] = free;
+        // Work of one size finishes in order: what was the first place of the ring is the last now.
+        lane.at = finish;
+        self.first = self.after(self.first);
+        if finish > self.last {
+            self.last = finish;
         } else {
-            self.sort_in(free);
+            self.sort_last();
         }
         Lane {
             number,
@@ -205,18 +235,36 @@ impl Lanes {
         }
     }
 
-    /// Puts `free`, which was the first, behind the lanes that come before it.
-    fn sort_in(&mut self, free: FreeLane) {
-        let mut place = self.first + self.count - 1;
+    #[inline]
+    const fn after(&self, place: usize) -> usize {
+        if place + 1 == self.count {
+            0
+        } else {
+            place + 1
+        }
+    }
+
+    const fn before(&self, place: usize) -> usize {
+        if place == 0 {
+            self.count - 1
+        } else {
+            place - 1
+        }
+    }
+
+    /// Moves the last lane before those that are free later.
+    fn sort_last(&mut self) {
+        let mut place = self.before(self.first);
+        let free = self.order[place];
         while place != self.first {
-            let before = self.order[(place - 1) % LANES_MAX];
+            let before = self.order[self.before(place)];
             if (before.at, before.number) < (free.at, free.number) {
                 break;
             }
-            self.order[place % LANES_MAX] = before;
-            place -= 1;
+            self.order[place] = before;
+            place = self.before(place);
         }
-        self.order[place % LANES_MAX] = free;
+        self.order[place] = free;
     }
 }
 
@@ -284,8 +332,8 @@ mod tests {
 
     #[test]
     fn long_writes_pay_for_every_packet() {
-        assert_eq!(link().wire_time(257), Span::from_ns(257 + 2 * 20));
-        assert_eq!(link().wire_time(256), Span::from_ns(256 + 20));
+        assert_eq!(link().write_time(257), Span::from_ns(257 + 2 * 20));
+        assert_eq!(link().write_time(256), Span::from_ns(256 + 20));
     }
 
     #[test]

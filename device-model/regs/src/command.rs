@@ -68,6 +68,15 @@ flags! {
     }
 }
 
+impl CommandFlags {
+    /// Whether either stream is a list of segments.
+    #[must_use]
+    #[inline]
+    pub const fn has_list(self) -> bool {
+        self.intersects(Self::SOURCE_SEGMENTS.union(Self::DESTINATION_SEGMENTS))
+    }
+}
+
 /// A command descriptor; [`Command::LAYOUT`] says where its fields stand.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Command {

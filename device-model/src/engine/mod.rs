@@ -4,8 +4,8 @@
 //! [`Job`] borrows the bytes of one request. Pure: the same job gives the same bytes, so a test may
 //! use the engine as a reference of its own.
 //!
-//! A card hands over all requests that are due as one batch, in order. Each is worked on by itself
-//! today; code that interleaves several streams belongs here, behind the same batch.
+//! A card hands over each request at the time at which its result becomes visible: what a request
+//! changes must not depend on how far ahead the card is advanced in one step.
 
 mod aead;
 mod block;

@@ -159,8 +159,6 @@ pub(crate) struct Work {
 pub(crate) struct Order {
     pub(crate) command: Command,
     pub(crate) plan: Plan,
-    /// Set when it ran.
-    pub(crate) outcome: Option<Outcome>,
 }
 
 /// Names an [`Order`].
@@ -190,16 +188,10 @@ impl Orders {
         &self.places[id.0 as usize]
     }
 
+    /// Gives the place of an order to another.
     #[inline]
-    pub(crate) fn get_mut(&mut self, id: OrderId) -> &mut Order {
-        &mut self.places[id.0 as usize]
-    }
-
-    /// Gives the place of an order to another; gives how it ended, if it ran.
-    #[inline]
-    pub(crate) fn take(&mut self, id: OrderId) -> Option<Outcome> {
+    pub(crate) fn remove(&mut self, id: OrderId) {
         self.free.push(id);
-        self.places[id.0 as usize].outcome
     }
 
     /// The session whose context `work`, which has not run, was judged by, and the context's
@@ -209,8 +201,7 @@ impl Orders {
             Task::Identity(identity) => Some((identity.session, identity.generation)),
             Task::Process(id) => {
                 let order = self.get(id);
-                let judged_by = (order.command.session, order.plan.generation);
-                order.outcome.is_none().then_some(judged_by)
+                Some((order.command.session, order.plan.generation))
             }
             Task::Settled(_) | Task::Service(_) => None,
         }
@@ -319,11 +310,10 @@ fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Verdict, 
         destination_is_list,
         plan.destination_len,
     )?;
-    let lists = CommandFlags::SOURCE_SEGMENTS | CommandFlags::DESTINATION_SEGMENTS;
     if context.is_identity()
         && command.source == command.destination
         && plan.source_len == command.payload_len
-        && !flags.intersects(lists)
+        && !flags.has_list()
     {
         return Ok(Verdict::Task(Task::Identity(Identity {
             session: command.session,

@@ -26,15 +26,14 @@ struct Entry {
 }
 
 impl Card {
-    /// The next result becomes visible. What runs for it may run together with what is due up to
-    /// `limit`.
+    /// The next result becomes visible.
     #[inline]
-    pub(crate) fn complete<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
+    pub(crate) fn complete<H: Host>(&mut self, host: &mut H) -> Aftermath {
         let Some(work) = self.agenda.queue.result() else {
             return Aftermath::Changed;
         };
         let Task::Identity(identity) = work.task else {
-            return self.run_and_complete(limit, host);
+            return self.run_and_complete(host);
         };
         let (at, ring) = (work.at, usize::from(work.ring));
         let entry = Entry {
@@ -45,7 +44,7 @@ impl Card {
             fault_addr: 0,
         };
         if !self.leaves_untouched(identity, host) {
-            return self.run_and_complete(limit, host);
+            return self.run_and_complete(host);
         }
         self.agenda.queue.drop_result();
         self.leave(at, ring, entry, host)
@@ -74,32 +73,44 @@ impl Card {
 
     /// Runs what the next result comes from, and completes it.
     #[inline(never)]
-    fn run_and_complete<H: Host>(&mut self, limit: Time, host: &mut H) -> Aftermath {
-        let Some(&work) = self.agenda.queue.result() else {
+    fn run_and_complete<H: Host>(&mut self, host: &mut H) -> Aftermath {
+        let Some(&Work {
+            at,
+            cookie,
+            ring,
+            is_quiet,
+            task,
+            ..
+        }) = self.agenda.queue.result()
+        else {
             return Aftermath::Changed;
         };
-        let outcome = match work.task {
-            Task::Service(id) => self.run_service(&work, id, host),
-            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => {
-                self.run(work.task, limit, host)
-            }
+        let ring = usize::from(ring);
+        let Outcome {
+            status,
+            output_len,
+            fault,
+        } = match task {
+            Task::Service(id) => self.run_service((at, task), id, host),
+            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => self.run(task, host),
         };
         self.agenda.queue.drop_result();
         let entry = Entry {
-            cookie: work.cookie,
-            is_quiet: work.is_quiet,
-            status: outcome.status,
-            output_len: outcome.output_len,
-            fault_addr: outcome.fault.map_or(0, |fault| fault.fault.addr.0),
+            cookie,
+            is_quiet,
+            status,
+            output_len,
+            fault_addr: fault.map_or(0, |fault| fault.fault.addr.0),
         };
-        if work.ring != 0 && outcome.fault.is_none() && !self.latches.may_strike() {
-            return self.leave(work.at, work.ring.into(), entry, host);
+        if ring == 0 || fault.is_some() || self.latches.may_strike() {
+            return self.leave_with_care((at, ring), (entry, fault), host);
         }
-        self.leave_with_care(&work, (entry, outcome.fault), host)
+        self.leave(at, ring, entry, host)
     }
 
-    /// Runs `task`, which is that of the next result.
-    pub(super) fn run<H: Host>(&mut self, task: Task, limit: Time, host: &mut H) -> Outcome {
+    /// Runs `task`; its order, if it has one, is done with.
+    #[inline]
+    pub(super) fn run<H: Host>(&mut self, task: Task, host: &mut H) -> Outcome {
         let mut bus = Bus {
             is_master: self.pci.bus_master(),
             host,
@@ -110,10 +121,12 @@ impl Card {
             admin: &mut self.admin,
             latches: &mut self.latches,
             stats: &mut self.stats,
-            queue: &self.agenda.queue,
-            orders: &mut self.agenda.orders,
         };
-        shop.run(task, limit, &mut bus)
+        let outcome = shop.run(task, &self.agenda.orders, &mut bus);
+        if let Task::Process(id) | Task::Service(id) = task {
+            self.agenda.orders.remove(id);
+        }
+        outcome
     }
 
     /// A command of a data ring leaves the card with `entry`.
@@ -133,11 +146,10 @@ impl Card {
     #[cold]
     fn leave_with_care<H: Host>(
         &mut self,
-        work: &Work,
+        (at, ring): (Time, usize),
         (entry, fault): (Entry, Option<Fault>),
         host: &mut H,
     ) -> Aftermath {
-        let (at, ring) = (work.at, usize::from(work.ring));
         if let Some(fault) = fault {
             self.observe_fault(at, ring, fault, host);
             let error = (entry.status, Some(fault.fault.addr));

@@ -45,7 +45,7 @@ impl Card {
         let aborted = held.into_iter().chain(at_work);
         for mut work in aborted {
             if let Task::Process(order) | Task::Service(order) = work.task {
-                self.agenda.orders.take(order);
+                self.agenda.orders.remove(order);
             }
             work.task = Task::Settled(Status::Aborted);
             work.write_time = self.completion_time;

@@ -1,17 +1,15 @@
-//! Runs a batch of due commands: data in, engine, data out.
+//! Runs a command when its result becomes visible: data in, engine, data out.
 //!
 //! The payload is worked on where it lies when its source and destination are the same run of
 //! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
 //! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
 use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, IV_MAX, Status};
-use timebase::Time;
 use zeroize::Zeroize;
 
 use super::admin::Admin;
-use super::command::{IV_IN_COMMAND, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Work};
+use super::command::{IV_IN_COMMAND, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task};
 use super::context::ContextTable;
-use super::queue::Queue;
 use super::transfer::{Bus, Stream, StreamRef};
 use crate::engine::{Context, Job, Operation};
 use crate::fault::{Latches, STRAY_ADDR};
@@ -71,17 +69,15 @@ pub(crate) struct Shop<'a> {
     pub(crate) admin: &'a mut Admin,
     pub(crate) latches: &'a mut Latches,
     pub(crate) stats: &'a mut CardStats,
-    pub(crate) queue: &'a Queue,
-    pub(crate) orders: &'a mut Orders,
 }
 
 impl Shop<'_> {
-    /// Runs `task`, which is that of the next result. Orders that are due up to `limit` run as one
-    /// batch.
+    /// Runs `task`, whose order, if it has one, is in `orders`.
+    #[inline]
     pub(crate) fn run<H: Host>(
         &mut self,
         task: Task,
-        limit: Time,
+        orders: &Orders,
         bus: &mut Bus<'_, H>,
     ) -> Outcome {
         let ended = match task {
@@ -92,40 +88,17 @@ impl Shop<'_> {
                 ended
             }
             Task::Service(id) => {
-                let Order { command, plan, .. } = *self.orders.get(id);
-                self.orders.take(id);
-                self.serve(&command, &plan, bus)
+                let Order { command, plan } = orders.get(id);
+                self.serve(command, plan, bus)
             }
             Task::Process(id) => {
-                if self.orders.get_mut(id).outcome.is_none() {
-                    self.run_batch(limit, bus);
-                }
-                Ok(self.orders.take(id).unwrap_or_default())
+                let Order { command, plan } = orders.get(id);
+                let ended = self.process(command, plan, bus);
+                self.has_used(command.session, plan.generation);
+                ended
             }
         };
         ended.unwrap_or_else(|outcome| outcome)
-    }
-
-    /// Runs the orders of results that are due up to `limit`.
-    fn run_batch<H: Host>(&mut self, limit: Time, bus: &mut Bus<'_, H>) {
-        self.stats.batches += 1;
-        // A command of the admin ring may create or destroy a context.
-        let is_due = |work: &&Work| work.at <= limit && work.ring != 0;
-        for work in self.queue.results().iter().take_while(is_due) {
-            let Task::Process(id) = work.task else {
-                continue;
-            };
-            let Order {
-                command,
-                plan,
-                outcome,
-            } = *self.orders.get_mut(id);
-            if outcome.is_none() {
-                let ended = self.process(&command, &plan, bus);
-                self.has_used(command.session, plan.generation);
-                self.orders.get_mut(id).outcome = Some(ended.unwrap_or_else(|outcome| outcome));
-            }
-        }
     }
 
     /// A command that was judged by this generation of `session` has run.
@@ -136,7 +109,6 @@ impl Shop<'_> {
         }
     }
 
-    #[inline]
     fn process<H: Host>(
         &mut self,
         command: &Command,
@@ -230,19 +202,17 @@ impl Transform<'_> {
 
     #[inline]
     fn run<H: Host>(&mut self, bus: &mut Bus<'_, H>) -> Result<(), Outcome> {
-        let shared = self.shared_run();
+        let ended = self.run_engine(bus);
         let prefix_len = self.prefix_len();
-        let ended = self.run_engine(shared, bus);
-        self.scratch.prefix[..prefix_len as usize].fill(0);
+        if prefix_len != 0 {
+            self.scratch.prefix[..prefix_len as usize].fill(0);
+        }
         self.scratch.digest.fill(0);
         ended
     }
 
-    fn run_engine<H: Host>(
-        &mut self,
-        shared: Option<DeviceAddr>,
-        bus: &mut Bus<'_, H>,
-    ) -> Result<(), Outcome> {
+    #[inline]
+    fn run_engine<H: Host>(&mut self, bus: &mut Bus<'_, H>) -> Result<(), Outcome> {
         let prefix_len = self.prefix_len();
         let Scratch {
             prefix,
@@ -255,76 +225,86 @@ impl Transform<'_> {
         let digest_in = &mut digest[..self.plan.digest_in as usize];
         source.gather(prefix_len + self.command.payload_len, digest_in, bus)?;
 
-        if self.plan.key_len != 0 {
-            let keys = &prefix[..self.plan.key_len as usize];
-            let context = self.context.with_keys(keys)?;
-            self.run_with(&context, shared, bus)
+        let with_keys;
+        let context = if self.plan.key_len != 0 {
+            with_keys = self
+                .context
+                .with_keys(&prefix[..self.plan.key_len as usize])?;
+            &with_keys
         } else {
-            self.run_with(self.context, shared, bus)
+            self.context
+        };
+        let written = match self.run_in_place(context, bus) {
+            Some(ended) => ended?,
+            None => self.run_copied(context, bus)?,
+        };
+        if self.plan.operation == Operation::Seal {
+            let digest = &self.scratch.digest[..context.digest_len()];
+            self.scratch.destination.scatter(written, digest, bus)?;
         }
+        Ok(())
     }
 
-    fn run_with<H: Host>(
+    /// Works on the payload where it lies, if that can be; gives the bytes of it that go out.
+    #[inline]
+    fn run_in_place<H: Host>(
         &mut self,
         context: &Context,
-        shared: Option<DeviceAddr>,
         bus: &mut Bus<'_, H>,
-    ) -> Result<(), Outcome> {
-        let len = self.command.payload_len as usize;
-        if let Some(addr) = shared
-            && let Some(payload) = bus.in_place(addr, len)
-        {
-            transform(self.command, self.plan, context, (self.scratch, payload))?;
-            if self.corrupt {
-                payload[0] ^= 1;
-            }
-            return self.write_digest(context, len as u32, bus);
+    ) -> Option<Result<u32, Outcome>> {
+        let addr = self.shared_run()?;
+        let len = self.command.payload_len;
+        let payload = bus.in_place(addr, len as usize)?;
+        if let Err(status) = transform(self.command, self.plan, context, (self.scratch, payload)) {
+            return Some(Err(status.into()));
         }
+        if self.corrupt {
+            payload[0] ^= 1;
+        }
+        Some(Ok(len))
+    }
+
+    /// Takes the payload in and gives it out again; gives the bytes of it that go out.
+    #[cold]
+    fn run_copied<H: Host>(
+        &mut self,
+        context: &Context,
+        bus: &mut Bus<'_, H>,
+    ) -> Result<u32, Outcome> {
         self.copied = true;
+        let len = self.command.payload_len as usize;
         let mut buffer = std::mem::take(&mut self.scratch.payload);
-        let ended = self.run_copied(context, take(&mut buffer, len), bus);
+        let ended = self.run_on_copy(context, take(&mut buffer, len), bus);
         buffer[..len].fill(0);
         self.scratch.payload = buffer;
         ended
     }
 
-    fn run_copied<H: Host>(
+    fn run_on_copy<H: Host>(
         &mut self,
         context: &Context,
         payload: &mut [u8],
         bus: &mut Bus<'_, H>,
-    ) -> Result<(), Outcome> {
+    ) -> Result<u32, Outcome> {
         let prefix_len = self.prefix_len();
         self.scratch.source.gather(prefix_len, payload, bus)?;
         transform(self.command, self.plan, context, (self.scratch, payload))?;
-        let mut written = 0;
         if context.has_cipher() && !payload.is_empty() {
             if self.corrupt {
                 payload[0] ^= 1;
             }
             self.scratch.destination.scatter(0, payload, bus)?;
-            written = payload.len() as u32;
-        } else if self.corrupt {
+            return Ok(payload.len() as u32);
+        }
+        if self.corrupt {
             self.scratch.digest[0] ^= 1;
         }
-        self.write_digest(context, written, bus)
-    }
-
-    fn write_digest<H: Host>(
-        &mut self,
-        context: &Context,
-        offset: u32,
-        bus: &mut Bus<'_, H>,
-    ) -> Result<(), Outcome> {
-        if self.plan.operation == Operation::Seal {
-            let digest = &self.scratch.digest[..context.digest_len()];
-            self.scratch.destination.scatter(offset, digest, bus)?;
-        }
-        Ok(())
+        Ok(0)
     }
 }
 
 /// Hands the bytes of one command to the engine.
+#[inline]
 fn transform(
     command: &Command,
     plan: &Plan,

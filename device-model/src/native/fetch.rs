@@ -145,6 +145,7 @@ impl Card {
     }
 
     /// Lets commands go that waited at a fence, if all before it are complete.
+    #[cold]
     pub(crate) fn drop_fence<H: Host>(&mut self, now: Time, ring: usize, host: &mut H) {
         loop {
             let pair = &mut self.rings[ring];
@@ -161,48 +162,68 @@ impl Card {
     }
 
     /// Reserves everything `command` needs and notes when it finishes.
+    #[inline(always)]
     fn dispatch<H: Host>(&mut self, now: Time, ring: usize, command: &Command, host: &mut H) {
-        let decoded = self.lines.decode(now);
         let moment = Moment { now, ring };
-        let (finish, written, task) = match judge(command, ring == 0, &self.contexts) {
-            Verdict::Task(task) => match task {
-                Task::Identity(identity) => {
-                    let plan = identity.plan();
-                    let finish = self.reserve(moment, decoded, (command, &plan), host);
-                    (finish, plan.destination_len, task)
-                }
-                Task::Settled(_) | Task::Process(_) | Task::Service(_) => (decoded, 0, task),
-            },
-            Verdict::Service(command, plan) => {
-                let finish = self.reserve_service(now, decoded, (&command, &plan));
-                let order = self.agenda.orders.add(Order {
-                    command,
-                    plan,
-                    outcome: None,
-                });
-                (finish, plan.destination_len, Task::Service(order))
-            }
+        let decoded = self.lines.decode(now);
+        let (task, plan) = match judge(command, ring == 0, &self.contexts) {
             Verdict::Process(plan) => {
-                let finish = self.reserve(moment, decoded, (command, &plan), host);
-                let order = self.agenda.orders.add(Order {
+                let order = Order {
                     command: *command,
                     plan,
-                    outcome: None,
-                });
-                (finish, plan.destination_len, Task::Process(order))
+                };
+                (Task::Process(self.agenda.orders.add(order)), plan)
+            }
+            Verdict::Task(Task::Identity(identity)) => (Task::Identity(identity), identity.plan()),
+            Verdict::Task(task) => {
+                return self.put_in_order(moment, command, (decoded, task, Span::ZERO));
+            }
+            Verdict::Service(command, plan) => {
+                return self.dispatch_service(moment, decoded, (&command, plan));
             }
         };
-        // The admin processor works on one command at a time, in order.
-        let finish = if ring == 0 {
-            self.agenda.last_finish = self.agenda.last_finish.max(finish);
-            self.agenda.last_finish
-        } else {
-            finish
-        };
-        let written = match written {
+        let finish = self.reserve(moment, decoded, (command, &plan), host);
+        let written = match plan.destination_len {
             0 => Span::ZERO,
-            written => self.link.wire_time(written),
+            len => self.link.write_time(len),
         };
+        self.put_to_work(moment, command, (finish, task, written));
+    }
+
+    /// [`dispatch`](Self::dispatch) of a service command.
+    #[cold]
+    fn dispatch_service(
+        &mut self,
+        moment: Moment,
+        decoded: Time,
+        (command, plan): (&Command, Plan),
+    ) {
+        let finish = self.reserve_service(moment.now, decoded, (command, &plan));
+        let written = match plan.destination_len {
+            0 => Span::ZERO,
+            len => self.link.write_time(len),
+        };
+        let order = self.agenda.orders.add(Order {
+            command: *command,
+            plan,
+        });
+        self.put_in_order(moment, command, (finish, Task::Service(order), written));
+    }
+
+    /// [`put_to_work`](Self::put_to_work) of what needs no engine: the admin processor works on one
+    /// command at a time, in order.
+    #[cold]
+    fn put_in_order(
+        &mut self,
+        moment: Moment,
+        command: &Command,
+        (finish, task, written): (Time, Task, Span),
+    ) {
+        let mut finish = finish;
+        if moment.ring == 0 {
+            finish = self.agenda.last_finish.max(finish);
+            self.agenda.last_finish = finish;
+        }
         self.put_to_work(moment, command, (finish, task, written));
     }
 
@@ -218,7 +239,7 @@ impl Card {
         let decoded = self.lines.decode(moment.now);
         let ready = self.look_up(identity.session, decoded);
         // What comes in goes out again, and takes as long.
-        let wire = self.link.wire_time(identity.len);
+        let wire = self.link.write_time(identity.len);
         let loaded = self.link.read_for(moment.now, ready, wire);
         let load = (Group::Cipher, identity.len);
         let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
@@ -244,6 +265,7 @@ impl Card {
     }
 
     /// Reads segment lists, both at once.
+    #[cold]
     pub(super) fn read_lists(&mut self, now: Time, ready: Time, command: &Command) -> Time {
         let mut listed = ready;
         for (flag, segments) in [
@@ -259,6 +281,7 @@ impl Card {
     }
 
     /// Context, data and lane of one data command; gives its finish.
+    #[inline(always)]
     fn reserve<H: Host>(
         &mut self,
         Moment { now, ring }: Moment,
@@ -267,7 +290,11 @@ impl Card {
         host: &mut H,
     ) -> Time {
         let ready = self.look_up(command.session, decoded);
-        let listed = self.read_lists(now, ready, command);
+        let listed = if command.flags.has_list() {
+            self.read_lists(now, ready, command)
+        } else {
+            ready
+        };
         let loaded = if plan.source_len == 0 {
             listed
         } else {

@@ -1,7 +1,7 @@
 //! The native card's front: rings, admin commands, contexts, and the way of a command through them.
 //!
 //! A command is fetched and judged (`fetch`), reserved on link and lane, finished in order of time
-//! (`schedule`), run in a batch (`execute`) and completed (`complete`).
+//! (`schedule`), run (`execute`) and completed (`complete`).
 
 pub(crate) mod admin;
 pub(crate) mod arbiter;

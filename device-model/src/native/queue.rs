@@ -96,17 +96,19 @@ impl Queue {
     #[inline]
     pub(crate) fn add(&mut self, work: Work) {
         let is_last = self.at_work().last().is_none_or(|last| last.at <= work.at);
-        if is_last {
-            self.entries.push(work);
-        } else {
-            self.sort_in(work);
+        self.entries.push(work);
+        if !is_last {
+            self.sort_last();
         }
     }
 
     #[inline(never)]
-    fn sort_in(&mut self, work: Work) {
-        let place = self.at_work().partition_point(|other| other.at <= work.at);
-        self.entries.insert(self.working + place, work);
+    fn sort_last(&mut self) {
+        let at_work = &mut self.entries[self.working..];
+        if let Some((last, others)) = at_work.split_last() {
+            let place = others.partition_point(|other| other.at <= last.at);
+            at_work[place..].rotate_right(1);
+        }
     }
 
     fn drop_what_left(&mut self) {

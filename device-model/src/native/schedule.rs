@@ -62,7 +62,7 @@ impl Agenda {
         let orders = &mut self.orders;
         let mut forget = |work: &Work| {
             if let Task::Process(order) | Task::Service(order) = work.task {
-                orders.take(order);
+                orders.remove(order);
             }
         };
         self.queue.retain(|work| {
@@ -131,7 +131,7 @@ impl Card {
                 visible = visible.min(self.finish());
                 finish = self.agenda.queue.finish_at();
             } else {
-                if self.complete(limit, host) == Aftermath::Changed {
+                if self.complete(host) == Aftermath::Changed {
                     return Aftermath::Changed;
                 }
                 visible = self.agenda.queue.visible_at();

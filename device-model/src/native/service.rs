@@ -13,7 +13,7 @@ use regs::{
 use timebase::Time;
 
 use super::admin::{self, Admin};
-use super::command::{OrderId, Outcome, Plan, Verdict, Work, check_stream};
+use super::command::{OrderId, Outcome, Plan, Task, Verdict, Work, check_stream};
 use super::execute::{Shop, destination_of, source_of, take};
 use super::migrate;
 use super::schedule::Agenda;
@@ -114,17 +114,17 @@ impl Card {
         }
     }
 
-    /// Runs the service command whose result is the next, `work`.
+    /// Runs the service command whose result is visible at `at`.
     pub(super) fn run_service<H: Host>(
         &mut self,
-        work: &Work,
+        (at, task): (Time, Task),
         id: OrderId,
         host: &mut H,
     ) -> Outcome {
         let command = self.agenda.orders.get(id).command;
-        let outcome = self.run(work.task, work.at, host);
+        let outcome = self.run(task, host);
         if outcome.status == Status::Success {
-            self.served(work.at, &command, host);
+            self.served(at, &command, host);
         }
         outcome
     }

@@ -141,8 +141,24 @@ impl Stream {
     }
 
     /// Reads `bytes.len()` bytes from `offset` on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn gather<H: Host>(
+        &self,
+        offset: u32,
+        bytes: &mut [u8],
+        bus: &mut Bus<'_, H>,
+    ) -> Result<(), Fault> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match self.run_at(offset, bytes.len() as u32) {
+            Some(addr) => bus.read(addr, bytes),
+            None => self.gather_parts(offset, bytes, bus),
+        }
+    }
+
+    #[cold]
+    fn gather_parts<H: Host>(
         &self,
         offset: u32,
         bytes: &mut [u8],
@@ -164,8 +180,24 @@ impl Stream {
     }
 
     /// Writes `bytes` from `offset` on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn scatter<H: Host>(
+        &self,
+        offset: u32,
+        bytes: &[u8],
+        bus: &mut Bus<'_, H>,
+    ) -> Result<(), Fault> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match self.run_at(offset, bytes.len() as u32) {
+            Some(addr) => bus.write(addr, bytes),
+            None => self.scatter_parts(offset, bytes, bus),
+        }
+    }
+
+    #[cold]
+    fn scatter_parts<H: Host>(
         &self,
         offset: u32,
         bytes: &[u8],
