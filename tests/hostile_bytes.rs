@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use device_model::{Card, Profile};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use tests::hostile::{TARGETS, Target};
+use tests::hostile::{TARGETS, Target, snapshot};
 
 /// Random stories for each target.
 const STORIES: u64 = 3000;
@@ -49,6 +50,22 @@ fn a_card_survives_any_traffic_on_its_bus() {
 #[test]
 fn configuration_space_survives_any_access() {
     run("config");
+}
+
+#[test]
+fn a_snapshot_is_refused_or_a_card_that_behaves() {
+    let card = Card::new(Profile::reference()).expect("the reference profile is a card");
+    let state = card.snapshot();
+    assert!(snapshot(&state) > 0);
+    for seed in 0..STORIES {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut bytes = state.to_vec();
+        for _ in 0..=seed % 4 {
+            let at = 10 + random.next_u64() as usize % (bytes.len() - 10);
+            bytes[at] = random.next_u64() as u8;
+        }
+        snapshot(&bytes);
+    }
 }
 
 #[test]

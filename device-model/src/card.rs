@@ -32,7 +32,7 @@ const NOBODY: u32 = u32::MAX;
 const NO_RING: u32 = u32::MAX;
 
 /// The error registers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct LastError {
     pub(crate) ring: u32,
     pub(crate) status: u32,
@@ -52,7 +52,7 @@ impl Default for LastError {
 /// A card: registers and rings in front, engines behind, in its own virtual time.
 ///
 /// Power-on leaves it ready, with memory decoding and bus mastering off.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub struct Card {
     pub(crate) profile: Profile,
     pub(crate) pci: ConfigSpace,
@@ -73,9 +73,11 @@ pub struct Card {
     pub(crate) completion_time: Span,
     pub(crate) contexts: ContextTable,
     pub(crate) cache: ContextCache,
+    #[serde(skip)]
     pub(crate) scratch: Scratch,
     pub(crate) admin: Admin,
     /// Descriptors of one fetch.
+    #[serde(skip)]
     pub(crate) descriptors: Vec<u8>,
     pub(crate) latches: Latches,
     pub(crate) stats: CardStats,

@@ -48,7 +48,7 @@ pub enum Latch {
 pub const STRAY_ADDR: DeviceAddr = DeviceAddr(0x0BAD_0BAD_0000);
 
 /// Counts down to the event that a latch names.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Countdown(Option<u64>);
 
 impl Countdown {
@@ -70,7 +70,7 @@ impl Countdown {
 }
 
 /// The latches of a card.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Latches {
     pub(crate) keep_keys: bool,
     pub(crate) engines_hang: bool,

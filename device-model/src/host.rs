@@ -4,7 +4,7 @@ use regs::{DeviceAddr, RingId, Slot, Status, Vector};
 use timebase::Time;
 
 /// A DMA access was refused: outside a live window, or in the wrong direction.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct DmaFault {
     /// First address of the access.
     pub addr: DeviceAddr,

@@ -8,6 +8,8 @@
 use regs::{INTERRUPT_LINK_ERROR, RingId};
 use timebase::{Span, Time};
 
+use crate::snapshot::{Check, check};
+
 /// What a completion does to the coalescing of its pair.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Coalesced {
@@ -18,7 +20,7 @@ pub(crate) enum Coalesced {
 }
 
 /// Coalescing of one ring pair.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Coalescer {
     count: u32,
     timer_ns: u32,
@@ -172,6 +174,14 @@ impl Coalescer {
         fires
     }
 
+    /// Whether the coalescing of a running pair of `entries` can be in this state.
+    pub(crate) fn check(&self, entries: u32) -> Check {
+        check(
+            self.quiet.len() == entries.div_ceil(64) as usize,
+            "quiet completions",
+        )
+    }
+
     /// The timer ran out.
     pub(crate) fn expire(&mut self) {
         self.armed = false;
@@ -226,7 +236,7 @@ impl Coalescer {
 }
 
 /// The function's latched causes and their mask.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Causes {
     latched: u32,
     mask: u32,

@@ -16,6 +16,7 @@ mod native;
 pub mod pci;
 mod profile;
 mod provisioning;
+mod snapshot;
 mod stats;
 mod timing;
 
@@ -25,4 +26,5 @@ pub use host::{CardEvent, DmaFault, Host};
 pub use native::MAX_PAYLOAD;
 pub use profile::{EngineGroup, Engines, LinkTiming, Profile, ProfileError, Rate};
 pub use provisioning::Provisioning;
+pub use snapshot::SnapshotError;
 pub use stats::{CardStats, Endings, GroupStats, RingOccupancy};

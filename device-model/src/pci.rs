@@ -45,7 +45,7 @@ const DEVICE_CONTROL_WRITABLE: u32 = 0x0000_70FF;
 const LINK_SPEED_WIDTH: u32 = 3 | (8 << 4);
 
 /// Configuration space of one function.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ConfigSpace {
     command: u32,
     bar0: u64,

@@ -5,7 +5,7 @@
 use timebase::Span;
 
 /// The link between host and card, one bandwidth for each direction.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct LinkTiming {
     /// From one end to the other.
     pub latency: Span,
@@ -18,7 +18,7 @@ pub struct LinkTiming {
 }
 
 /// What a unit of work costs an engine lane.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Rate {
     /// Cycles for each request, whatever its size.
     pub startup_cycles: u32,
@@ -27,7 +27,7 @@ pub struct Rate {
 }
 
 /// A group of equal engine lanes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct EngineGroup {
     /// Lanes that work side by side, 1 to 64.
     pub lanes: u8,
@@ -38,7 +38,7 @@ pub struct EngineGroup {
 }
 
 /// The engine groups of a card.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Engines {
     /// Ciphers without a digest.
     pub cipher: EngineGroup,
@@ -49,7 +49,7 @@ pub struct Engines {
 }
 
 /// A device profile.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Profile {
     /// Name for people.
     pub name: String,

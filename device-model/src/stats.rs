@@ -4,9 +4,10 @@ use regs::{RingId, Status};
 use timebase::Span;
 
 use crate::engine::Group;
+use crate::snapshot::{Check, check, is_plausible};
 
 /// What one engine group did.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct GroupStats {
     /// Lanes of the group.
     pub lanes: u8,
@@ -17,7 +18,7 @@ pub struct GroupStats {
 }
 
 /// Completions by the class of their status.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Endings {
     /// [`Status::Success`].
     pub success: u64,
@@ -66,7 +67,7 @@ impl Endings {
 }
 
 /// Counters since power-on; a function reset leaves them.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct CardStats {
     /// Descriptor fetches.
     pub fetches: u64,
@@ -96,6 +97,37 @@ pub struct CardStats {
     pub resets: u64,
     /// Engine groups, indexed by [`Group`].
     pub groups: [GroupStats; Group::ALL.len()],
+}
+
+impl CardStats {
+    /// Whether the counters of a card made as `fresh` were can stand here.
+    pub(crate) fn check(&self, fresh: &Self) -> Check {
+        let lanes = |stats: &Self| stats.groups.map(|group| group.lanes);
+        check(lanes(self) == lanes(fresh), "lanes of the counters")?;
+        let endings = &self.endings;
+        let counters = [
+            self.fetches,
+            self.commands,
+            self.payload_bytes,
+            self.output_bytes,
+            self.completions,
+            endings.success,
+            endings.digest_mismatch,
+            endings.refused,
+            endings.dma_fault,
+            endings.failed,
+            self.interrupts,
+            self.dma_faults,
+            self.context_hits,
+            self.context_misses,
+            self.in_place,
+            self.copied,
+            self.resets,
+        ];
+        let groups = self.groups.iter().map(|group| group.commands);
+        let mut counters = counters.into_iter().chain(groups);
+        check(counters.all(is_plausible), "a counter at its end")
+    }
 }
 
 /// How full a ring pair is.

@@ -10,6 +10,7 @@ use timebase::{Span, Time};
 
 use crate::engine::Group;
 use crate::profile::{EngineGroup, LinkTiming, Profile};
+use crate::snapshot::{Check, check};
 
 /// Binary places of a fixed-point number of picoseconds.
 const FRACTION_BITS: u32 = 32;
@@ -27,7 +28,7 @@ const fn scale(units: u64, ps_per_unit: u64) -> Span {
 }
 
 /// One direction of the link.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 struct Pipe {
     busy_until: Time,
 }
@@ -43,14 +44,14 @@ impl Pipe {
 }
 
 /// What a length takes on the wire.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 struct WireTime {
     len: u32,
     time: Span,
 }
 
 /// The link between card and host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Link {
     up: Pipe,
     down: Pipe,
@@ -143,6 +144,22 @@ impl Link {
         duration + self.latency
     }
 
+    /// Whether a link made as `fresh` was can be in this state.
+    pub(crate) fn check(&self, fresh: &Self) -> Check {
+        let as_new = Self {
+            up: fresh.up,
+            down: fresh.down,
+            read_time: fresh.read_time,
+            write_time: fresh.write_time,
+            ..self.clone()
+        };
+        check(as_new == *fresh, "profile of the link")?;
+        let known = [self.read_time, self.write_time];
+        let mut known = known.iter();
+        let is_right = known.all(|known| known.time == self.count_wire_time(known.len));
+        check(is_right, "time on the wire")
+    }
+
     /// What any read needs at least.
     #[inline]
     pub(crate) fn round_trip(&self) -> Span {
@@ -163,17 +180,18 @@ pub(crate) struct Lane {
 const LANES_MAX: usize = 64;
 
 /// When a lane is free again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 struct FreeLane {
     at: Time,
     number: u8,
 }
 
 /// The lanes of one engine group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 struct Lanes {
     /// The first `count` entries are a ring. From `first` on they are the lanes in the order in
     /// which they get work: the one that is free first, the lowest number among equals.
+    #[serde(with = "lanes_in_order")]
     order: [FreeLane; LANES_MAX],
     first: usize,
     count: usize,
@@ -182,6 +200,31 @@ struct Lanes {
     ps_per_millicycle: u64,
     startup_millicycles: u64,
     millicycles_per_byte: u64,
+}
+
+/// The lanes of a snapshot, as a sequence.
+mod lanes_in_order {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::{FreeLane, LANES_MAX};
+
+    pub(super) fn serialize<S: Serializer>(
+        lanes: &[FreeLane; LANES_MAX],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        lanes.as_slice().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[FreeLane; LANES_MAX], D::Error> {
+        let lanes = Vec::deserialize(deserializer)?;
+        let count = lanes.len();
+        lanes
+            .try_into()
+            .map_err(|_| D::Error::invalid_length(count, &"64 lanes"))
+    }
 }
 
 impl Lanes {
@@ -235,6 +278,27 @@ impl Lanes {
         }
     }
 
+    /// Whether lanes made as `fresh` were can be in this state.
+    fn check(&self, fresh: &Self) -> Check {
+        let as_new = Self {
+            order: fresh.order,
+            first: fresh.first,
+            last: fresh.last,
+            ..self.clone()
+        };
+        check(as_new == *fresh, "profile of the lanes")?;
+        check(self.first < self.count, "place of the lanes")?;
+        let last = self.order[..self.count].iter().map(|lane| lane.at).max();
+        check(last == Some(self.last), "when the last lane is free")?;
+        let mut numbers = [false; LANES_MAX];
+        for lane in &self.order[..self.count] {
+            let number = numbers.get_mut(usize::from(lane.number));
+            *number.ok_or("number of a lane")? = true;
+        }
+        let is_each = numbers[..self.count].iter().all(|&is_there| is_there);
+        check(is_each, "numbers of the lanes")
+    }
+
     #[inline]
     const fn after(&self, place: usize) -> usize {
         if place + 1 == self.count {
@@ -269,7 +333,7 @@ impl Lanes {
 }
 
 /// The part of a card between fetch and engine, and the engines' lanes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Lines {
     front_free: Time,
     command_overhead: Span,
@@ -297,6 +361,14 @@ impl Lines {
     #[inline]
     pub(crate) fn work(&mut self, group: Group, ready: Time, len: u32) -> Lane {
         self.groups[group as usize].reserve(ready, len)
+    }
+
+    /// Whether lines made as `fresh` were can be in this state.
+    pub(crate) fn check(&self, fresh: &Self) -> Check {
+        let overhead = self.command_overhead == fresh.command_overhead;
+        check(overhead, "profile of the front end")?;
+        let mut groups = self.groups.iter().zip(&fresh.groups);
+        groups.try_for_each(|(lanes, fresh)| lanes.check(fresh))
     }
 
     /// Forgets all reservations.

@@ -7,14 +7,17 @@
 mod bytes;
 mod card;
 mod config;
+mod snapshot;
 
 pub use bytes::Story;
 pub use card::card;
 pub use config::config;
+pub use snapshot::snapshot;
 
 /// A function that takes hostile bytes, and counts how far they came: commands completed, accesses
 /// made.
 pub type Target = fn(&[u8]) -> u64;
 
 /// Every target by the name of its folder of the corpus.
-pub const TARGETS: [(&str, Target); 2] = [("card", card), ("config", config)];
+pub const TARGETS: [(&str, Target); 3] =
+    [("card", card), ("config", config), ("snapshot", snapshot)];

@@ -10,10 +10,12 @@ use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
 /// A point in time, in picoseconds since the world began.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Time(u64);
 
 /// A length of time, in picoseconds.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Span(u64);
 
 impl Time {

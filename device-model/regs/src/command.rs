@@ -79,6 +79,7 @@ impl CommandFlags {
 
 /// A command descriptor; [`Command::LAYOUT`] says where its fields stand.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Command {
     /// What to do; a code without meaning completes with
     /// [`Status::BadOpcode`](crate::Status::BadOpcode).

@@ -38,6 +38,7 @@ pub use register::{
 
 /// Address as the card sees it (an IOVA), never dereferenced by the host.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct DeviceAddr(pub u64);
 
 impl DeviceAddr {
@@ -56,6 +57,7 @@ impl std::fmt::Display for DeviceAddr {
 
 /// Position in a ring, `0..entries`. Counts of slots are plain `u32`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Slot(pub u32);
 
 impl Slot {
@@ -82,10 +84,12 @@ impl Slot {
 
 /// Number of a session in the card's context table; the driver chooses it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct CardSession(pub u32);
 
 /// Number of an MSI-X vector of the function.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Vector(pub u16);
 
 #[cfg(test)]

@@ -191,6 +191,7 @@ macro_rules! register_fields {
     ) => {
         $(#[$doc_of_value])*
         #[bitfield_struct::bitfield($bits)]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
         #[derive(Eq, PartialEq)]
         pub struct $name {
             $(
@@ -236,6 +237,7 @@ macro_rules! codes {
     ) => {
         $(#[$doc_of_enum])*
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
         #[repr($repr)]
         pub enum $name {
             $( $(#[doc = $doc])+ $variant = $code, )+
@@ -310,6 +312,7 @@ macro_rules! flags {
         bitflags::bitflags! {
             $(#[$doc_of_set])*
             #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+            #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
             pub struct $name: $bits {
                 $( $(#[doc = $doc])+ const $flag = 1 << $bit; )+
             }

@@ -217,6 +217,7 @@ impl Doorbell {
 
 /// Number of a ring pair of one card: 0 is the admin ring.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct RingId(pub u16);
 
 impl RingId {

@@ -1,8 +1,12 @@
 //! A session's context: what a session block asks for, checked and expanded.
 
-use regs::{CipherCode, DIGEST_MAX, DigestCode, Lengths, SessionBlock, SessionBlockFlags, Status};
+use regs::{
+    CipherCode, DIGEST_MAX, DigestCode, Lengths, SESSION_BLOCK_LEN, SessionBlock,
+    SessionBlockFlags, Status,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::ccm;
 use super::cipher::Cipher;
@@ -30,6 +34,27 @@ pub struct Context {
     payload_min: usize,
     payload_max: usize,
     raw_keys: Box<[u8]>,
+}
+
+/// As its session block, keys included.
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let block = self.block_with(&self.raw_keys);
+        let block = block.map_err(|_| serde::ser::Error::custom("a context without its keys"))?;
+        let mut bytes = Zeroizing::new([0; SESSION_BLOCK_LEN]);
+        block.write_to(&mut bytes);
+        serializer.serialize_bytes(bytes.as_slice())
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes: &[u8] = Deserialize::deserialize(deserializer)?;
+        let block = bytes.try_into().ok().map(SessionBlock::from_bytes);
+        let context = block.and_then(Result::ok).map(|block| Self::new(&block));
+        let context = context.and_then(Result::ok);
+        context.ok_or_else(|| serde::de::Error::custom("no session block that the card takes"))
+    }
 }
 
 impl Context {
@@ -81,6 +106,7 @@ impl Context {
         self.block_with(&self.raw_keys)
     }
 
+    /// The session block that makes this context, its keys being `keys`.
     fn block_with(&self, keys: &[u8]) -> Result<SessionBlock, Status> {
         let (cipher_key, digest_key) = keys.split_at(usize::from(self.cipher_key_len));
         let mut block = SessionBlock::default();

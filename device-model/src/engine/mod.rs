@@ -25,7 +25,7 @@ pub use context::Context;
 pub use random::RandomSource;
 
 /// Which way a job goes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Operation {
     /// Encrypts if the context has a cipher, then computes the digest if it has one.
     #[default]
@@ -37,6 +37,7 @@ pub enum Operation {
 /// The kind of engine that works for a context.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
+#[derive(serde::Deserialize, serde::Serialize)]
 pub enum Group {
     /// Ciphers without a digest.
     Cipher = 0,

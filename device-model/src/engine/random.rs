@@ -10,8 +10,9 @@
 //! fails it once in 2^64 samples.
 
 use chacha20::ChaCha20;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use regs::Status;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of one sample.
@@ -19,6 +20,7 @@ const SAMPLE: usize = 8;
 
 /// A source of random numbers.
 pub struct RandomSource {
+    seed: Zeroizing<[u8; 32]>,
     noise: ChaCha20,
     last: [u8; SAMPLE],
     has_failed: bool,
@@ -29,6 +31,7 @@ impl RandomSource {
     #[must_use]
     pub fn new(seed: &[u8; 32]) -> Self {
         Self {
+            seed: Zeroizing::new(*seed),
             noise: ChaCha20::new(seed.into(), &[0; 12].into()),
             last: [0; SAMPLE],
             has_failed: false,
@@ -75,6 +78,40 @@ impl RandomSource {
         self.has_failed |= sample == self.last;
         self.last = sample;
         sample
+    }
+}
+
+/// What a source is made of again: seed, place in the sequence, and the health test.
+#[derive(Deserialize, Serialize)]
+struct Saved {
+    seed: Zeroizing<[u8; 32]>,
+    place: u64,
+    last: [u8; SAMPLE],
+    has_failed: bool,
+}
+
+impl Serialize for RandomSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place = self.noise.try_current_pos();
+        let saved = Saved {
+            seed: self.seed.clone(),
+            place: place.map_err(serde::ser::Error::custom)?,
+            last: self.last,
+            has_failed: self.has_failed,
+        };
+        saved.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RandomSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let saved = Saved::deserialize(deserializer)?;
+        let mut source = Self::new(&saved.seed);
+        let place = source.noise.try_seek(saved.place);
+        place.map_err(serde::de::Error::custom)?;
+        source.last = saved.last;
+        source.has_failed = saved.has_failed;
+        Ok(source)
     }
 }
 

@@ -6,8 +6,10 @@ use super::context::{ContextTable, Passport, StoreError};
 use super::kek::Vault;
 use crate::engine::{Context, RandomSource};
 use crate::provisioning::Provisioning;
+use crate::snapshot::Check;
 
 /// What the admin processor keeps.
+#[derive(serde::Deserialize, serde::Serialize)]
 pub(crate) struct Admin {
     pub(super) vault: Vault,
     pub(super) random: RandomSource,
@@ -19,6 +21,11 @@ impl Admin {
             vault: Vault::new(provisioning),
             random: RandomSource::new(&provisioning.entropy_seed),
         }
+    }
+
+    /// Whether this part of a card can be in this state.
+    pub(crate) fn check(&self) -> Check {
+        self.vault.check()
     }
 
     /// What a reset or loss of power does.

@@ -6,11 +6,13 @@
 
 use regs::RingArbitration;
 
+use crate::snapshot::{Check, check, is_plausible};
+
 /// Priorities that a pair can have.
 const CLASSES: usize = 4;
 
 /// A set of ring pairs, which fit one word.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct RingSet(u128);
 
 impl RingSet {
@@ -28,8 +30,26 @@ impl RingSet {
         self.0 == 0
     }
 
+    /// Its pair, if there is just one.
+    const fn only(self) -> Option<usize> {
+        if self.0.is_power_of_two() {
+            Some(self.0.trailing_zeros() as usize)
+        } else {
+            None
+        }
+    }
+
     const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    pub(crate) const fn has(self, ring: usize) -> bool {
+        self.0 >> ring & 1 != 0
+    }
+
+    /// Whether it has pairs below `rings` only.
+    pub(crate) const fn fits(self, rings: usize) -> bool {
+        self.0 >> rings == 0
     }
 
     pub(crate) fn iter(mut self) -> impl Iterator<Item = usize> {
@@ -42,7 +62,7 @@ impl RingSet {
 }
 
 /// A pair's place among the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Seat {
     setting: RingArbitration,
     /// Fetches left in this round.
@@ -52,7 +72,7 @@ struct Seat {
 }
 
 /// Arbitration between the pairs of a card.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Arbiter {
     wanting: RingSet,
     classes: [RingSet; CLASSES],
@@ -116,6 +136,9 @@ impl Arbiter {
     /// The pair whose turn it is, which wants no more; `None` if nobody wants.
     pub(crate) fn grant(&mut self) -> Option<usize> {
         let wanting = self.wanting;
+        if wanting.is_empty() {
+            return None;
+        }
         let mut classes = self.classes.iter().rev().map(|&pairs| pairs.and(wanting));
         let candidates = classes.find(|pairs| !pairs.is_empty())?;
         if candidates.and(self.fresh).is_empty() {
@@ -125,7 +148,11 @@ impl Arbiter {
             let seat = &self.seats[ring];
             (u8::MAX - seat.credit, seat.granted)
         };
-        let ring = candidates.and(self.fresh).iter().min_by_key(rank)?;
+        let fresh = candidates.and(self.fresh);
+        let ring = match fresh.only() {
+            Some(ring) => ring,
+            None => fresh.iter().min_by_key(rank)?,
+        };
         self.grants += 1;
         let seat = &mut self.seats[ring];
         seat.granted = self.grants;
@@ -135,6 +162,30 @@ impl Arbiter {
         }
         self.wanting.set(ring, false);
         Some(ring)
+    }
+
+    /// Whether an arbiter of `rings` pairs can be in this state.
+    pub(crate) fn check(&self, rings: usize) -> Check {
+        check(self.seats.len() == rings, "number of seats")?;
+        check(
+            self.wanting.fits(rings) && self.fresh.fits(rings),
+            "pairs that want to fetch",
+        )?;
+        check(is_plausible(self.grants), "number of grants")?;
+        for (ring, seat) in self.seats.iter().enumerate() {
+            check(
+                !self.fresh.has(ring) || seat.credit != 0,
+                "credit of a pair",
+            )?;
+            for (class, pairs) in self.classes.iter().enumerate() {
+                let belongs = class == usize::from(seat.setting.priority());
+                check(
+                    pairs.has(ring) == belongs && pairs.fits(rings),
+                    "class of a pair",
+                )?;
+            }
+        }
+        Ok(())
     }
 
     fn refill(&mut self, ring: usize) {

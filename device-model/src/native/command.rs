@@ -10,6 +10,7 @@ use super::context::ContextTable;
 use super::service;
 use crate::engine::{Context, Group, Operation};
 use crate::host::DmaFault;
+use crate::snapshot::{Check, check};
 
 /// Longest payload of one command, in bytes.
 pub const MAX_PAYLOAD: u32 = 1 << 20;
@@ -19,7 +20,7 @@ const NO_ESN: [u8; 4] = [0; 4];
 pub(crate) const IV_IN_COMMAND: usize = 16;
 
 /// What a `Process` command needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Plan {
     pub(crate) operation: Operation,
     pub(crate) group: Group,
@@ -39,7 +40,7 @@ pub(crate) struct Plan {
 
 /// A `Process` command that leaves its payload as it is: the null cipher over one run of memory
 /// that is both source and destination. What the host lets the card do there is still to be asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Identity {
     pub(crate) session: CardSession,
     /// Generation of the context that the command was judged by.
@@ -79,7 +80,7 @@ impl Identity {
 }
 
 /// What is to be done for a command.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Task {
     /// Nothing: its end is known.
     Settled(Status),
@@ -102,14 +103,14 @@ pub(crate) enum Verdict {
 }
 
 /// A DMA fault of a command.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Fault {
     pub(crate) fault: DmaFault,
     pub(crate) is_write: bool,
 }
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Outcome {
     pub(crate) status: Status,
     pub(crate) output_len: u32,
@@ -141,7 +142,7 @@ impl From<Fault> for Outcome {
 
 /// A command on the card. One that needs an engine has an [`Order`] beside it: what every command
 /// has is small, and moves about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Work {
     /// When it finishes; once it did, when its result is visible.
     pub(crate) at: Time,
@@ -155,18 +156,41 @@ pub(crate) struct Work {
 }
 
 /// What an engine is to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Order {
     pub(crate) command: Command,
     pub(crate) plan: Plan,
 }
 
+impl Order {
+    /// Whether the plan is the one that the session's context makes of the command. One whose
+    /// context is gone is never run.
+    fn check(&self, contexts: &ContextTable) -> Check {
+        let Self { command, plan, .. } = self;
+        let generation = plan.generation;
+        let verdict = match Opcode::from_code(command.opcode) {
+            None | Some(Opcode::Nop) => return Err("command of an order"),
+            Some(Opcode::Process) => match contexts.of_generation(command.session, generation) {
+                None => return Ok(()),
+                Some(context) => judge_with(command, context, generation),
+            },
+            Some(opcode) => service::judge(command, opcode),
+        };
+        let planned = match verdict {
+            Ok(Verdict::Process(planned)) => Some(planned),
+            Ok(Verdict::Service(same, planned)) => (same == *command).then_some(planned),
+            Ok(Verdict::Task(_)) | Err(_) => None,
+        };
+        check(planned == Some(*plan), "plan of an order")
+    }
+}
+
 /// Names an [`Order`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct OrderId(u32);
 
 /// The orders of all commands on the card.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Orders {
     places: Vec<Order>,
     free: Vec<OrderId>,
@@ -210,6 +234,30 @@ impl Orders {
     pub(crate) fn clear(&mut self) {
         self.places.clear();
         self.free.clear();
+    }
+
+    /// Whether the places are those of `orders`, of which some are for service commands, and the
+    /// free ones, each once, and each order is what its command asks for.
+    pub(crate) fn check(
+        &self,
+        orders: impl Iterator<Item = (OrderId, bool)>,
+        contexts: &ContextTable,
+    ) -> Check {
+        let mut is_taken = vec![false; self.places.len()];
+        let mut take = |order: OrderId| {
+            let place = is_taken.get_mut(order.0 as usize);
+            let place = place.ok_or("place of an order")?;
+            check(!std::mem::replace(place, true), "an order of two commands")
+        };
+        for (id, is_service) in orders {
+            take(id)?;
+            let order = &self.places[id.0 as usize];
+            let is_process = order.command.opcode == Opcode::Process as u8;
+            check(is_process != is_service, "kind of an order")?;
+            order.check(contexts)?;
+        }
+        self.free.iter().try_for_each(|&id| take(id))?;
+        check(!is_taken.contains(&false), "an order of no command")
     }
 }
 
@@ -267,6 +315,12 @@ fn esn_fits(command: &Command, contexts: &ContextTable) -> bool {
 #[inline]
 fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Verdict, Status> {
     let (context, generation) = contexts.get(command.session).ok_or(Status::BadSession)?;
+    judge_with(command, context, generation)
+}
+
+/// Judges a `Process` command by the context of its session.
+#[inline]
+fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<Verdict, Status> {
     let flags = command.flags;
     let operation = operation_of(context, flags)?;
     if command.payload_len > MAX_PAYLOAD

@@ -10,6 +10,7 @@ use timebase::Time;
 use zeroize::Zeroize;
 
 use crate::engine::Context;
+use crate::snapshot::{Check, check};
 
 /// Ways of the cache.
 const WAYS: usize = 4;
@@ -19,7 +20,7 @@ const EMPTY: u32 = u32::MAX;
 const RESIDUE_MAX: usize = 64;
 
 /// What a session has beside parameters and keys, and takes along to another card.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Passport {
     /// Whose it is, as told when it was created.
     pub(crate) owner: u64,
@@ -28,7 +29,7 @@ pub(crate) struct Passport {
 }
 
 /// One place of the table.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Place {
     context: Option<Box<Context>>,
     /// Counts creations, so that a command cannot use a context made after it.
@@ -39,7 +40,7 @@ struct Place {
 }
 
 /// A context whose session has a newer one.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 struct Retired {
     session: CardSession,
     generation: u32,
@@ -49,7 +50,7 @@ struct Retired {
 }
 
 /// The contexts of a card.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ContextTable {
     places: Vec<Place>,
     retired: Vec<Retired>,
@@ -214,6 +215,22 @@ impl ContextTable {
         self.residue.clear();
     }
 
+    /// Whether a table made as `fresh` was can be in this state.
+    pub(crate) fn check(&self, fresh: &Self) -> Check {
+        check(self.capacity == fresh.capacity, "sessions of the table")?;
+        check(
+            self.places.len() <= self.capacity as usize,
+            "number of a session",
+        )?;
+        check(self.residue.len() <= RESIDUE_MAX, "keys left behind")?;
+        let mut places = self.places.iter();
+        let agrees = places.all(|place| {
+            let context = place.context.as_deref();
+            place.is_identity == context.is_some_and(Context::is_identity)
+        });
+        check(agrees, "a session that leaves payloads as they are")
+    }
+
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
         for context in self
             .places
@@ -232,7 +249,7 @@ impl ContextTable {
 }
 
 /// One context in the cache.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Way {
     tag: u32,
     /// When it arrived, or will.
@@ -245,7 +262,7 @@ const NO_WAY: Way = Way {
 };
 
 /// Which contexts are close to the engines.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ContextCache {
     /// Ways of each set, most recently used first.
     sets: Vec<[Way; WAYS]>,
@@ -310,6 +327,12 @@ impl ContextCache {
             since: arrives,
         };
         Found::Fetched
+    }
+
+    /// Whether a cache made as `fresh` was can be in this state.
+    pub(crate) fn check(&self, fresh: &Self) -> Check {
+        let is_like = self.sets.len() == fresh.sets.len() && self.ways == fresh.ways;
+        check(is_like, "size of the context cache")
     }
 
     /// Forgets `session`.

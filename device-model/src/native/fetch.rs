@@ -16,7 +16,7 @@ use crate::engine::Group;
 use crate::host::{CardEvent, Host};
 
 /// Most fetches under way at once.
-const MAX_FETCHES: usize = 4;
+pub(super) const MAX_FETCHES: usize = 4;
 
 /// A point in time of one pair.
 #[derive(Clone, Copy)]

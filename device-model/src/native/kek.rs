@@ -19,6 +19,7 @@ use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
 use crate::provisioning::Provisioning;
+use crate::snapshot::{Check, check, is_plausible};
 
 /// A key of this module: KEK, root key, or a secret of an agreement.
 pub(super) type Key = Zeroizing<[u8; 32]>;
@@ -28,7 +29,7 @@ const EXPORTERS_MAX: usize = 16;
 
 /// Which blobs of one exporter were imported: the highest number, and a bit for each of the 64 up
 /// to it (RFC 4303, 3.4.3).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Window {
     exporter: u64,
     highest: u64,
@@ -55,6 +56,7 @@ impl Window {
 }
 
 /// A key-encryption key.
+#[derive(serde::Deserialize, serde::Serialize)]
 pub(super) struct Kek {
     key: Key,
     id: [u8; 8],
@@ -124,7 +126,7 @@ impl Kek {
 }
 
 /// A slot for a KEK.
-#[derive(Default)]
+#[derive(Default, serde::Deserialize, serde::Serialize)]
 enum Slot {
     #[default]
     Empty,
@@ -134,6 +136,7 @@ enum Slot {
 }
 
 /// The KEKs of a card.
+#[derive(serde::Deserialize, serde::Serialize)]
 pub(super) struct Vault {
     serial: u64,
     root: Option<Key>,
@@ -151,6 +154,17 @@ impl Vault {
 
     pub(super) const fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Whether a vault can be in this state.
+    pub(super) fn check(&self) -> Check {
+        self.slots.iter().try_for_each(|slot| match slot {
+            Slot::Empty | Slot::Offered(_) => Ok(()),
+            Slot::Holds(kek) => {
+                check(is_plausible(kek.exported), "blobs of a KEK")?;
+                check(kek.imported.len() <= EXPORTERS_MAX, "exporters of a KEK")
+            }
+        })
     }
 
     /// The KEK of a slot.

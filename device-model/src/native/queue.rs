@@ -8,12 +8,13 @@
 use timebase::Time;
 
 use super::command::Work;
+use crate::snapshot::{Check, check};
 
 /// Entries that left before the rest moves to the front.
 const SLACK: usize = 256;
 
 /// Commands in order of time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Queue {
     entries: Vec<Work>,
     /// The next result to be visible, unless it is the same as `working`.
@@ -148,6 +149,22 @@ impl Queue {
             stays
         });
         self.working = results;
+    }
+
+    /// Everything in the queue.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Work> {
+        self.results().iter().chain(self.at_work())
+    }
+
+    /// Whether a queue can be in this state.
+    pub(crate) fn check(&self) -> Check {
+        let marks = self.first <= self.working && self.working <= self.entries.len();
+        check(marks, "marks of the queue")?;
+        let in_order = |works: &[Work]| works.is_sorted_by_key(|work| work.at);
+        check(
+            in_order(self.results()) && in_order(self.at_work()),
+            "order of the queue",
+        )
     }
 
     pub(crate) fn clear(&mut self) {

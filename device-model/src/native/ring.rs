@@ -13,13 +13,16 @@ use regs::{
 
 use super::command::Work;
 use crate::interrupt::Coalescer;
+use crate::snapshot::{Check, check};
+
+use super::schedule::OnCard;
 
 /// Most commands of one ring that are on the card at once.
 pub(crate) const RING_WINDOW: u32 = 256;
 
 /// What a pair is doing. Transitions happen only in [`Ring::start`], [`Ring::stop`],
 /// [`Ring::fail`] and [`Ring::end_drain`].
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum RingState {
     #[default]
     Stopped,
@@ -30,7 +33,7 @@ pub(crate) enum RingState {
 }
 
 /// How a running pair comes to its end.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Drain {
     /// It does not.
     #[default]
@@ -42,7 +45,7 @@ pub(crate) enum Drain {
 }
 
 /// Registers that the driver writes before it turns the pair on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Setup {
     pub(crate) command_base: u64,
     pub(crate) completion_base: u64,
@@ -55,7 +58,7 @@ pub(crate) struct Setup {
 pub(crate) struct Malformed;
 
 /// A ring pair.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Ring {
     pub(crate) setup: Setup,
     state: RingState,
@@ -370,6 +373,60 @@ impl Ring {
             self.completion_tail = 0;
             self.phase = !self.phase;
         }
+    }
+}
+
+impl Ring {
+    /// Whether pair `index` can be in this state, with this on the card.
+    pub(crate) fn check(&self, index: usize, on_card: OnCard, burst: u32) -> Check {
+        let entries = self.active.entries;
+        let slots = [
+            self.command_head,
+            self.command_tail,
+            self.completion_head,
+            self.completion_tail,
+        ];
+        if entries == 0 {
+            check(slots == [0; 4], "slots of a pair without entries")?;
+        } else {
+            check(self.active.check().is_ok(), "setup of a pair")?;
+            check(slots.iter().all(|&slot| slot < entries), "slots of a pair")?;
+        }
+        check(
+            !self.is_draining() || self.is_running(),
+            "drain of a pair that does not run",
+        )?;
+        let is_its_own = |work: &Work| usize::from(work.ring) == index;
+        check(
+            self.held.iter().all(is_its_own),
+            "a held result of another pair",
+        )?;
+        let waiting = (self.held.len() + self.fenced.len()) as u32;
+        check(
+            self.outstanding == on_card.queued + waiting,
+            "commands on the card",
+        )?;
+        check(
+            self.fetching == on_card.fetches.iter().sum(),
+            "commands of a fetch",
+        )?;
+        check(on_card.fetches.len() <= 1, "fetches of a pair")?;
+        if !self.is_running() {
+            return check(
+                self.outstanding == 0 && self.fetching == 0,
+                "work of a stopped pair",
+            );
+        }
+        check(entries != 0, "entries of a running pair")?;
+        let burst = burst.min(entries - self.command_head).min(self.published());
+        check(self.fetching <= burst, "length of a fetch")?;
+        check(
+            self.outstanding + self.fetching <= RING_WINDOW,
+            "window of a pair",
+        )?;
+        let used = self.unreaped() + on_card.results;
+        check(self.room + used == entries - 1, "room for completions")?;
+        self.coalescer.check(entries)
     }
 }
 

@@ -10,9 +10,15 @@ use std::collections::VecDeque;
 use timebase::{Span, Time};
 
 use super::command::{Orders, Task, Work};
+use super::context::ContextTable;
+use super::fetch::MAX_FETCHES;
 use super::queue::Queue;
 use crate::card::Card;
 use crate::host::Host;
+use crate::snapshot::{Check, check};
+
+/// The last point of time at which anything can happen.
+const END_OF_TIME: Time = Time::from_ps(Time::NEVER.as_ps() - 1);
 
 /// What a completion did to the queues.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,15 +30,22 @@ pub(crate) enum Aftermath {
 }
 
 /// A descriptor fetch under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Fetch {
     pub(crate) at: Time,
     pub(crate) ring: u16,
     pub(crate) count: u32,
 }
 
+/// What a pair has on the card, for the check of a snapshot.
+pub(crate) struct OnCard {
+    pub(crate) queued: u32,
+    pub(crate) results: u32,
+    pub(crate) fetches: Vec<u32>,
+}
+
 /// The queues of a card.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Agenda {
     pub(crate) fetches: VecDeque<Fetch>,
     pub(crate) queue: Queue,
@@ -86,6 +99,52 @@ impl Agenda {
         self.last_finish = Time::ZERO;
     }
 
+    /// Commands of `ring` in the queue, those of them that have a completion slot, and commands of
+    /// fetches under way.
+    pub(crate) fn on_card(&self, ring: usize) -> OnCard {
+        let of_ring = |works: &[Work]| {
+            let works = works.iter().filter(|work| usize::from(work.ring) == ring);
+            works.count() as u32
+        };
+        let fetches = self.fetches.iter();
+        let fetches = fetches.filter(|fetch| usize::from(fetch.ring) == ring);
+        let results = of_ring(self.queue.results());
+        OnCard {
+            queued: results + of_ring(self.queue.at_work()),
+            results,
+            fetches: fetches.map(|fetch| fetch.count).collect(),
+        }
+    }
+
+    /// Whether the agenda of a card with `rings` pairs can be in this state.
+    pub(crate) fn check(&self, rings: usize) -> Check {
+        self.queue.check()?;
+        let in_range = |ring: u16| usize::from(ring) < rings;
+        let fetches = self.fetches.iter().all(|fetch| in_range(fetch.ring));
+        check(fetches, "pair of a fetch")?;
+        check(self.fetches.len() <= MAX_FETCHES, "number of fetches")?;
+        check(self.timer.1 < rings, "pair of the timer")?;
+        check(
+            self.queue.iter().all(|work| in_range(work.ring)),
+            "pair of a command",
+        )
+    }
+
+    /// Whether every command that needs an order has one of its own, the `held` ones too.
+    pub(crate) fn check_orders<'a>(
+        &'a self,
+        held: impl Iterator<Item = &'a Work>,
+        contexts: &ContextTable,
+    ) -> Check {
+        let works = self.queue.iter().chain(held);
+        let orders = works.filter_map(|work| match work.task {
+            Task::Process(order) => Some((order, false)),
+            Task::Service(order) => Some((order, true)),
+            Task::Settled(_) | Task::Identity(_) => None,
+        });
+        self.orders.check(orders, contexts)
+    }
+
     #[inline]
     fn fetch_at(&self) -> Time {
         self.fetches.front().map_or(Time::NEVER, |fetch| fetch.at)
@@ -96,6 +155,8 @@ impl Card {
     /// Does everything that is due up to and including `now`.
     #[inline]
     pub fn advance<H: Host>(&mut self, now: Time, host: &mut H) {
+        // What happens never does not happen at the end of time either.
+        let now = now.min(END_OF_TIME);
         loop {
             let fetch = self.agenda.fetch_at();
             let timer = self.agenda.timer.0;

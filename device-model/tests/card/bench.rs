@@ -134,6 +134,17 @@ impl Bench {
         bench
     }
 
+    /// The same bench with another card in it.
+    pub(crate) fn with_card(&self, card: Card) -> Self {
+        Self {
+            card,
+            machine: self.machine.clone(),
+            now: self.now,
+            rings: self.rings.clone(),
+            cookie: self.cookie,
+        }
+    }
+
     /// What a machine's firmware and driver do before anything else.
     pub(crate) fn plug_in(&mut self) {
         let enables = pci::COMMAND_MEMORY | pci::COMMAND_BUS_MASTER;

@@ -11,4 +11,5 @@ mod power;
 mod registers;
 mod rings;
 mod sessions;
+mod snapshot;
 mod wild;
