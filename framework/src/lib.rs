@@ -31,7 +31,7 @@ mod undo;
 mod validate;
 
 pub use algorithm::{Cipher, Digest};
-pub use buffer::Buffer;
+pub use buffer::{Buffer, BufferError, Cursor, CursorMut, Mbuf, PAGE_SIZE, Page, Scattered};
 pub use choice::{DriverChoice, MigrationPolicy};
 pub use completion::Finished;
 pub use dispatch::Rejected;

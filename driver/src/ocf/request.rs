@@ -165,7 +165,9 @@ impl Bench {
     ) -> Result<(), HoldError> {
         let (read, written) = (held.input_span(request), span(&held.written(request)));
         let mut hold = |buffer: &mut Buffer, span, direction| match buffer {
-            Buffer::Memory(_) => hold_copy(transport, buffer, span, direction, counters),
+            Buffer::Memory(_) | Buffer::Scattered(_) => {
+                hold_copy(transport, buffer, span, direction, counters)
+            }
             Buffer::Pooled(_) | Buffer::Chain(_) => self.hold_pooled(transport, buffer, direction),
         };
         let direction = match held.writes_in_place {
@@ -204,7 +206,9 @@ impl Bench {
                 *buffer = Buffer::Chain(parts);
                 held
             }
-            Buffer::Memory(_) => unreachable!("the caller copies such memory"),
+            Buffer::Memory(_) | Buffer::Scattered(_) => {
+                unreachable!("the caller copies such memory")
+            }
         }
     }
 
