@@ -39,12 +39,7 @@ fn params(mode: Mode, cipher: Cipher, digest: Option<Digest>) -> SessionParams {
     let key = |len: usize| (len > 0).then(|| Key::new(&vec![9; len]));
     let cipher_key_len = if cipher == Cipher::Null { 0 } else { 32 };
     let auth_key_len = if digest.is_some() { 32 } else { 0 };
-    let iv_len = match cipher {
-        Cipher::Null => 0,
-        Cipher::AesGcm => 12,
-        Cipher::AesXts => 8,
-        Cipher::AesCbc | Cipher::AesCtr => 16,
-    };
+    let iv_len = usize::from(cipher.info().iv.min);
     SessionParams {
         mode,
         flags: SessionFlags::default(),

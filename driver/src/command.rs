@@ -4,14 +4,17 @@
 //! named directly, several by a segment list in the slot's area, and what exceeds the card's limits
 //! is refused before anything is posted. Does not know requests (`ocf`) or slots (`ring`).
 
-use regs::{CardSession, Command, CommandFlags, DeviceAddr, MAX_SEGMENTS, SEGMENT_LEN, Segment};
+use regs::{
+    CIPHER_KEY_MAX, CardSession, Command, CommandFlags, DIGEST_KEY_MAX, DeviceAddr, MAX_SEGMENTS,
+    SEGMENT_LEN, Segment,
+};
 
 /// Longest payload of a command, in bytes. Datasheet: data commands.
 pub(crate) const PAYLOAD_MAX: u32 = 1 << 20;
 /// Most key bytes of a command: cipher key and digest key.
-pub(crate) const KEYS_MAX: usize = 64 + 128;
+pub(crate) const KEYS_MAX: usize = CIPHER_KEY_MAX + DIGEST_KEY_MAX;
 /// Offset of the source's segment list in an area, in bytes; the keys stand before it.
-pub(crate) const SOURCE_LIST_AT: usize = KEYS_MAX;
+pub(crate) const SOURCE_LIST_AT: usize = KEYS_MAX.next_multiple_of(64);
 /// Offset of the destination's segment list in an area, in bytes.
 pub(crate) const DESTINATION_LIST_AT: usize = SOURCE_LIST_AT + LIST_LEN;
 /// Size of the area of a data command, in bytes.

@@ -24,6 +24,6 @@ mod tests;
 
 pub use card::DriverState;
 pub use config::{BringUpError, ConfigError, DriverConfig};
-pub use ocf::{CardDriver, RingOccupancy};
+pub use ocf::{CardDriver, RingOccupancy, cipher_code, digest_code};
 pub use stats::{DriverStats, StatsHandle};
 pub use transport::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};

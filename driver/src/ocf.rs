@@ -19,6 +19,7 @@ use regs::{CardSession, RingId, Status};
 use timebase::Time;
 
 use self::layout::{Plain, iv, work};
+pub use self::params::{cipher_code, digest_code};
 use self::params::{is_served, session_block};
 use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};

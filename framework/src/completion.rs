@@ -199,6 +199,7 @@ impl Framework {
         let error = match error {
             DriverError::DigestMismatch => RequestError::DigestMismatch,
             DriverError::TooBig => RequestError::TooBig,
+            DriverError::BadData => RequestError::BadData,
             DriverError::Device => RequestError::Device,
             DriverError::Lost { untouched } => {
                 return self.complete_dropped(driver, request, untouched);

@@ -82,9 +82,12 @@ pub enum DriverError {
     /// The digest does not match; nothing was written.
     #[error("the digest does not match")]
     DigestMismatch,
-    /// Beyond the driver's limits; refused before anything was touched.
-    #[error("the request is too big")]
+    /// Beyond the driver's limits, or the result has no room; nothing was touched.
+    #[error("the request or its result is too big")]
     TooBig,
+    /// The payload is not what the operation works on; nothing was touched.
+    #[error("the payload is not what the operation works on")]
+    BadData,
     /// The device reported an error.
     #[error("the device reported an error")]
     Device,

@@ -35,8 +35,8 @@ pub enum ParamsError {
     /// The algorithms take no IV of this length.
     #[error("IVs of {0} bytes do not fit the algorithms")]
     IvLength(usize),
-    /// The digest is shorter than this.
-    #[error("a digest length of {0} bytes exceeds the digest")]
+    /// The digest cannot be cut to this length.
+    #[error("the digest cannot be cut to {0} bytes")]
     DigestLength(usize),
     /// The mode does not allow this flag.
     #[error("separate AAD needs a mode with AAD")]
@@ -44,6 +44,9 @@ pub enum ParamsError {
     /// Only encrypt-then-authenticate digests a sequence number.
     #[error("an extended sequence number needs mode encrypt-then-authenticate")]
     Esn,
+    /// Compression is done in place.
+    #[error("compression takes no separate output")]
+    SeparateOutput,
     /// A flag nobody knows.
     #[error("session flags {0:#x} are not all known")]
     Flags(u32),
@@ -125,6 +128,14 @@ pub enum RequestInvalid {
         /// Block of the cipher.
         block: usize,
     },
+    /// Payload is longer than the algorithm can count.
+    #[error("payload of {len} bytes exceeds {max}, the most for this IV length")]
+    PayloadTooLong {
+        /// Number of bytes.
+        len: usize,
+        /// Most bytes.
+        max: usize,
+    },
     /// Digest outside its buffer, or given in a mode without one.
     #[error("digest at {0} does not fit its buffer or the mode")]
     Digest(usize),
@@ -155,9 +166,14 @@ pub enum RequestError {
     /// The session lives on under this name.
     #[error("the card went away and the buffer may be half written")]
     Interrupted(SessionId),
-    /// The driver cannot take a request of this size (E2BIG).
-    #[error("the request is too big for the driver")]
+    /// The driver cannot take a request of this size, or its result has no room (E2BIG). The data
+    /// is untouched.
+    #[error("the request or its result is too big")]
     TooBig,
+    /// The payload is not what the operation works on: no compressed data (EINVAL). It is
+    /// untouched.
+    #[error("the payload is not what the operation works on")]
+    BadData,
     /// The driver or the card failed the request (EIO).
     #[error("the device failed the request")]
     Device,

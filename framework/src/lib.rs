@@ -11,6 +11,7 @@ mod choice;
 mod completion;
 mod dispatch;
 mod driver;
+mod errno;
 mod error;
 mod event;
 mod framework;
@@ -30,7 +31,9 @@ mod testing;
 mod undo;
 mod validate;
 
-pub use algorithm::{Cipher, Digest};
+pub use algorithm::{
+    CIPHERS, Cipher, CipherInfo, Compression, DIGESTS, Digest, DigestInfo, Lengths,
+};
 pub use buffer::{Buffer, BufferError, Cursor, CursorMut, Mbuf, PAGE_SIZE, Page, Scattered};
 pub use choice::{DriverChoice, MigrationPolicy};
 pub use completion::Finished;
@@ -39,6 +42,7 @@ pub use driver::{
     Blocked, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput, DriverSession, Hint,
     OpenError, ProbeScore,
 };
+pub use errno::Errno;
 pub use error::{NoSuchDriver, ParamsError, RequestError, RequestInvalid, SessionError};
 pub use event::{FrameworkEvent, MoveReason};
 pub use framework::{Framework, Limits};

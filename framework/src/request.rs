@@ -23,6 +23,10 @@ pub enum Operation {
     EncryptCompute,
     /// `CRYPTO_OP_DECRYPT | CRYPTO_OP_VERIFY_DIGEST`, modes AEAD and encrypt-then-authenticate.
     VerifyDecrypt,
+    /// `CRYPTO_OP_COMPRESS`, mode compress.
+    Compress,
+    /// `CRYPTO_OP_DECOMPRESS`, mode compress.
+    Decompress,
 }
 
 impl Operation {
@@ -96,6 +100,10 @@ pub struct Request {
     pub cipher_key: Option<Key>,
     /// Digest key for this request alone; `crp_auth_key`.
     pub auth_key: Option<Key>,
+    /// Length of the result of compression, in bytes; `crp_olen`. Set by the driver. After
+    /// [`Operation::Compress`] it may be no less than the payload's: then compression did not help
+    /// and the payload is as it was.
+    pub result_len: usize,
     /// High half of an extended sequence number; `crp_esn`. Needs
     /// [`SessionFlags::ESN`](crate::SessionFlags).
     pub esn: [u8; 4],
@@ -129,6 +137,7 @@ impl Request {
             digest_start: 0,
             cipher_key: None,
             auth_key: None,
+            result_len: 0,
             esn: [0; 4],
             opaque: 0,
             order: 0,

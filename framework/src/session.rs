@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use crate::{Cipher, Digest, Key};
+use crate::{Cipher, Compression, Digest, Key};
 
 /// What a session does; `csp_mode`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -15,6 +15,8 @@ pub enum Mode {
     Aead,
     /// Encrypts, then digests AAD and ciphertext; `CSP_MODE_ETA`.
     EncryptThenAuthenticate,
+    /// Compresses and decompresses, in place; `CSP_MODE_COMPRESS`.
+    Compress(Compression),
 }
 
 bitflags! {
@@ -59,11 +61,11 @@ pub struct SessionParams {
 
 impl SessionParams {
     /// Bytes of digest a request writes or compares: the given length or the whole digest, zero in
-    /// mode [`Mode::Cipher`].
+    /// modes without one.
     #[must_use]
     pub fn digest_len(&self) -> usize {
         let whole = match self.mode {
-            Mode::Cipher => return 0,
+            Mode::Cipher | Mode::Compress(_) => return 0,
             Mode::Aead => self.cipher.map_or(0, Cipher::tag_len),
             Mode::Digest | Mode::EncryptThenAuthenticate => self.digest.map_or(0, Digest::len),
         };

@@ -7,9 +7,13 @@
 //! Keys are zeroed when a session closes, by this crate and, for the expanded ones, by the library.
 //! Per-request keys are expanded for that request alone.
 
+mod aead;
+mod block;
 mod cipher;
+mod compress;
 mod digest;
 mod key_op;
+mod stream;
 mod transform;
 
 use timebase::Time;

@@ -2,8 +2,8 @@
 //! writing.
 //!
 //! Owns the memory of the copies and uses it again; a copy is zeroed before it is. Knows which
-//! regions a request writes (crypto_request(9): the cipher's result and a computed digest, nothing
-//! else).
+//! regions a request writes (crypto_request(9): the result of cipher or compression and a computed
+//! digest, nothing else).
 
 use zeroize::Zeroize;
 
@@ -84,7 +84,10 @@ fn written(request: &Request, rules: Rules) -> [(usize, usize); 2] {
         Operation::Encrypt
         | Operation::Decrypt
         | Operation::EncryptCompute
-        | Operation::VerifyDecrypt => (payload_start, request.payload.len),
+        | Operation::VerifyDecrypt
+        | Operation::Compress => (payload_start, request.payload.len),
+        // The result may reach as far as the buffer does.
+        Operation::Decompress => (payload_start, request.buffer.len() - payload_start),
     };
     let digest_len = rules.written_digest_len(request.operation);
     let digest_start = if digest_len == 0 {

@@ -5,16 +5,12 @@
 //! to sit beside the session's other hot fields.
 
 use crate::{
-    Cipher, Mode, Operation, ParamsError, Request, RequestInvalid, SessionFlags, SessionParams,
+    Cipher, Lengths, Mode, Operation, ParamsError, Request, RequestInvalid, SessionFlags,
+    SessionParams,
 };
 
-/// Longest key of a digest, in bytes. HMAC hashes keys longer than its block first.
-const AUTH_KEY_MAX: usize = 65_535;
-/// IVs are shorter than this, in bytes; `EALG_MAX_BLOCK_LEN`.
-const IV_END: usize = 64;
-
 impl SessionParams {
-    /// Checks every rule of crypto_session(9) that concerns the algorithms known here.
+    /// Checks every rule of crypto_session(9).
     ///
     /// # Errors
     /// [`ParamsError`] names the first rule that is broken.
@@ -27,29 +23,27 @@ impl SessionParams {
             Mode::Cipher => {
                 self.validate_cipher(false)?;
                 self.validate_no_digest()?;
-                if self.auth_digest_len != 0 {
-                    return Err(ParamsError::DigestForbidden);
-                }
+                self.validate_no_digest_len()?;
             }
             Mode::Digest => {
-                if self.cipher.is_some() || self.cipher_key_len != 0 || self.cipher_key.is_some() {
-                    return Err(ParamsError::CipherForbidden);
-                }
-                if self.iv_len != 0 {
-                    return Err(ParamsError::IvLength(self.iv_len));
-                }
+                self.validate_no_cipher()?;
                 self.validate_digest()?;
             }
             Mode::Aead => {
                 self.validate_cipher(true)?;
                 self.validate_no_digest()?;
-                if self.auth_digest_len > self.cipher.map_or(0, Cipher::tag_len) {
-                    return Err(ParamsError::DigestLength(self.auth_digest_len));
-                }
             }
             Mode::EncryptThenAuthenticate => {
                 self.validate_cipher(false)?;
                 self.validate_digest()?;
+            }
+            Mode::Compress(_) => {
+                self.validate_no_cipher()?;
+                self.validate_no_digest()?;
+                self.validate_no_digest_len()?;
+                if self.iv_len != 0 {
+                    return Err(ParamsError::IvLength(self.iv_len));
+                }
             }
         }
         check_key(self.cipher_key.as_ref(), self.cipher_key_len)?;
@@ -65,6 +59,10 @@ impl SessionParams {
         if self.flags.contains(SessionFlags::ESN) && !has_esn {
             return Err(ParamsError::Esn);
         }
+        let has_output = !matches!(self.mode, Mode::Compress(_));
+        if self.flags.contains(SessionFlags::SEPARATE_OUTPUT) && !has_output {
+            return Err(ParamsError::SeparateOutput);
+        }
         Ok(())
     }
 
@@ -72,37 +70,56 @@ impl SessionParams {
         let Some(cipher) = self.cipher.filter(|cipher| cipher.is_aead() == aead) else {
             return Err(ParamsError::CipherKind);
         };
-        if !cipher.takes_key_len(self.cipher_key_len) {
+        let info = cipher.info();
+        if !info.key.takes(self.cipher_key_len) {
             return Err(ParamsError::CipherKeyLength(self.cipher_key_len));
         }
-        let iv_fits = match cipher {
-            Cipher::Null => self.iv_len < IV_END,
-            Cipher::AesCbc | Cipher::AesCtr => self.iv_len == 16,
-            // Eight bytes of sector number with a block counter of zero, or the whole tweak.
-            Cipher::AesXts => matches!(self.iv_len, 8 | 16),
-            Cipher::AesGcm => self.iv_len == 12,
-        };
-        if iv_fits {
-            Ok(())
-        } else {
-            Err(ParamsError::IvLength(self.iv_len))
+        if !info.iv.takes(self.iv_len) {
+            return Err(ParamsError::IvLength(self.iv_len));
         }
+        if aead {
+            self.validate_cut(info.tag)?;
+        }
+        Ok(())
     }
 
     fn validate_digest(&self) -> Result<(), ParamsError> {
-        let digest = self.digest.ok_or(ParamsError::DigestMissing)?;
-        let keyed = (1..=AUTH_KEY_MAX).contains(&self.auth_key_len);
-        if digest.is_keyed() != keyed || self.auth_key_len > AUTH_KEY_MAX {
+        let info = self.digest.ok_or(ParamsError::DigestMissing)?.info();
+        if !info.key.takes(self.auth_key_len) {
             return Err(ParamsError::AuthKeyLength(self.auth_key_len));
         }
-        if self.auth_digest_len > digest.len() {
+        // A digest with a nonce shares the session's IV with the cipher, which was asked already.
+        let is_alone = self.mode == Mode::Digest;
+        if (is_alone || info.iv != Lengths::NONE) && !info.iv.takes(self.iv_len) {
+            return Err(ParamsError::IvLength(self.iv_len));
+        }
+        self.validate_cut(info.cut)
+    }
+
+    /// The digest or tag is whole, or cut to a length that it may have.
+    fn validate_cut(&self, cut: Lengths) -> Result<(), ParamsError> {
+        if self.auth_digest_len != 0 && !cut.takes(self.auth_digest_len) {
             return Err(ParamsError::DigestLength(self.auth_digest_len));
+        }
+        Ok(())
+    }
+
+    fn validate_no_cipher(&self) -> Result<(), ParamsError> {
+        if self.cipher.is_some() || self.cipher_key_len != 0 || self.cipher_key.is_some() {
+            return Err(ParamsError::CipherForbidden);
         }
         Ok(())
     }
 
     fn validate_no_digest(&self) -> Result<(), ParamsError> {
         if self.digest.is_some() || self.auth_key_len != 0 || self.auth_key.is_some() {
+            return Err(ParamsError::DigestForbidden);
+        }
+        Ok(())
+    }
+
+    fn validate_no_digest_len(&self) -> Result<(), ParamsError> {
+        if self.auth_digest_len != 0 {
             return Err(ParamsError::DigestForbidden);
         }
         Ok(())
@@ -123,11 +140,14 @@ pub(crate) struct Rules {
     flags: SessionFlags,
     iv_len: u8,
     has_iv: bool,
-    /// Zero in mode cipher, and only there.
+    /// Zero in the modes without a digest, and only there.
     digest_len: u8,
     /// One less than the block's length, which is a power of two.
     block_mask: u8,
-    /// A bit for each operation of the mode; none if requests must bring a key.
+    /// A payload's length, in bytes, has no more bits.
+    payload_len_bits: u8,
+    /// A bit for each operation of the mode; none if requests must bring a key, or if their length
+    /// is limited.
     plain_operations: u8,
     has_cipher_key: bool,
     has_auth_key: bool,
@@ -148,8 +168,13 @@ impl Rules {
             Mode::Aead | Mode::EncryptThenAuthenticate => {
                 [Operation::EncryptCompute, Operation::VerifyDecrypt]
             }
+            Mode::Compress(_) => [Operation::Compress, Operation::Decompress],
         };
-        let plain_operations = if has_cipher_key && has_auth_key {
+        let payload_len_bits = params
+            .cipher
+            .map_or(usize::BITS, |cipher| cipher.payload_len_bits(params.iv_len));
+        let is_limited = payload_len_bits < usize::BITS;
+        let plain_operations = if has_cipher_key && has_auth_key && !is_limited {
             operations.map(bit).iter().sum()
         } else {
             0
@@ -161,6 +186,7 @@ impl Rules {
             has_iv: params.iv_len != 0,
             digest_len: small(params.digest_len()),
             block_mask: small(params.cipher.map_or(1, Cipher::block_len) - 1),
+            payload_len_bits: payload_len_bits as u8,
             plain_operations,
             has_cipher_key,
             has_auth_key,
@@ -171,7 +197,7 @@ impl Rules {
 
     /// Bytes of digest a request of this operation writes.
     pub(crate) fn written_digest_len(&self, operation: Operation) -> usize {
-        if self.mode == Mode::Cipher || operation.verifies() {
+        if operation.verifies() {
             0
         } else {
             usize::from(self.digest_len)
@@ -260,6 +286,9 @@ impl Rules {
             Operation::Encrypt | Operation::Decrypt => self.mode == Mode::Cipher,
             Operation::ComputeDigest | Operation::VerifyDigest => self.mode == Mode::Digest,
             Operation::EncryptCompute | Operation::VerifyDecrypt => self.has_aad(),
+            Operation::Compress | Operation::Decompress => {
+                matches!(self.mode, Mode::Compress(_))
+            }
         }
     }
 
@@ -293,7 +322,7 @@ impl Rules {
 
     #[inline]
     fn digest_fits(&self, request: &Request, input_len: usize) -> bool {
-        if self.mode == Mode::Cipher {
+        if self.digest_len == 0 {
             return request.digest_start == 0;
         }
         let limit = match &request.output {
@@ -360,6 +389,10 @@ impl Rules {
         if !self.is_whole_blocks(len) {
             let block = usize::from(self.block_mask) + 1;
             return Err(RequestInvalid::BlockMultiple { len, block });
+        }
+        if u32::from(self.payload_len_bits) < usize::BITS && len >> self.payload_len_bits != 0 {
+            let max = (1 << self.payload_len_bits) - 1;
+            return Err(RequestInvalid::PayloadTooLong { len, max });
         }
         Ok(())
     }

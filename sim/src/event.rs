@@ -147,5 +147,6 @@ pub const fn outcome_code(result: &Result<(), framework::RequestError>) -> u8 {
         Err(E::Device) => 5,
         Err(E::Cancelled) => 6,
         Err(E::NoDriver) => 7,
+        Err(E::BadData) => 8,
     }
 }

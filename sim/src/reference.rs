@@ -5,8 +5,9 @@
 //! not use.
 
 use device_model::engine::{Context, Job, Operation};
+use driver::{cipher_code, digest_code};
 use framework::software::{Slices, Transform};
-use framework::{Cipher, Digest, Key, Mode, Operation as Request, SessionParams};
+use framework::{Key, Mode, Operation as Request, SessionParams};
 use regs::{CipherCode, DigestCode, SessionBlock};
 
 /// References for the requests of one session.
@@ -40,6 +41,7 @@ impl Reference {
             Mode::Cipher => Request::Encrypt,
             Mode::Digest => Request::ComputeDigest,
             Mode::Aead | Mode::EncryptThenAuthenticate => Request::EncryptCompute,
+            Mode::Compress(_) => return Err("the card does not compress".to_owned()),
         };
         Ok(Self {
             engine,
@@ -121,29 +123,4 @@ fn session_block(params: &SessionParams) -> Result<SessionBlock, String> {
         .set_keys(&bytes(&params.cipher_key), &bytes(&params.auth_key))
         .map_err(|error| format!("card engine: {error:?}"))?;
     Ok(block)
-}
-
-const fn cipher_code(cipher: Cipher) -> CipherCode {
-    match cipher {
-        Cipher::Null => CipherCode::Null,
-        Cipher::AesCbc => CipherCode::AesCbc,
-        Cipher::AesCtr => CipherCode::AesCtr,
-        Cipher::AesXts => CipherCode::AesXts,
-        Cipher::AesGcm => CipherCode::AesGcm,
-    }
-}
-
-const fn digest_code(digest: Digest) -> DigestCode {
-    match digest {
-        Digest::Sha1 => DigestCode::Sha1,
-        Digest::Sha224 => DigestCode::Sha224,
-        Digest::Sha256 => DigestCode::Sha256,
-        Digest::Sha384 => DigestCode::Sha384,
-        Digest::Sha512 => DigestCode::Sha512,
-        Digest::HmacSha1 => DigestCode::HmacSha1,
-        Digest::HmacSha224 => DigestCode::HmacSha224,
-        Digest::HmacSha256 => DigestCode::HmacSha256,
-        Digest::HmacSha384 => DigestCode::HmacSha384,
-        Digest::HmacSha512 => DigestCode::HmacSha512,
-    }
 }

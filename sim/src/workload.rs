@@ -316,6 +316,8 @@ impl Job {
                 Operation::EncryptCompute
             }
             (Mode::Aead | Mode::EncryptThenAuthenticate, _) => Operation::VerifyDecrypt,
+            (Mode::Compress(_), Phase::Forward) => Operation::Compress,
+            (Mode::Compress(_), _) => Operation::Decompress,
         }
     }
 

@@ -41,13 +41,16 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Families of other people's crates, and which of ours may use them.
-const RESERVED: [(&str, &[&str]); 9] = [
+const RESERVED: [(&str, &[&str]); 12] = [
     // Chance belongs to the world.
     ("rand", &["sim", "tests"]),
     // Card and software driver take their cryptography from two families, so that one checks the
     // other.
     ("aws-lc", &["framework", "tests"]),
     ("crypto-bigint", &["framework", "tests"]),
+    ("cryptoxide", &["framework", "tests"]),
+    ("md5", &["framework", "tests"]),
+    ("miniz_oxide", &["framework", "tests"]),
     ("aes", &["device-model", "tests"]),
     ("cbc", &["device-model", "tests"]),
     ("ctr", &["device-model", "tests"]),

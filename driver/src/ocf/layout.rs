@@ -196,11 +196,12 @@ pub(super) fn work(session: CardSession, facts: Facts, request: &Request) -> Res
 #[inline(always)]
 fn flags(operation: Operation) -> CommandFlags {
     match operation {
-        Operation::Encrypt | Operation::EncryptCompute | Operation::ComputeDigest => {
-            CommandFlags::ENCRYPT
-        }
+        Operation::Encrypt
+        | Operation::EncryptCompute
+        | Operation::ComputeDigest
+        | Operation::Compress => CommandFlags::ENCRYPT,
         Operation::VerifyDigest | Operation::VerifyDecrypt => CommandFlags::VERIFY,
-        Operation::Decrypt => CommandFlags::empty(),
+        Operation::Decrypt | Operation::Decompress => CommandFlags::empty(),
     }
 }
 

@@ -1,33 +1,21 @@
 //! Session parameters: what the card can serve, and how it reads them.
 
 use framework::{Cipher, Digest, Mode, SessionFlags, SessionParams};
-use regs::{CipherCode, DigestCode, SessionBlock};
+use regs::{CIPHER_KEY_MAX, CipherCode, DIGEST_KEY_MAX, DigestCode, SessionBlock};
 
-/// Longest cipher key of a session, in bytes.
-const CIPHER_KEY_MAX: usize = 64;
-/// Longest digest key of a session, in bytes.
-const DIGEST_KEY_MAX: usize = 128;
-/// Longest IV, in bytes.
+/// Longest IV of a command, in bytes.
 pub(super) const IV_MAX: usize = 16;
 
 /// Whether the card has what `params`, which are valid, ask for.
 pub(super) fn is_served(params: &SessionParams) -> bool {
-    let iv_fits = match params.cipher {
-        None | Some(Cipher::Null) => params.iv_len <= IV_MAX,
-        Some(Cipher::AesCbc | Cipher::AesCtr) => params.iv_len == 16,
-        Some(Cipher::AesXts) => matches!(params.iv_len, 8 | 16),
-        Some(Cipher::AesGcm) => params.iv_len == 12,
-    };
-    let digest_fits = match params.mode {
-        Mode::Cipher => true,
-        Mode::Aead => (1..=16).contains(&params.digest_len()),
-        Mode::Digest | Mode::EncryptThenAuthenticate => params.digest_len() > 0,
-    };
-    iv_fits
-        && digest_fits
+    let cipher = params.cipher.map_or(CipherCode::None, cipher_code).info();
+    let digest = params.digest.map_or(DigestCode::None, digest_code).info();
+    // Which lengths of IV and digest an algorithm has is checked already.
+    !matches!(params.mode, Mode::Compress(_))
+        && params.iv_len <= IV_MAX
         && !params.flags.contains(SessionFlags::ESN)
-        && params.cipher_key_len <= CIPHER_KEY_MAX
-        && params.auth_key_len <= DIGEST_KEY_MAX
+        && cipher.key.takes(params.cipher_key_len)
+        && digest.key.takes(params.auth_key_len)
 }
 
 /// The parameters as the card reads them. Without a session key the lengths still count, because
@@ -54,17 +42,32 @@ pub(super) fn session_block(params: &SessionParams) -> Box<SessionBlock> {
     block
 }
 
-fn cipher_code(cipher: Cipher) -> CipherCode {
+/// What the card calls a cipher.
+#[must_use]
+pub const fn cipher_code(cipher: Cipher) -> CipherCode {
     match cipher {
         Cipher::Null => CipherCode::Null,
         Cipher::AesCbc => CipherCode::AesCbc,
         Cipher::AesCtr => CipherCode::AesCtr,
         Cipher::AesXts => CipherCode::AesXts,
         Cipher::AesGcm => CipherCode::AesGcm,
+        Cipher::AesCcm => CipherCode::AesCcm,
+        Cipher::DesCbc => CipherCode::DesCbc,
+        Cipher::TripleDesCbc => CipherCode::TripleDesCbc,
+        Cipher::BlowfishCbc => CipherCode::BlowfishCbc,
+        Cipher::Cast5Cbc => CipherCode::Cast5Cbc,
+        Cipher::SkipjackCbc => CipherCode::SkipjackCbc,
+        Cipher::CamelliaCbc => CipherCode::CamelliaCbc,
+        Cipher::Arc4 => CipherCode::Arc4,
+        Cipher::ChaCha20 => CipherCode::ChaCha20,
+        Cipher::ChaCha20Poly1305 => CipherCode::ChaCha20Poly1305,
+        Cipher::XChaCha20Poly1305 => CipherCode::XChaCha20Poly1305,
     }
 }
 
-fn digest_code(digest: Digest) -> DigestCode {
+/// What the card calls a digest.
+#[must_use]
+pub const fn digest_code(digest: Digest) -> DigestCode {
     match digest {
         Digest::Sha1 => DigestCode::Sha1,
         Digest::Sha224 => DigestCode::Sha224,
@@ -76,5 +79,17 @@ fn digest_code(digest: Digest) -> DigestCode {
         Digest::HmacSha256 => DigestCode::HmacSha256,
         Digest::HmacSha384 => DigestCode::HmacSha384,
         Digest::HmacSha512 => DigestCode::HmacSha512,
+        Digest::Md5 => DigestCode::Md5,
+        Digest::Ripemd160 => DigestCode::Ripemd160,
+        Digest::HmacMd5 => DigestCode::HmacMd5,
+        Digest::HmacRipemd160 => DigestCode::HmacRipemd160,
+        Digest::NullHmac => DigestCode::NullHmac,
+        Digest::Md5Kpdk => DigestCode::Md5Kpdk,
+        Digest::Sha1Kpdk => DigestCode::Sha1Kpdk,
+        Digest::Blake2b => DigestCode::Blake2b,
+        Digest::Blake2s => DigestCode::Blake2s,
+        Digest::AesGmac => DigestCode::AesGmac,
+        Digest::AesCcmMac => DigestCode::AesCcmMac,
+        Digest::Poly1305 => DigestCode::Poly1305,
     }
 }

@@ -1,7 +1,9 @@
 //! From a cold card to one that serves, and the ways that this fails.
 
 use dma::Pool;
-use framework::{CryptoDriver, Hint, OpenError, SessionFlags, SessionParams};
+use framework::{
+    Cipher, Compression, CryptoDriver, Hint, Mode, OpenError, SessionFlags, SessionParams,
+};
 use regs::Status;
 use timebase::Time;
 
@@ -253,7 +255,16 @@ fn what_the_card_lacks_is_not_probed() {
     assert!(probe(|params| params.flags = SessionFlags::ESN).is_none());
     assert!(probe(|params| params.cipher_key_len = 65).is_none());
     assert!(probe(|params| params.auth_key_len = 129).is_none());
-    assert!(probe(|params| params.iv_len = 8).is_none());
+    let long_iv = |params: &mut SessionParams| {
+        params.mode = Mode::Aead;
+        (params.cipher, params.iv_len) = (Some(Cipher::XChaCha20Poly1305), 24);
+    };
+    assert!(probe(long_iv).is_none());
+    let compression = |params: &mut SessionParams| {
+        *params = null_params();
+        (params.mode, params.cipher) = (Mode::Compress(Compression::Deflate), None);
+    };
+    assert!(probe(compression).is_none());
 }
 
 #[test]

@@ -1,20 +1,22 @@
 //! Ciphers with an expanded key, on contiguous memory in place.
 //!
-//! XTS is built here from ECB and its tweaks; everything else is the library's.
+//! AES is the library's, but for XTS, which is built here from ECB and its tweaks.
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext,
     UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
-use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
 
-use crate::{Cipher, DriverError};
+use super::aead::AeadKey;
+use super::block::{self, BlockCipher};
+use super::stream;
+use crate::{Cipher, Key};
 
-/// Length of an AES block and of a GCM tag, in bytes.
-const BLOCK: usize = 16;
+/// Length of an AES block and of a whole tag, in bytes.
+pub(super) const BLOCK: usize = 16;
+/// What is said of a key that was checked before.
+pub(super) const VALID: &str = "a key length that was validated";
 /// Blocks of XTS that share one call of the library.
 const XTS_CHUNK: usize = 32;
 
@@ -22,9 +24,13 @@ const XTS_CHUNK: usize = 32;
 pub(super) enum CipherKey {
     Null,
     Cbc(Box<Pair>),
+    /// CBC around a block cipher that the library does not have, with the length of its block.
+    Chained(Box<dyn BlockCipher>, usize),
     Ctr(Box<EncryptingKey>),
     Xts(Box<XtsKey>),
-    Gcm(LessSafeKey),
+    Arc4(Key),
+    ChaCha20(Key),
+    Aead(AeadKey),
 }
 
 /// Both halves of an XTS key.
@@ -42,13 +48,20 @@ pub(super) struct Pair {
 impl CipherKey {
     /// Expands `key`, whose length the cipher takes.
     pub(super) fn new(cipher: Cipher, key: &[u8]) -> Self {
-        const VALID: &str = "a key length that was validated";
         match cipher {
             Cipher::Null => Self::Null,
             Cipher::AesCbc => Self::Cbc(Box::new(Pair {
                 encrypt: EncryptingKey::cbc(unbound(key)).expect(VALID),
                 decrypt: DecryptingKey::cbc(unbound(key)).expect(VALID),
             })),
+            Cipher::DesCbc
+            | Cipher::TripleDesCbc
+            | Cipher::BlowfishCbc
+            | Cipher::Cast5Cbc
+            | Cipher::SkipjackCbc
+            | Cipher::CamelliaCbc => {
+                Self::Chained(block::block_cipher(cipher, key), cipher.block_len())
+            }
             Cipher::AesCtr => Self::Ctr(Box::new(EncryptingKey::ctr(unbound(key)).expect(VALID))),
             Cipher::AesXts => {
                 let (data, tweak) = key.split_at(key.len() / 2);
@@ -60,16 +73,12 @@ impl CipherKey {
                     tweak: EncryptingKey::ecb(unbound(tweak)).expect(VALID),
                 }))
             }
-            Cipher::AesGcm => {
-                let algorithm = match key.len() {
-                    16 => &AES_128_GCM,
-                    24 => &AES_192_GCM,
-                    _ => &AES_256_GCM,
-                };
-                Self::Gcm(LessSafeKey::new(
-                    UnboundKey::new(algorithm, key).expect(VALID),
-                ))
-            }
+            Cipher::Arc4 => Self::Arc4(Key::new(key)),
+            Cipher::ChaCha20 => Self::ChaCha20(Key::new(key)),
+            Cipher::AesGcm
+            | Cipher::AesCcm
+            | Cipher::ChaCha20Poly1305
+            | Cipher::XChaCha20Poly1305 => Self::Aead(AeadKey::new(cipher, key)),
         }
     }
 
@@ -92,77 +101,17 @@ impl CipherKey {
                 let context = DecryptionContext::Iv128(FixedLength::from(iv));
                 pair.decrypt.decrypt(data, context).expect(WORKS);
             }
+            Self::Chained(cipher, block_len) => {
+                block::cbc(&**cipher, encrypt, &iv[..*block_len], data);
+            }
             Self::Ctr(key) => {
                 key.less_safe_encrypt(data, context()).expect(WORKS);
             }
             Self::Xts(key) => xts(key, encrypt, iv, data),
-            Self::Gcm(_) => unreachable!("an AEAD session seals and opens"),
+            Self::Arc4(key) => stream::arc4(key.bytes(), data),
+            Self::ChaCha20(key) => stream::chacha20(key.bytes(), iv, data),
+            Self::Aead(_) => unreachable!("an AEAD session seals and opens"),
         }
-    }
-
-    /// Encrypts `data` and makes the tag.
-    pub(super) fn seal(
-        &self,
-        iv: &[u8; 64],
-        aad: &[u8],
-        data: &mut [u8],
-    ) -> Result<[u8; BLOCK], DriverError> {
-        let tag = self
-            .gcm()
-            .seal_in_place_separate_tag(nonce(iv), Aad::from(aad), data)
-            // GCM ends at 2^36 - 32 bytes.
-            .map_err(|_| DriverError::TooBig)?;
-        Ok(tag.as_ref().try_into().expect("a tag of one block"))
-    }
-
-    /// Decrypts `data` if `tag`, whole or its front, matches; otherwise leaves it alone. `scratch`
-    /// is memory to use, empty before and after.
-    pub(super) fn open(
-        &self,
-        (iv, aad, tag): (&[u8; 64], &[u8], &[u8]),
-        data: &mut [u8],
-        scratch: &mut Vec<u8>,
-    ) -> Result<(), DriverError> {
-        // The library clears its output if the tag is wrong, and the payload has to stay: it gets
-        // other memory to write to.
-        let outcome = if tag.len() == BLOCK {
-            scratch.resize(data.len(), 0);
-            self.gcm()
-                .open_separate_gather(nonce(iv), Aad::from(aad), data, tag, scratch)
-                .map_err(|_| DriverError::DigestMismatch)
-        } else {
-            self.open_truncated((iv, aad, tag), data, scratch)
-        };
-        if outcome.is_ok() {
-            data.copy_from_slice(scratch);
-        }
-        scratch.as_mut_slice().zeroize();
-        scratch.clear();
-        outcome
-    }
-
-    /// The library only opens whole tags. Sealing twice gives the tag of a ciphertext: the key
-    /// stream cancels, so sealing ciphertext yields the plaintext, and sealing that yields the tag.
-    fn open_truncated(
-        &self,
-        (iv, aad, tag): (&[u8; 64], &[u8], &[u8]),
-        data: &[u8],
-        scratch: &mut Vec<u8>,
-    ) -> Result<(), DriverError> {
-        scratch.extend_from_slice(data);
-        self.seal(iv, aad, scratch)?;
-        let computed = self.seal(iv, aad, scratch)?;
-        if !bool::from(computed[..tag.len()].ct_eq(tag)) {
-            return Err(DriverError::DigestMismatch);
-        }
-        self.seal(iv, aad, scratch).map(drop)
-    }
-
-    fn gcm(&self) -> &LessSafeKey {
-        let Self::Gcm(key) = self else {
-            unreachable!("only AEAD sessions seal and open");
-        };
-        key
     }
 }
 
@@ -172,17 +121,14 @@ impl std::fmt::Debug for CipherKey {
     }
 }
 
-fn unbound(key: &[u8]) -> UnboundCipherKey {
+/// An AES key, not yet for any mode.
+pub(super) fn unbound(key: &[u8]) -> UnboundCipherKey {
     let algorithm = match key.len() {
         16 => &AES_128,
         24 => &AES_192,
         _ => &AES_256,
     };
-    UnboundCipherKey::new(algorithm, key).expect("a key length that was validated")
-}
-
-fn nonce(iv: &[u8; 64]) -> Nonce {
-    Nonce::try_assume_unique_for_key(&iv[..12]).expect("a nonce of twelve bytes")
+    UnboundCipherKey::new(algorithm, key).expect(VALID)
 }
 
 /// XTS of IEEE 1619 without ciphertext stealing; `iv` is the tweak value, little-endian.

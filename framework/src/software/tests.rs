@@ -430,6 +430,235 @@ fn bytes_of(buffer: &Buffer) -> Vec<u8> {
     bytes
 }
 
+fn check_hex_digest(digest: Digest, key: &str, data: &str, expected: &str) {
+    check_digest(digest, &hex(key), &hex(data), expected);
+}
+
+const ABC: &str = "616263";
+
+#[test]
+fn other_hashes_agree_with_their_publications() {
+    // RFC 1321, A.5; the RIPEMD-160 page of Bosselaers; RFC 7693, A and B.
+    check_hex_digest(Digest::Md5, "", ABC, "900150983cd24fb0d6963f7d28e17f72");
+    let ripemd = "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc";
+    check_hex_digest(Digest::Ripemd160, "", ABC, ripemd);
+    check_hex_digest(
+        Digest::Blake2b,
+        "",
+        ABC,
+        "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1
+         7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923",
+    );
+    check_hex_digest(
+        Digest::Blake2s,
+        "",
+        ABC,
+        "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982",
+    );
+}
+
+#[test]
+fn other_macs_agree_with_their_publications() {
+    // RFC 2202 and RFC 2286, case 1 and the case with a key longer than a block.
+    let (key, hi_there) = ("0b".repeat(16), "4869205468657265");
+    check_hex_digest(
+        Digest::HmacMd5,
+        &key,
+        hi_there,
+        "9294727a3638bb1c13f48ef8158bfc9d",
+    );
+    let ripemd = "24cb4bd67d20fc1a5d2ed7732dcc39377f0a5668";
+    check_hex_digest(Digest::HmacRipemd160, &"0b".repeat(20), hi_there, ripemd);
+    let long = "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65
+        204b6579202d2048617368204b6579204669727374";
+    let md5 = "6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd";
+    check_hex_digest(Digest::HmacMd5, &"aa".repeat(80), long, md5);
+    // RFC 8439, 2.5.2.
+    check_hex_digest(
+        Digest::Poly1305,
+        "85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b",
+        "43727970746f6772617068696320466f72756d2052657365617263682047726f7570",
+        "a8061dc1305136c6c22b8baf0c0127a9",
+    );
+    check_hex_digest(Digest::NullHmac, "", ABC, &"00".repeat(16));
+}
+
+/// RFC 1828 gives no vectors: the same bytes through the plain hash, padded by hand.
+#[test]
+fn keyed_hashes_are_key_padding_data_key() {
+    for (keyed, plain, length) in [
+        (Digest::Md5Kpdk, Digest::Md5, "18 00000000000000"),
+        (Digest::Sha1Kpdk, Digest::Sha1, "00000000000000 18"),
+    ] {
+        let padding = format!("80{}{length}", "00".repeat(64 - 3 - 1 - 8));
+        let whole = format!("aabbcc{padding}{ABC}aabbcc");
+        let mut expected = vec![0; plain.len()];
+        let none = (&[][..], &[][..]);
+        let mut data = hex(&whole);
+        let params = with_digest(plain, &[]);
+        apply(
+            &params,
+            Operation::ComputeDigest,
+            none,
+            &mut data,
+            &mut expected,
+        )
+        .unwrap();
+        let text: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
+        check_hex_digest(keyed, "aabbcc", ABC, &text);
+    }
+}
+
+#[test]
+fn macs_with_a_nonce_are_the_tags_of_their_ciphers() {
+    for (digest, cipher, iv_len) in [
+        (Digest::AesGmac, Cipher::AesGcm, 12),
+        (Digest::AesCcmMac, Cipher::AesCcm, 7),
+    ] {
+        let (key, iv, data) = ([3; 24], vec![5; iv_len], vec![7; 100]);
+        let mut expected = [0; 16];
+        let params = with_cipher(Mode::Aead, cipher, &key, iv_len);
+        let aead = (&iv[..], &data[..]);
+        apply(
+            &params,
+            Operation::EncryptCompute,
+            aead,
+            &mut [],
+            &mut expected,
+        )
+        .unwrap();
+        let params = SessionParams {
+            iv_len,
+            ..with_digest(digest, &key)
+        };
+        let (mut data, mut computed) = (data.clone(), [0; 16]);
+        apply(
+            &params,
+            Operation::ComputeDigest,
+            (&iv, &[]),
+            &mut data,
+            &mut computed,
+        )
+        .unwrap();
+        assert_eq!(computed, expected, "{digest:?}");
+    }
+}
+
+fn check_aead(cipher: Cipher, [key, iv, aad, plain, sealed]: [&str; 5]) {
+    let [iv, aad, plain, sealed] = [iv, aad, plain, sealed].map(hex);
+    let (sealed, tag) = sealed.split_at(plain.len());
+    let mut params = with_cipher(Mode::Aead, cipher, &hex(key), iv.len());
+    params.auth_digest_len = tag.len();
+    let (mut data, mut computed) = (plain.clone(), vec![0; tag.len()]);
+    apply(
+        &params,
+        Operation::EncryptCompute,
+        (&iv, &aad),
+        &mut data,
+        &mut computed,
+    )
+    .unwrap();
+    assert_eq!(
+        (&data[..], &computed[..]),
+        (sealed, tag),
+        "{cipher:?} seals"
+    );
+    apply(
+        &params,
+        Operation::VerifyDecrypt,
+        (&iv, &aad),
+        &mut data,
+        &mut computed,
+    )
+    .unwrap();
+    assert_eq!(data, plain, "{cipher:?} opens");
+    computed[0] ^= 1;
+    let mut data = sealed.to_vec();
+    let outcome = apply(
+        &params,
+        Operation::VerifyDecrypt,
+        (&iv, &aad),
+        &mut data,
+        &mut computed,
+    );
+    assert_eq!(outcome, Err(DriverError::DigestMismatch));
+    assert_eq!(data, sealed, "{cipher:?} leaves what it refuses alone");
+}
+
+#[test]
+fn ccm_agrees_with_sp_800_38c() {
+    let key = "404142434445464748494a4b4c4d4e4f";
+    let examples = [
+        [
+            "10111213141516",
+            "0001020304050607",
+            "20212223",
+            "7162015b4dac255d",
+        ],
+        [
+            "1011121314151617",
+            "000102030405060708090a0b0c0d0e0f",
+            "202122232425262728292a2b2c2d2e2f",
+            "d2a1f0e051ea5f62081a7792073d593d1fc64fbfaccd",
+        ],
+        [
+            "101112131415161718191a1b",
+            "000102030405060708090a0b0c0d0e0f10111213",
+            "202122232425262728292a2b2c2d2e2f3031323334353637",
+            "e3b201a9f5b71a7a9b1ceaeccd97e70b6176aad9a4428aa5484392fbc1b09951",
+        ],
+    ];
+    for [iv, aad, plain, sealed] in examples {
+        check_aead(Cipher::AesCcm, [key, iv, aad, plain, sealed]);
+    }
+    // Example 4: 524,288 bits of AAD, whose length takes six bytes.
+    let aad: String = (0..65_536).map(|at| format!("{:02x}", at % 256)).collect();
+    check_aead(
+        Cipher::AesCcm,
+        [
+            key,
+            "101112131415161718191a1b1c",
+            &aad,
+            "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
+            "69915dad1e84c6376a68c2967e4dab615ae0fd1faec44cc484828529463ccf72
+             b4ac6bec93e8598e7f0dadbcea5b",
+        ],
+    );
+}
+
+const SUNSCREEN: &str = "4c616469657320616e642047656e746c656d656e206f662074686520636c6173
+    73206f66202739393a204966204920636f756c64206f6666657220796f75206f6e6c79206f6e6520746970
+    20666f7220746865206675747572652c2073756e73637265656e20776f756c642062652069742e";
+
+#[test]
+fn chacha20_agrees_with_rfc_8439() {
+    // 2.4.2: counter 1 of 32 bits and a nonce of twelve bytes, which follow one another here.
+    let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let sealed = "6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c20a27afccfd9fae0b
+        f91b65c5524733ab8f593dabcd62b3571639d624e65152ab8f530c359f0861d807ca0dbf500d6a6156a38e
+        088a22b65e52bc514d16ccf806818ce91ab77937365af90bbf74a35be6b40b8eedf2785e42874d";
+    let iv = "01000000 000000000000004a00000000";
+    check_cipher(Cipher::ChaCha20, key, iv, SUNSCREEN, sealed);
+}
+
+#[test]
+fn chacha20_poly1305_agrees_with_rfc_8439_and_its_long_nonce_form_with_the_draft() {
+    let key = "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f";
+    let aad = "50515253c0c1c2c3c4c5c6c7";
+    let sealed = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6
+        3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803ae
+        e328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b6116
+        1ae10b594f09e26a7e902ecbd0600691";
+    let iv = "070000004041424344454647";
+    check_aead(Cipher::ChaCha20Poly1305, [key, iv, aad, SUNSCREEN, sealed]);
+    let sealed = "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb
+        731c7f1b0b4aa6440bf3a82f4eda7e39ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69
+        b982c1bb9e3f3fac2bc369488f76b2383565d3fff921f9664c97637da9768812f615c68b13b52e
+        c0875924c1c7987947deafd8780acf49";
+    let iv = "404142434445464748494a4b4c4d4e4f5051525354555657";
+    check_aead(Cipher::XChaCha20Poly1305, [key, iv, aad, SUNSCREEN, sealed]);
+}
+
 proptest! {
     /// Header of 8, IV of 16 of which half is in the packet too, payload, 12 bytes of digest.
     #[test]
@@ -495,17 +724,16 @@ proptest! {
 
     #[test]
     fn every_cipher_decrypts_what_it_encrypted(
-        which in 0_usize..5, blocks in 0_usize..70, long: bool, key_byte: u8,
+        cipher in proptest::sample::select(&Cipher::ALL[..]), blocks in 0_usize..70,
+        long: bool, key_byte: u8,
     ) {
-        let cipher = Cipher::ALL[which];
-        let key = vec![key_byte; match (cipher, long) {
-            (Cipher::AesXts, true) => 64,
-            (Cipher::AesXts, false) | (_, true) => 32,
-            (_, false) => 24,
-        }];
+        let info = cipher.info();
+        let key_len = if long { info.key.max } else { info.key.min };
+        let iv_len = if long { info.iv.max } else { info.iv.min };
+        let key = vec![key_byte; usize::from(key_len)];
         let aead = cipher.is_aead();
         let mode = if aead { Mode::Aead } else { Mode::Cipher };
-        let params = with_cipher(mode, cipher, &key, if aead { 12 } else { 16 });
+        let params = with_cipher(mode, cipher, &key, usize::from(iv_len));
         let (forth, back) = if aead {
             (Operation::EncryptCompute, Operation::VerifyDecrypt)
         } else {
@@ -513,9 +741,9 @@ proptest! {
         };
         let plain: Vec<u8> = (0..blocks * 16).map(|i| (i * 7) as u8).collect();
         let (mut data, mut tag) = (plain.clone(), vec![0; params.digest_len()]);
-        apply(&params, forth, (&[1; 12], &[2; 9]), &mut data, &mut tag).unwrap();
+        apply(&params, forth, (&[1; 24], &[2; 9]), &mut data, &mut tag).unwrap();
         prop_assert_eq!(data == plain, cipher == Cipher::Null || blocks == 0);
-        apply(&params, back, (&[1; 12], &[2; 9]), &mut data, &mut tag).unwrap();
+        apply(&params, back, (&[1; 24], &[2; 9]), &mut data, &mut tag).unwrap();
         prop_assert_eq!(data, plain);
     }
 }

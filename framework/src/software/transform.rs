@@ -7,11 +7,13 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use super::aead::Message;
 use super::cipher::CipherKey;
-use super::digest::{DigestKey, LEN_MAX};
+use super::compress;
+use super::digest::{DigestKey, Input, LEN_MAX};
 use crate::{
-    Buffer, Cipher, Digest, DriverError, Key, Mode, Operation, ParamsError, Request, SessionFlags,
-    SessionParams,
+    Buffer, Cipher, Compression, Digest, DriverError, Key, Mode, Operation, ParamsError, Request,
+    SessionFlags, SessionParams,
 };
 
 /// A request taken apart: contiguous bytes instead of regions of buffers.
@@ -90,8 +92,12 @@ impl Transform {
     ///
     /// # Errors
     /// [`DriverError::DigestMismatch`] if a digest does not match, [`DriverError::TooBig`] beyond
-    /// the limit of GCM (64 GiB).
+    /// the limit of GCM (64 GiB) or if decompressed data has no room, [`DriverError::BadData`] if
+    /// data to decompress is none.
     pub fn process(&mut self, request: &mut Request) -> Result<(), DriverError> {
+        if let Mode::Compress(algorithm) = self.mode {
+            return self.process_compression(algorithm, request);
+        }
         let mut aad = std::mem::take(&mut self.aad);
         match &request.separate_aad {
             Some(separate) => copy_range(separate, (0, separate.len()), &mut aad),
@@ -116,6 +122,35 @@ impl Transform {
             let target = request.output.as_mut().unwrap_or(&mut request.buffer);
             target.copy_in(request.digest_start, digest);
         }
+        Ok(())
+    }
+
+    /// Replaces the payload by its compressed or decompressed form, unless that is of no use.
+    fn process_compression(
+        &mut self,
+        algorithm: Compression,
+        request: &mut Request,
+    ) -> Result<(), DriverError> {
+        let (start, len) = (request.payload.start, request.payload.len);
+        let mut input = std::mem::take(&mut self.linear);
+        copy_range(&request.buffer, (start, len), &mut input);
+        let outcome = match request.operation {
+            Operation::Decompress => {
+                let room = request.buffer.result_room(start);
+                compress::decompress(algorithm, &input, room)
+            }
+            _ => Ok(compress::compress(algorithm, &input)),
+        };
+        input.as_mut_slice().zeroize();
+        input.clear();
+        self.linear = input;
+        let mut result = outcome?;
+        request.result_len = result.len();
+        let is_useful = request.operation == Operation::Decompress || result.len() < len;
+        if is_useful {
+            request.buffer.put_result(start, len, &result);
+        }
+        result.as_mut_slice().zeroize();
         Ok(())
     }
 
@@ -207,10 +242,14 @@ impl Transform {
     fn apply_digest(&self, slices: &mut Slices<'_>) -> Result<(), DriverError> {
         let (algorithm, session_key) = self.auth.as_ref().expect("a session with a digest");
         let esn: &[u8] = if self.has_esn { &slices.esn } else { &[] };
-        let parts = [slices.aad, &*slices.payload, esn];
+        let input = Input {
+            parts: [slices.aad, &*slices.payload, esn],
+            nonce: &slices.iv[..self.iv_len],
+            len: slices.digest.len(),
+        };
         let computed = match (slices.auth_key, session_key) {
-            (Some(key), _) => DigestKey::new(*algorithm, key.bytes()).compute(parts),
-            (None, Some(key)) => key.compute(parts),
+            (Some(key), _) => DigestKey::new(*algorithm, key.bytes()).compute(input),
+            (None, Some(key)) => key.compute(input),
             (None, None) => panic!("a digest key of the session or the request"),
         };
         let computed = &computed[..slices.digest.len()];
@@ -225,12 +264,19 @@ impl Transform {
     fn apply_aead(&mut self, slices: &mut Slices<'_>) -> Result<(), DriverError> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let outcome = self.with_cipher(slices.cipher_key, |key| {
+            let CipherKey::Aead(key) = key else {
+                unreachable!("an AEAD session has such a cipher");
+            };
+            let message = Message {
+                nonce: &slices.iv[..self.iv_len],
+                aad: slices.aad,
+            };
             if slices.operation.verifies() {
-                let sealed = (&slices.iv, slices.aad, &*slices.digest);
-                key.open(sealed, slices.payload, &mut scratch)
+                let sealed = (&mut *slices.payload, &*slices.digest);
+                key.open(message, sealed, &mut scratch)
             } else {
-                let tag = key.seal(&slices.iv, slices.aad, slices.payload)?;
                 let len = slices.digest.len();
+                let tag = key.seal(message, slices.payload, len)?;
                 slices.digest.copy_from_slice(&tag[..len]);
                 Ok(())
             }

@@ -8,6 +8,15 @@ use framework::{Cipher, Digest, Mode};
 use super::Suite;
 use super::diagnostic::nearest;
 
+/// The digests that come with each cipher that is combined with one.
+const COMBINED: [Digest; 5] = [
+    Digest::HmacSha1,
+    Digest::HmacSha224,
+    Digest::HmacSha256,
+    Digest::HmacSha384,
+    Digest::HmacSha512,
+];
+
 /// No suite has this name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("unknown suite `{name}`")]
@@ -28,11 +37,12 @@ impl Suite {
         }
         suites.extend([32, 64].map(|key_len| Self::cipher(Cipher::AesXts, key_len)));
         suites.extend(Digest::ALL.map(Self::digest));
+        let others = Cipher::ALL.into_iter().filter(|&cipher| is_other(cipher));
+        suites.extend(others.map(|cipher| Self::cipher(cipher, cipher.info().key.max.into())));
         suites.extend([16, 24, 32].map(|key_len| Self::cipher(Cipher::AesGcm, key_len)));
         for cipher in [Cipher::AesCbc, Cipher::AesCtr] {
             for key_len in [16, 24, 32] {
-                let keyed = Digest::ALL.into_iter().filter(|digest| digest.is_keyed());
-                suites.extend(keyed.map(|digest| {
+                suites.extend(COMBINED.map(|digest| {
                     Self::encrypt_then_authenticate(Self::cipher(cipher, key_len), digest)
                 }));
             }
@@ -57,12 +67,13 @@ impl Suite {
             digest: None,
             cipher_key_len: key_len,
             auth_key_len: 0,
-            iv_len: match cipher {
+            iv_len: usize::from(match cipher {
                 Cipher::Null => 0,
-                Cipher::AesCbc | Cipher::AesCtr => 16,
                 Cipher::AesXts => 8,
-                Cipher::AesGcm => 12,
-            },
+                // The same as for the other ciphers of its kind.
+                Cipher::AesCcm => 12,
+                other => other.info().iv.max,
+            }),
             auth_digest_len: 0,
         }
     }
@@ -73,8 +84,11 @@ impl Suite {
             cipher: None,
             digest: Some(digest),
             cipher_key_len: 0,
-            auth_key_len: if digest.is_keyed() { digest.len() } else { 0 },
-            iv_len: 0,
+            auth_key_len: match digest.info().key {
+                key if key.takes(digest.len()) => digest.len(),
+                key => usize::from(key.max),
+            },
+            iv_len: usize::from(digest.info().iv.max.min(12)),
             auth_digest_len: 0,
         }
     }
@@ -89,6 +103,14 @@ impl Suite {
     }
 }
 
+/// Whether a cipher has one suite, under its own name: with the longest key.
+fn is_other(cipher: Cipher) -> bool {
+    !matches!(
+        cipher,
+        Cipher::Null | Cipher::AesCbc | Cipher::AesCtr | Cipher::AesXts | Cipher::AesGcm
+    )
+}
+
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(cipher) = self.cipher {
@@ -100,13 +122,14 @@ impl fmt::Display for Suite {
                 // Half of an XTS key encrypts the tweak and does not count in the name.
                 Cipher::AesXts => write!(f, "aes-{}-xts", bits / 2)?,
                 Cipher::AesGcm => write!(f, "aes-{bits}-gcm")?,
+                other => write!(f, "{}", other.info().name)?,
             }
         }
         if self.cipher.is_some() && self.digest.is_some() {
             write!(f, "+")?;
         }
         self.digest
-            .map_or(Ok(()), |digest| write!(f, "{}", digest_name(digest)))
+            .map_or(Ok(()), |digest| f.write_str(digest.info().name))
     }
 }
 
@@ -127,21 +150,6 @@ impl FromStr for Suite {
                 .map(str::to_owned)
                 .collect(),
         })
-    }
-}
-
-const fn digest_name(digest: Digest) -> &'static str {
-    match digest {
-        Digest::Sha1 => "sha1",
-        Digest::Sha224 => "sha224",
-        Digest::Sha256 => "sha256",
-        Digest::Sha384 => "sha384",
-        Digest::Sha512 => "sha512",
-        Digest::HmacSha1 => "hmac-sha1",
-        Digest::HmacSha224 => "hmac-sha224",
-        Digest::HmacSha256 => "hmac-sha256",
-        Digest::HmacSha384 => "hmac-sha384",
-        Digest::HmacSha512 => "hmac-sha512",
     }
 }
 
