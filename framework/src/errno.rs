@@ -6,7 +6,8 @@
 use std::fmt;
 
 use crate::{
-    DriverError, NoSuchDriver, OpenError, ParamsError, RequestError, RequestInvalid, SessionError,
+    DriverError, KeyError, KeyInvalid, NoSuchDriver, OpenError, ParamsError, RequestError,
+    RequestInvalid, SessionError,
 };
 
 /// An error number of errno(2).
@@ -24,6 +25,8 @@ pub enum Errno {
     ECANCELED,
     /// More than the algorithm can work on.
     EMSGSIZE,
+    /// More parameters than there may be.
+    EFBIG,
     /// An invalid field or parameter.
     EINVAL,
     /// The device failed.
@@ -36,6 +39,8 @@ pub enum Errno {
     ENOMEM,
     /// No driver can serve it.
     EOPNOTSUPP,
+    /// A result that does not fit.
+    ERANGE,
     /// The time is over.
     ETIMEDOUT,
 }
@@ -125,6 +130,35 @@ impl RequestError {
             Self::BadData => Errno::EINVAL,
             Self::Interrupted(_) | Self::Device => Errno::EIO,
             Self::Cancelled => Errno::ECANCELED,
+            Self::NoDriver => Errno::ENODEV,
+        }
+    }
+}
+
+impl KeyInvalid {
+    /// What `crypto_kdispatch` makes of it.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::TooMany(_) => Errno::EFBIG,
+            Self::QueueFull => Errno::ENOMEM,
+            Self::Count { .. } | Self::Bits(_) | Self::Bytes { .. } | Self::ExcessBits(_) => {
+                Errno::EINVAL
+            }
+        }
+    }
+}
+
+impl KeyError {
+    /// What `krp_status` says.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::Mismatch => Errno::EBADMSG,
+            Self::Undefined => Errno::EINVAL,
+            Self::NoRoom => Errno::ERANGE,
+            Self::TooBig => Errno::E2BIG,
+            Self::Device => Errno::EIO,
             Self::NoDriver => Errno::ENODEV,
         }
     }

@@ -15,6 +15,7 @@ mod errno;
 mod error;
 mod event;
 mod framework;
+pub mod front;
 mod key;
 mod key_dispatch;
 mod key_op;
