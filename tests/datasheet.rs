@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use regs::{
     Argument, ArgumentFlags, BlobHeader, CipherCode, Command, CommandFlags, Completion, Control,
-    DeviceStatus, DigestCode, FieldInfo, KekOffer, Opcode, Register, RingArbitration, RingControl,
-    RingRegister, RingStatus, Segment, SessionBlock, SessionBlockFlags, Status,
+    DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, FieldInfo, KekOffer, Opcode, Register,
+    RingArbitration, RingControl, RingRegister, RingStatus, Segment, SessionBlock,
+    SessionBlockFlags, Status,
 };
 use sim::datasheet::markdown;
 
@@ -54,6 +55,7 @@ fn sections() -> Vec<(&'static str, String)> {
         ("session-flags", markdown::fields(SessionBlockFlags::TABLE)),
         ("cipher-codes", markdown::codes(CipherCode::TABLE, 2)),
         ("digest-codes", markdown::codes(DigestCode::TABLE, 2)),
+        ("digest-state", markdown::structure(DIGEST_STATE_LAYOUT)),
         ("ciphers", ciphers()),
         ("digests", digests()),
     ]
@@ -71,8 +73,9 @@ fn ciphers() -> String {
 }
 
 fn digests() -> String {
-    let mut text =
-        String::from("| digest | key | nonce | block | digest |\n|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| digest | key | nonce | block | digest | parts |\n|---|---|---|---|---|---|\n",
+    );
     for info in regs::DIGESTS.iter().filter(|info| !info.code.is_empty()) {
         let (code, key, nonce, digest) = (info.code, info.key, info.iv, info.digest);
         let block_len = info.block_len;

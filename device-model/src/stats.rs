@@ -59,7 +59,10 @@ impl Endings {
             | Status::BadVersion
             | Status::ForeignBlob
             | Status::ForgedBlob
-            | Status::ReplayedBlob => &mut self.refused,
+            | Status::ReplayedBlob
+            | Status::BadState
+            | Status::OutputTooLong
+            | Status::BadStream => &mut self.refused,
             Status::ReadFault | Status::WriteFault => &mut self.dma_fault,
             Status::EngineError | Status::Aborted | Status::EntropyFailure => &mut self.failed,
         } += 1;

@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use crate::map::codes;
+use crate::WireInfo;
+use crate::map::{codes, layout};
 
 /// Longest cipher key of a session, in bytes.
 pub const CIPHER_KEY_MAX: usize = 64;
@@ -17,6 +18,23 @@ pub const DIGEST_KEY_MAX: usize = 176;
 pub const IV_MAX: usize = 24;
 /// Longest digest, in bytes.
 pub const DIGEST_MAX: usize = 64;
+/// Size of a hash's state outside the card, in bytes.
+pub const DIGEST_STATE_LEN: usize = 256;
+/// Bytes of [`DIGEST_STATE_LAYOUT`] that hold the state itself: the longest is that of SHA-512.
+pub const DIGEST_STATE_BODY: usize = 64 + 16 + 128;
+/// Version of the layout, in its second byte.
+pub const DIGEST_STATE_VERSION: u8 = 1;
+
+/// Where the fields of a hash's state stand outside the card.
+pub const DIGEST_STATE_LAYOUT: &[WireInfo] = layout![
+    digest[1] "digest code",
+    version[1] "1",
+    _reserved[14] "zero",
+    state[DIGEST_STATE_BODY] "the state, zero-padded; encrypted if the digest has a key",
+    seal[16] "authenticates what stands before it; zero if the digest has no key",
+    _reserved_tail[16] "zero",
+];
+const _: () = assert!(DIGEST_STATE_BODY + 48 == DIGEST_STATE_LEN);
 
 codes! {
     /// Which cipher a session uses.
@@ -60,6 +78,9 @@ codes! {
         ChaCha20Poly1305 = 0x22,
         /// XChaCha20 with Poly1305; brings its own digest.
         XChaCha20Poly1305 = 0x23,
+        /// No cipher but compression: raw deflate of RFC 1951. Encrypting compresses, decrypting
+        /// decompresses.
+        Deflate = 0x30,
     }
 }
 
@@ -202,6 +223,8 @@ pub struct DigestInfo {
     pub block_len: u8,
     /// Lengths to which the digest may be cut; the longest is the whole digest.
     pub digest: Lengths,
+    /// Whether a message may come in parts, with the state in between outside the card.
+    pub has_state: bool,
 }
 
 const fn cipher(code: CipherCode, key: Lengths, iv: Lengths, block_len: u8) -> CipherInfo {
@@ -228,6 +251,15 @@ const fn digest(code: DigestCode, key: Lengths, block_len: u8, digest_len: u8) -
         iv: Lengths::NONE,
         block_len,
         digest: Lengths::range(1, digest_len),
+        has_state: false,
+    }
+}
+
+/// A hash, or what is made of one.
+const fn hash(code: DigestCode, key: Lengths, block_len: u8, digest_len: u8) -> DigestInfo {
+    DigestInfo {
+        has_state: true,
+        ..digest(code, key, block_len, digest_len)
     }
 }
 
@@ -251,7 +283,7 @@ const CCM_TAG: Lengths = Lengths::steps(4, 16, 2);
 const TAG: Lengths = Lengths::range(1, 16);
 
 /// Every cipher of the card, in order of code.
-pub const CIPHERS: [CipherInfo; 19] = {
+pub const CIPHERS: [CipherInfo; 20] = {
     use CipherCode as C;
     use Lengths as L;
     [
@@ -274,6 +306,7 @@ pub const CIPHERS: [CipherInfo; 19] = {
         cipher(C::ChaCha20, L::steps(16, 32, 16), IV_16, 1),
         aead(C::ChaCha20Poly1305, L::only(32), L::steps(8, 12, 4), TAG),
         aead(C::XChaCha20Poly1305, L::only(32), L::only(24), TAG),
+        cipher(C::Deflate, NO_KEY, L::NONE, 1),
     ]
 };
 
@@ -286,25 +319,25 @@ pub const DIGESTS: [DigestInfo; 25] = {
             digest: L::NONE,
             ..digest(D::None, NO_KEY, 1, 0)
         },
-        digest(D::Sha1, NO_KEY, 64, 20),
-        digest(D::Sha224, NO_KEY, 64, 28),
-        digest(D::Sha256, NO_KEY, 64, 32),
-        digest(D::Sha384, NO_KEY, 128, 48),
-        digest(D::Sha512, NO_KEY, 128, 64),
-        digest(D::Md5, NO_KEY, 64, 16),
-        digest(D::Ripemd160, NO_KEY, 64, 20),
-        digest(D::Sm3, NO_KEY, 64, 32),
-        digest(D::HmacSha1, HMAC_KEY, 64, 20),
-        digest(D::HmacSha224, HMAC_KEY, 64, 28),
-        digest(D::HmacSha256, HMAC_KEY, 64, 32),
-        digest(D::HmacSha384, HMAC_KEY, 128, 48),
-        digest(D::HmacSha512, HMAC_KEY, 128, 64),
-        digest(D::HmacMd5, HMAC_KEY, 64, 16),
-        digest(D::HmacRipemd160, HMAC_KEY, 64, 20),
-        digest(D::HmacSm3, HMAC_KEY, 64, 32),
+        hash(D::Sha1, NO_KEY, 64, 20),
+        hash(D::Sha224, NO_KEY, 64, 28),
+        hash(D::Sha256, NO_KEY, 64, 32),
+        hash(D::Sha384, NO_KEY, 128, 48),
+        hash(D::Sha512, NO_KEY, 128, 64),
+        hash(D::Md5, NO_KEY, 64, 16),
+        hash(D::Ripemd160, NO_KEY, 64, 20),
+        hash(D::Sm3, NO_KEY, 64, 32),
+        hash(D::HmacSha1, HMAC_KEY, 64, 20),
+        hash(D::HmacSha224, HMAC_KEY, 64, 28),
+        hash(D::HmacSha256, HMAC_KEY, 64, 32),
+        hash(D::HmacSha384, HMAC_KEY, 128, 48),
+        hash(D::HmacSha512, HMAC_KEY, 128, 64),
+        hash(D::HmacMd5, HMAC_KEY, 64, 16),
+        hash(D::HmacRipemd160, HMAC_KEY, 64, 20),
+        hash(D::HmacSm3, HMAC_KEY, 64, 32),
         digest(D::NullHmac, HMAC_KEY, 1, 16),
-        digest(D::Md5Kpdk, HMAC_KEY, 64, 16),
-        digest(D::Sha1Kpdk, HMAC_KEY, 64, 20),
+        hash(D::Md5Kpdk, HMAC_KEY, 64, 16),
+        hash(D::Sha1Kpdk, HMAC_KEY, 64, 20),
         digest(D::Blake2b, L::range(0, 64), 128, 64),
         digest(D::Blake2s, L::range(0, 32), 64, 32),
         nonce_mac(D::AesGmac, IV_12, TAG),

@@ -22,6 +22,13 @@ codes! {
         Nop = 0,
         /// Transforms or digests data with a session (data rings).
         Process = 1,
+        /// Digests the first part of a message, and writes the state after it (data rings).
+        DigestBegin = 2,
+        /// Digests a part of a message from the state before it, and writes the state after it
+        /// (data rings).
+        DigestContinue = 3,
+        /// Digests the last part of a message from the state before it (data rings).
+        DigestEnd = 4,
         /// Creates a session from the [`SessionBlock`](crate::SessionBlock) in the source stream
         /// (admin ring).
         SessionCreate = 0x40,

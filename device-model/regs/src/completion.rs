@@ -31,6 +31,12 @@ codes! {
         BadSegments = 0x15,
         /// The session block asks for what the card lacks, or the flags for what the session lacks.
         BadParameters = 0x16,
+        /// A digest state is malformed, of another algorithm, or sealed under another key.
+        BadState = 0x17,
+        /// The result of compression or decompression is longer than the destination stream.
+        OutputTooLong = 0x18,
+        /// The payload to decompress is not one whole deflate stream.
+        BadStream = 0x19,
         /// A read outside a live window, or of a write-only one.
         ReadFault = 0x20,
         /// A write outside a live window, or of a read-only one.
@@ -64,7 +70,8 @@ pub struct Completion {
     pub cookie: u64,
     /// First slot of the command ring that was not yet fetched.
     pub command_head: Slot,
-    /// Bytes written to the destination stream.
+    /// Bytes written to the destination stream; with [`Status::OutputTooLong`] the bytes that the
+    /// result of compression has.
     pub output_len: u32,
     /// Where DMA faulted, zero if it did not.
     pub fault_addr: u64,

@@ -19,8 +19,9 @@ mod register;
 
 pub use admin::{SESSION_BLOCK_LEN, SessionBlock, SessionBlockError, SessionBlockFlags};
 pub use algorithm::{
-    CIPHER_KEY_MAX, CIPHERS, CipherCode, CipherInfo, DIGEST_KEY_MAX, DIGEST_MAX, DIGESTS,
-    DigestCode, DigestInfo, IV_MAX, Lengths,
+    CIPHER_KEY_MAX, CIPHERS, CipherCode, CipherInfo, DIGEST_KEY_MAX, DIGEST_MAX, DIGEST_STATE_BODY,
+    DIGEST_STATE_LAYOUT, DIGEST_STATE_LEN, DIGEST_STATE_VERSION, DIGESTS, DigestCode, DigestInfo,
+    IV_MAX, Lengths,
 };
 pub use command::{COMMAND_LEN, Command, CommandFlags, MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment};
 pub use completion::{COMPLETION_LEN, Completion, Status};

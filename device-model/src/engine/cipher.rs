@@ -36,6 +36,8 @@ pub(super) enum Cipher {
     Arc4(Zeroizing<Box<[u8]>>),
     ChaCha20(Box<StreamKey>),
     Gcm(Box<GcmKeys>),
+    /// Compresses, which a [`Deflater`](super::Deflater) does.
+    Deflate,
     /// Any other cipher that brings its own digest.
     OtherAead(Box<Aead>),
 }
@@ -46,6 +48,7 @@ impl Cipher {
         Ok(match code {
             CipherCode::None => Self::None,
             CipherCode::Null => Self::Null,
+            CipherCode::Deflate => Self::Deflate,
             CipherCode::AesEcb => Self::Ecb(AesKey::new(key)?),
             CipherCode::AesCbc => Self::Cbc(AesKey::new(key)?),
             CipherCode::AesCtr => Self::Ctr(AesKey::new(key)?),
@@ -70,7 +73,7 @@ impl Cipher {
     /// it alone.
     pub(super) fn encrypt(&self, iv: &[u8; 16], payload: &mut [u8]) {
         match self {
-            Self::None | Self::Null | Self::Gcm(_) | Self::OtherAead(_) => {}
+            Self::None | Self::Null | Self::Deflate | Self::Gcm(_) | Self::OtherAead(_) => {}
             Self::Ecb(key) => key.encrypt_blocks(payload),
             Self::Cbc(key) => key.encrypt_cbc(iv, payload),
             Self::Ctr(key) => counter_mode(key, iv, payload),
@@ -88,7 +91,7 @@ impl Cipher {
     /// it alone.
     pub(super) fn decrypt(&self, iv: &[u8; 16], payload: &mut [u8]) {
         match self {
-            Self::None | Self::Null | Self::Gcm(_) | Self::OtherAead(_) => {}
+            Self::None | Self::Null | Self::Deflate | Self::Gcm(_) | Self::OtherAead(_) => {}
             Self::Ecb(key) => key.decrypt_blocks(payload),
             Self::Cbc(key) => key.decrypt_cbc(iv, payload),
             Self::Ctr(key) => counter_mode(key, iv, payload),
@@ -103,7 +106,7 @@ impl Cipher {
     }
 }
 
-fn counter_mode(key: &AesKey, iv: &[u8; 16], payload: &mut [u8]) {
+pub(super) fn counter_mode(key: &AesKey, iv: &[u8; 16], payload: &mut [u8]) {
     with_aes!(key, cipher => {
         ctr::CtrCore::<_, flavors::Ctr128BE>::inner_iv_init(cipher, iv.into())
             .apply_keystream_partial(payload.into());

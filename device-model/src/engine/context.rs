@@ -137,6 +137,25 @@ impl Context {
         self.digest_len as usize
     }
 
+    pub(super) const fn cipher_code(&self) -> CipherCode {
+        self.cipher_code
+    }
+
+    pub(super) const fn digest_code(&self) -> DigestCode {
+        self.digest_code
+    }
+
+    pub(super) const fn digester(&self) -> &Digester {
+        &self.digester
+    }
+
+    /// Whether the session compresses: its jobs are for a [`Deflater`](super::Deflater).
+    #[must_use]
+    #[inline]
+    pub const fn is_compression(&self) -> bool {
+        matches!(self.cipher, Cipher::Deflate)
+    }
+
     /// Bytes of IV that [`Job::iv`] holds at least.
     #[must_use]
     #[inline]
@@ -212,8 +231,9 @@ impl Context {
     /// Does `job`.
     ///
     /// # Errors
-    /// [`Status::BadLength`] if a length does not fit the context; [`Status::DigestMismatch`] if
-    /// the digest of an [`Operation::Open`] is wrong. Nothing was changed in either case.
+    /// [`Status::BadLength`] if a length does not fit the context; [`Status::BadParameters`] if it
+    /// compresses; [`Status::DigestMismatch`] if the digest of an [`Operation::Open`] is wrong.
+    /// Nothing was changed in any case.
     pub fn process(&self, job: Job<'_>) -> Result<(), Status> {
         if job.digest.len() != self.digest_len()
             || job.iv.len() < self.iv_len()
@@ -225,6 +245,7 @@ impl Context {
         let iv = self.effective_iv(job.iv);
         match (&self.cipher, job.operation) {
             (Cipher::Gcm(keys), _) => process_gcm(keys, &iv, job),
+            (Cipher::Deflate, _) => Err(Status::BadParameters),
             (Cipher::OtherAead(aead), _) => aead.process(&job.iv[..self.iv_len()], job),
             (_, _) if self.flags.contains(SessionBlockFlags::DIGEST_FIRST) => {
                 self.digest_first(&iv, job)
@@ -359,7 +380,8 @@ fn check_lengths(block: &SessionBlock) -> Result<(), Status> {
     let digest_fits = match (cipher.code.is_aead(), has_digest) {
         (true, true) => false,
         (true, false) => cipher.tag.takes(digest_len),
-        (false, _) => digest.digest.takes(digest_len) && (has_cipher || has_digest),
+        (false, true) => digest.digest.takes(digest_len) && cipher.code != CipherCode::Deflate,
+        (false, false) => digest_len == 0 && has_cipher,
     };
     let flags_fit = block.flags.is_empty() || (has_cipher && has_digest);
     if lengths_fit && digest_fits && flags_fit {

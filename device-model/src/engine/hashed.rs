@@ -3,15 +3,21 @@
 //! The state after everything that does not depend on the data is kept; a request clones it. Own
 //! code instead of a library's, because a state can leave the card in the middle of a message.
 
-use regs::DIGEST_MAX;
+use regs::{DIGEST_MAX, DIGEST_STATE_BODY, Status};
 use sha2::Digest;
 use sha2::digest::common::BlockSizeUser;
-use zeroize::Zeroizing;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::digest::padded;
+use super::state::Body;
 
 /// Longest block of a hash function, in bytes.
 const BLOCK_MAX: usize = 128;
+
+/// Most blocks that a state from outside may have behind it: more than a card digests in years, and
+/// far from where a library's counter of bits overflows.
+const BLOCKS_MAX: u64 = 1 << 48;
 
 /// A hash function, ready for data.
 pub(super) struct Hashed<D> {
@@ -89,4 +95,58 @@ impl<D: Digest + BlockSizeUser + Clone> Hashed<D> {
             }
         }
     }
+}
+
+impl<D: Digest + BlockSizeUser + Clone + SerializableState> Hashed<D> {
+    pub(super) const fn is_keyed(&self) -> bool {
+        !matches!(self.end, End::Nothing)
+    }
+
+    /// The state after `payload`, which follows what led to the state `from`, or begins a message.
+    pub(super) fn advance(&self, from: Option<&Body>, payload: &[u8]) -> Result<Body, Status> {
+        let mut hash = self.resume(from)?;
+        hash.update(payload);
+        let mut state = hash.serialize();
+        let mut body = Body::new([0; DIGEST_STATE_BODY]);
+        body[..state.len()].copy_from_slice(&state);
+        state.as_mut_slice().zeroize();
+        Ok(body)
+    }
+
+    /// The digest of what led to the state `from`, or of nothing, and `payload`.
+    pub(super) fn end(
+        &self,
+        from: Option<&Body>,
+        payload: &[u8],
+    ) -> Result<[u8; DIGEST_MAX], Status> {
+        let mut hash = self.resume(from)?;
+        hash.update(payload);
+        Ok(self.finish(hash))
+    }
+
+    fn resume(&self, from: Option<&Body>) -> Result<D, Status> {
+        let Some(body) = from else {
+            return Ok(self.start.clone());
+        };
+        let mut state = SerializedState::<D>::default();
+        let (used, rest) = body.split_at(state.len());
+        if rest.iter().any(|&byte| byte != 0) || blocks_of::<D>(used) > BLOCKS_MAX {
+            return Err(Status::BadState);
+        }
+        state.copy_from_slice(used);
+        let hash = D::deserialize(&state).map_err(|_| Status::BadState);
+        state.as_mut_slice().zeroize();
+        hash
+    }
+}
+
+/// The number of blocks in a state: it stands before the bytes that make no block yet, and is as
+/// wide as an eighth of a block. More than 64 bits are as many as 64 bits hold.
+fn blocks_of<D: BlockSizeUser>(state: &[u8]) -> u64 {
+    let width = D::block_size() / 8;
+    let end = state.len() - D::block_size();
+    let number = &state[end - width..end];
+    let bytes = number.iter().rev();
+    let value = bytes.fold(0_u128, |value, &byte| value << 8 | u128::from(byte));
+    u64::try_from(value).unwrap_or(u64::MAX)
 }

@@ -13,16 +13,20 @@ mod ccm;
 mod chacha;
 mod cipher;
 mod context;
+mod deflate;
 mod digest;
 mod gcm;
 mod hashed;
 mod parts;
 mod random;
 mod skipjack;
+mod state;
 mod xts;
 
 pub use context::Context;
+pub use deflate::{DeflateError, Deflater};
 pub use random::RandomSource;
+pub use state::{DigestState, MessagePart};
 
 /// Which way a job goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]

@@ -7,7 +7,7 @@ use regs::{CardSession, Command, CommandFlags, DeviceAddr, MAX_SEGMENTS, Opcode,
 use timebase::{Span, Time};
 
 use super::context::ContextTable;
-use super::service;
+use super::{service, sized};
 use crate::engine::{Context, Group, Operation};
 use crate::host::DmaFault;
 use crate::snapshot::{Check, check};
@@ -19,17 +19,33 @@ const NO_ESN: [u8; 4] = [0; 4];
 /// Bytes of IV in a descriptor.
 pub(crate) const IV_IN_COMMAND: usize = 16;
 
-/// What a `Process` command needs.
+/// What kind of work a command is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub(crate) enum Kind {
+    /// One job for the engine.
+    Whole,
+    /// The first part of a message.
+    Begin,
+    /// A part of a message.
+    Continue,
+    /// The last part of a message.
+    End,
+    /// Compression or decompression.
+    Deflate,
+}
+
+/// What a command needs of an engine and of its streams.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Plan {
+    pub(crate) kind: Kind,
     pub(crate) operation: Operation,
     pub(crate) group: Group,
     /// Generation of the context that the command was judged by.
     pub(crate) generation: u32,
     /// Bytes of request keys at the start of the source stream.
     pub(crate) key_len: u32,
-    /// Bytes of IV that follow them, for want of room in the descriptor.
-    pub(crate) iv_len: u32,
+    /// Bytes that follow them: what the IV has beyond the descriptor, or a digest state.
+    pub(crate) extra_len: u32,
     /// Bytes of digest at the end of the source stream.
     pub(crate) digest_in: u32,
     /// Bytes of the source stream.
@@ -67,11 +83,12 @@ impl Identity {
 
     pub(crate) const fn plan(&self) -> Plan {
         Plan {
+            kind: Kind::Whole,
             operation: Operation::Seal,
             group: Group::Cipher,
             generation: self.generation,
             key_len: 0,
-            iv_len: 0,
+            extra_len: 0,
             digest_in: 0,
             source_len: self.len,
             destination_len: self.len,
@@ -163,6 +180,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Whether the command is one that an engine works on.
+    fn is_for_an_engine(&self) -> bool {
+        let opcode = Opcode::from_code(self.command.opcode);
+        opcode.is_some_and(|code| code == Opcode::Process || sized::part_of(code).is_some())
+    }
+
     /// Whether the plan is the one that the session's context makes of the command. One whose
     /// context is gone is never run.
     fn check(&self, contexts: &ContextTable) -> Check {
@@ -170,10 +193,15 @@ impl Order {
         let generation = plan.generation;
         let verdict = match Opcode::from_code(command.opcode) {
             None | Some(Opcode::Nop) => return Err("command of an order"),
-            Some(Opcode::Process) => match contexts.of_generation(command.session, generation) {
-                None => return Ok(()),
-                Some(context) => judge_with(command, context, generation),
-            },
+            Some(opcode) if self.is_for_an_engine() => {
+                let Some(context) = contexts.of_generation(command.session, generation) else {
+                    return Ok(());
+                };
+                match sized::part_of(opcode) {
+                    Some(kind) => sized::judge_part_with(command, kind, (context, generation)),
+                    None => judge_with(command, context, generation),
+                }
+            }
             Some(opcode) => service::judge(command, opcode),
         };
         let planned = match verdict {
@@ -252,8 +280,7 @@ impl Orders {
         for (id, is_service) in orders {
             take(id)?;
             let order = &self.places[id.0 as usize];
-            let is_process = order.command.opcode == Opcode::Process as u8;
-            check(is_process != is_service, "kind of an order")?;
+            check(order.is_for_an_engine() != is_service, "kind of an order")?;
             order.check(contexts)?;
         }
         self.free.iter().try_for_each(|&id| take(id))?;
@@ -292,6 +319,9 @@ pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) 
     let verdict = match (Opcode::from_code(command.opcode), is_admin) {
         (Some(Opcode::Process), false) => judge_process(command, contexts),
         (Some(Opcode::Nop), _) => Ok(Verdict::Task(Task::Settled(Status::Success))),
+        (Some(opcode), false) if let Some(kind) = sized::part_of(opcode) => {
+            sized::judge_part(command, kind, contexts)
+        }
         (Some(opcode), _) if service::belongs(opcode, is_admin) => service::judge(command, opcode),
         (Some(_) | None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
     };
@@ -329,6 +359,9 @@ fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<V
     {
         return Err(Status::BadLength);
     }
+    if context.is_compression() {
+        return sized::judge_deflate(command, operation, (context, generation));
+    }
     let digest_len = context.digest_len() as u32;
     let (digest_in, digest_out) = match operation {
         Operation::Seal => (0, digest_len),
@@ -339,7 +372,7 @@ fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<V
     } else {
         0
     };
-    let iv_len = context.iv_len().saturating_sub(IV_IN_COMMAND) as u32;
+    let extra_len = context.iv_len().saturating_sub(IV_IN_COMMAND) as u32;
     let aad_len = u32::from(command.aad_len);
     let payload_out = if context.has_cipher() {
         command.payload_len
@@ -347,13 +380,14 @@ fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<V
         0
     };
     let plan = Plan {
+        kind: Kind::Whole,
         operation,
         group: context.group(),
         generation,
         key_len,
-        iv_len,
+        extra_len,
         digest_in,
-        source_len: key_len + iv_len + aad_len + command.payload_len + digest_in,
+        source_len: key_len + extra_len + aad_len + command.payload_len + digest_in,
         destination_len: payload_out + digest_out,
     };
     let source_is_list = flags.contains(CommandFlags::SOURCE_SEGMENTS);
@@ -382,7 +416,7 @@ fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<V
 /// The operation that the flags ask for. A digest is never skipped: decryption without verification
 /// of a session that has a digest is refused.
 #[inline]
-fn operation_of(context: &Context, flags: CommandFlags) -> Result<Operation, Status> {
+pub(super) fn operation_of(context: &Context, flags: CommandFlags) -> Result<Operation, Status> {
     let has_digest = context.digest_len() != 0;
     let encrypt = flags.contains(CommandFlags::ENCRYPT);
     let verify = flags.contains(CommandFlags::VERIFY);

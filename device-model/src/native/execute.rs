@@ -8,10 +8,10 @@ use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, IV_MAX, S
 use zeroize::Zeroize;
 
 use super::admin::Admin;
-use super::command::{IV_IN_COMMAND, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task};
+use super::command::{IV_IN_COMMAND, Kind, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task};
 use super::context::ContextTable;
 use super::transfer::{Bus, Stream, StreamRef};
-use crate::engine::{Context, Job, Operation};
+use crate::engine::{Context, Deflater, Job, Operation};
 use crate::fault::{Latches, STRAY_ADDR};
 use crate::host::Host;
 use crate::stats::CardStats;
@@ -24,6 +24,7 @@ pub(crate) struct Scratch {
     /// Payload, or the destination stream of a service command.
     pub(super) payload: Vec<u8>,
     digest: [u8; DIGEST_MAX],
+    pub(super) deflater: Deflater,
     pub(super) source: Stream,
     pub(super) destination: Stream,
 }
@@ -34,6 +35,7 @@ impl Default for Scratch {
             prefix: Vec::new(),
             payload: Vec::new(),
             digest: [0; DIGEST_MAX],
+            deflater: Deflater::default(),
             source: Stream::default(),
             destination: Stream::default(),
         }
@@ -115,6 +117,9 @@ impl Shop<'_> {
         plan: &Plan,
         bus: &mut Bus<'_, H>,
     ) -> Result<Outcome, Outcome> {
+        if plan.kind != Kind::Whole {
+            return self.process_sized(command, plan, bus);
+        }
         let context = self
             .contexts
             .of_generation(command.session, plan.generation)
@@ -185,7 +190,7 @@ struct Transform<'a> {
 
 impl Transform<'_> {
     fn prefix_len(&self) -> u32 {
-        self.plan.key_len + self.plan.iv_len + u32::from(self.command.aad_len)
+        self.plan.key_len + self.plan.extra_len + u32::from(self.command.aad_len)
     }
 
     /// The payload's address if it can be worked on where it lies.
@@ -312,9 +317,9 @@ fn transform(
     (scratch, payload): (&mut Scratch, &mut [u8]),
 ) -> Result<(), Status> {
     let iv_at = plan.key_len as usize;
-    let aad_at = iv_at + plan.iv_len as usize;
+    let aad_at = iv_at + plan.extra_len as usize;
     let mut long_iv = [0; IV_MAX];
-    let iv = if plan.iv_len == 0 {
+    let iv = if plan.extra_len == 0 {
         &command.iv[..]
     } else {
         long_iv[..IV_IN_COMMAND].copy_from_slice(&command.iv);

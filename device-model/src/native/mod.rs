@@ -17,6 +17,7 @@ mod queue;
 pub(crate) mod ring;
 pub(crate) mod schedule;
 mod service;
+mod sized;
 mod transfer;
 
 pub use command::MAX_PAYLOAD;

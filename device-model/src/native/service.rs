@@ -13,7 +13,7 @@ use regs::{
 use timebase::Time;
 
 use super::admin::{self, Admin};
-use super::command::{OrderId, Outcome, Plan, Task, Verdict, Work, check_stream};
+use super::command::{Kind, OrderId, Outcome, Plan, Task, Verdict, Work, check_stream};
 use super::execute::{Shop, destination_of, source_of, take};
 use super::migrate;
 use super::schedule::Agenda;
@@ -25,7 +25,11 @@ use crate::host::{CardEvent, Host};
 /// Whether `opcode` is a service command of this kind of ring.
 pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
     match opcode {
-        Opcode::Nop | Opcode::Process => false,
+        Opcode::Nop
+        | Opcode::Process
+        | Opcode::DigestBegin
+        | Opcode::DigestContinue
+        | Opcode::DigestEnd => false,
         Opcode::SessionCreate
         | Opcode::SessionDestroy
         | Opcode::SessionRekey
@@ -47,7 +51,13 @@ const fn streams(opcode: Opcode) -> (usize, usize) {
         Opcode::KekLoad => (WRAPPED_KEK_LEN, 0),
         Opcode::KekOffer => (0, KekOffer::LEN),
         Opcode::KekAccept => (KekOffer::LEN, 0),
-        Opcode::Nop | Opcode::Process | Opcode::SessionDestroy | Opcode::KekDestroy => (0, 0),
+        Opcode::Nop
+        | Opcode::Process
+        | Opcode::DigestBegin
+        | Opcode::DigestContinue
+        | Opcode::DigestEnd
+        | Opcode::SessionDestroy
+        | Opcode::KekDestroy => (0, 0),
     }
 }
 
@@ -77,11 +87,12 @@ pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status
         }
     }
     let plan = Plan {
+        kind: Kind::Whole,
         operation: Operation::Seal,
         group: Group::Cipher,
         generation: 0,
         key_len: 0,
-        iv_len: 0,
+        extra_len: 0,
         digest_in: 0,
         source_len,
         destination_len,
@@ -243,7 +254,11 @@ impl Shop<'_> {
                 vault.accept(argument.kek, &KekOffer::from_bytes(offer))
             }
             Opcode::KekDestroy => vault.destroy(argument.kek),
-            Opcode::Nop | Opcode::Process => Err(Status::BadOpcode),
+            Opcode::Nop
+            | Opcode::Process
+            | Opcode::DigestBegin
+            | Opcode::DigestContinue
+            | Opcode::DigestEnd => Err(Status::BadOpcode),
         }
     }
 }

@@ -88,6 +88,21 @@ impl Stream {
         at: StreamRef,
         bus: &mut Bus<'_, H>,
     ) -> Result<(), Outcome> {
+        if self.load_any(at, bus)? == u64::from(at.len) {
+            Ok(())
+        } else {
+            Err(Status::BadLength.into())
+        }
+    }
+
+    /// Becomes the stream that `at` names, which a list may make of another length; gives the
+    /// bytes of the stream.
+    #[inline]
+    pub(crate) fn load_any<H: Host>(
+        &mut self,
+        at: StreamRef,
+        bus: &mut Bus<'_, H>,
+    ) -> Result<u64, Outcome> {
         match at.segments {
             None => {
                 self.runs[0] = Segment {
@@ -95,7 +110,7 @@ impl Stream {
                     len: at.len,
                 };
                 self.count = 1;
-                Ok(())
+                Ok(u64::from(at.len))
             }
             Some(count) => self.load_list(at, count as usize, bus),
         }
@@ -106,7 +121,7 @@ impl Stream {
         at: StreamRef,
         count: usize,
         bus: &mut Bus<'_, H>,
-    ) -> Result<(), Outcome> {
+    ) -> Result<u64, Outcome> {
         if count == 0 || count > SEGMENTS {
             return Err(Status::BadSegments.into());
         }
@@ -120,11 +135,7 @@ impl Stream {
             total += u64::from(run.len);
         }
         self.count = count;
-        if total == u64::from(at.len) {
-            Ok(())
-        } else {
-            Err(Status::BadLength.into())
-        }
+        Ok(total)
     }
 
     /// The address of `len` bytes at `offset`, if they are one run.

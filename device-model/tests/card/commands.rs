@@ -311,7 +311,7 @@ fn contradictions(good: Command) -> [(Status, Command); 13] {
                 ..good
             },
         ),
-        (Status::BadOpcode, Command { opcode: 2, ..good }),
+        (Status::BadOpcode, Command { opcode: 5, ..good }),
         (
             Status::BadOpcode,
             Command {

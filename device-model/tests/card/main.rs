@@ -12,4 +12,5 @@ mod registers;
 mod rings;
 mod sessions;
 mod snapshot;
+mod sized;
 mod wild;
