@@ -29,6 +29,8 @@ pub struct Context {
     flags: SessionBlockFlags,
     cipher_key_len: u8,
     digest_key_len: u8,
+    /// The bytes of an IV, as a little-endian number, that count.
+    iv_mask: u128,
     /// A payload's length has none of these bits.
     payload_mask: u8,
     payload_min: usize,
@@ -76,6 +78,10 @@ impl Context {
             flags: block.flags,
             cipher_key_len: key.len() as u8,
             digest_key_len: digest_key.len() as u8,
+            iv_mask: match u32::from(block.iv_len) {
+                len @ 0..16 => (1 << (8 * len)) - 1,
+                _ => u128::MAX,
+            },
             payload_mask: block.cipher.info().block_len - 1,
             payload_min: usize::from(block.cipher == CipherCode::AesXts),
             payload_max: match block.cipher {
@@ -234,7 +240,7 @@ impl Context {
     /// [`Status::BadLength`] if a length does not fit the context; [`Status::BadParameters`] if it
     /// compresses; [`Status::DigestMismatch`] if the digest of an [`Operation::Open`] is wrong.
     /// Nothing was changed in any case.
-    pub fn process(&self, job: Job<'_>) -> Result<(), Status> {
+    pub fn process(&self, mut job: Job<'_>) -> Result<(), Status> {
         if job.digest.len() != self.digest_len()
             || job.iv.len() < self.iv_len()
             || !self.takes_payload(job.payload.len())
@@ -252,11 +258,15 @@ impl Context {
             }
             (_, Operation::Seal) => {
                 self.cipher.encrypt(&iv, job.payload);
-                self.write_digest(&iv, job);
+                if self.digest_len != 0 {
+                    self.write_digest(&iv, &mut job);
+                }
                 Ok(())
             }
             (_, Operation::Open) => {
-                self.check_digest(&iv, &job)?;
+                if self.digest_len != 0 {
+                    self.check_digest(&iv, &job)?;
+                }
                 self.cipher.decrypt(&iv, job.payload);
                 Ok(())
             }
@@ -265,11 +275,11 @@ impl Context {
 
     /// The digest covers the payload in the clear. If it is wrong, the payload is encrypted again:
     /// a wrong digest changes nothing.
-    fn digest_first(&self, iv: &[u8; 16], job: Job<'_>) -> Result<(), Status> {
+    fn digest_first(&self, iv: &[u8; 16], mut job: Job<'_>) -> Result<(), Status> {
         match job.operation {
             Operation::Seal => {
-                let payload = self.write_digest(iv, job);
-                self.cipher.encrypt(iv, payload);
+                self.write_digest(iv, &mut job);
+                self.cipher.encrypt(iv, job.payload);
                 Ok(())
             }
             Operation::Open => {
@@ -283,21 +293,12 @@ impl Context {
         }
     }
 
-    /// Digests the payload as it is now, and gives it back.
-    #[inline]
-    fn write_digest<'a>(&self, iv: &[u8; 16], job: Job<'a>) -> &'a mut [u8] {
-        if self.digest_len != 0 {
-            let digest = self.digest_of(iv, &job);
-            job.digest.copy_from_slice(&digest[..self.digest_len()]);
-        }
-        job.payload
+    fn write_digest(&self, iv: &[u8; 16], job: &mut Job<'_>) {
+        let digest = self.digest_of(iv, job);
+        job.digest.copy_from_slice(&digest[..self.digest_len()]);
     }
 
-    #[inline]
     fn check_digest(&self, iv: &[u8; 16], job: &Job<'_>) -> Result<(), Status> {
-        if self.digest_len == 0 {
-            return Ok(());
-        }
         let digest = self.digest_of(iv, job);
         check_digest(&digest[..self.digest_len()], job.digest)
     }
@@ -315,14 +316,19 @@ impl Context {
     /// The first 16 bytes; those past the IV length do not count.
     #[inline]
     fn effective_iv(&self, iv: &[u8]) -> [u8; 16] {
-        let mut effective = [0; 16];
-        match iv.first_chunk() {
-            Some(whole) => effective = *whole,
-            None => effective[..iv.len()].copy_from_slice(iv),
-        }
-        effective[self.iv_len().min(16)..].fill(0);
-        effective
+        let bytes = match iv.first_chunk() {
+            Some(whole) => *whole,
+            None => short_iv(iv),
+        };
+        (u128::from_le_bytes(bytes) & self.iv_mask).to_le_bytes()
     }
+}
+
+#[cold]
+fn short_iv(iv: &[u8]) -> [u8; 16] {
+    let mut whole = [0; 16];
+    whole[..iv.len()].copy_from_slice(iv);
+    whole
 }
 
 impl Drop for Context {
