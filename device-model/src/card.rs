@@ -24,7 +24,7 @@ use crate::pci::ConfigSpace;
 use crate::profile::{Profile, ProfileError};
 use crate::provisioning::Provisioning;
 use crate::stats::{CardStats, RingOccupancy};
-use crate::timing::{Lines, Link};
+use crate::timing::{Lines, Link, LinkBacklog};
 
 /// What a read gives that nobody answers.
 const NOBODY: u32 = u32::MAX;
@@ -81,6 +81,7 @@ pub struct Card {
     pub(crate) descriptors: Vec<u8>,
     pub(crate) latches: Latches,
     pub(crate) stats: CardStats,
+    pub(crate) timing_only: bool,
     heartbeat_stopped: Option<u32>,
 }
 
@@ -129,6 +130,7 @@ impl Card {
             descriptors: vec![0; profile.fetch_burst as usize * COMMAND_LEN],
             latches: Latches::default(),
             stats,
+            timing_only: false,
             heartbeat_stopped: None,
             profile,
         })
@@ -184,6 +186,23 @@ impl Card {
     /// Makes the silicon misbehave.
     pub fn latch(&mut self, latch: Latch) {
         self.latches.pull(latch);
+    }
+
+    /// Leaves the work of data commands out, or puts it in again: they take their time and end
+    /// well, but no byte of payload is read or written. Sessions are made as ever.
+    pub const fn set_timing_only(&mut self, timing_only: bool) {
+        self.timing_only = timing_only;
+    }
+
+    /// How long the link is taken, for a card that shares it with others.
+    #[must_use]
+    pub const fn link_backlog(&self) -> LinkBacklog {
+        self.link.backlog()
+    }
+
+    /// Makes the link as taken as `backlog` says: the last word of whoever shares it.
+    pub const fn set_link_backlog(&mut self, backlog: LinkBacklog) {
+        self.link.set_backlog(backlog);
     }
 
     /// Shows every byte array on the card that can hold key or payload bytes, with the name of the

@@ -24,7 +24,10 @@ pub use card::Card;
 pub use fault::{Latch, STRAY_ADDR};
 pub use host::{CardEvent, DmaFault, Host};
 pub use native::MAX_PAYLOAD;
-pub use profile::{EngineGroup, Engines, LinkTiming, Profile, ProfileError, Rate};
+pub use profile::{
+    EngineGroup, Engines, Firmware, LinkTiming, Profile, ProfileError, Rate, Rounds,
+};
 pub use provisioning::Provisioning;
 pub use snapshot::SnapshotError;
 pub use stats::{CardStats, Endings, GroupStats, RingOccupancy};
+pub use timing::LinkBacklog;

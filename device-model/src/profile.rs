@@ -37,6 +37,49 @@ pub struct EngineGroup {
     pub rate: Rate,
 }
 
+/// What one round of an algorithm costs a lane, in thousandths of a cycle, on top of the group's
+/// [`Rate`]. How many rounds a block takes is the algorithm's standard's to say: AES has 10, 12 or
+/// 14 for 16 bytes (FIPS 197), Triple DES 48 for 8 (FIPS 46-3), SHA-1 80 and SHA-256 64 for 64 bytes,
+/// SHA-512 80 for 128 (FIPS 180-4), SM4 32 for 16, SM3 64 for 64 (GB/T 32907, GB/T 32905).
+/// Zero where the rate for each byte says it all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Rounds {
+    /// AES in any mode.
+    pub aes: u32,
+    /// DES and Triple DES, which is three times DES.
+    pub des: u32,
+    /// SM4.
+    pub sm4: u32,
+    /// SHA-1, with or without a key.
+    pub sha1: u32,
+    /// SHA-224 and SHA-256, with or without a key.
+    pub sha256: u32,
+    /// SHA-384 and SHA-512, with or without a key.
+    pub sha512: u32,
+    /// SM3, with or without a key.
+    pub sm3: u32,
+}
+
+/// Processors with firmware that prepare each data command between decoding and its lane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Firmware {
+    /// Processors that work side by side, each on one command, 1 to 64.
+    pub processors: u8,
+    /// Their clock in hertz.
+    pub clock_hz: u64,
+    /// Cycles for each command.
+    pub command_cycles: u32,
+    /// More cycles for a command of a cipher with a separate digest.
+    pub digest_cycles: u32,
+    /// More cycles for a command of an AEAD cipher.
+    pub aead_cycles: u32,
+    /// Thousandths of a cycle for each byte that is digested.
+    pub millicycles_per_digested_byte: u32,
+    /// Share of the cycles above, without those for bytes, in which the processor also holds the
+    /// lane: thousandths.
+    pub held_permille: u32,
+}
+
 /// The engine groups of a card.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Engines {
@@ -46,6 +89,8 @@ pub struct Engines {
     pub digest: EngineGroup,
     /// AEAD and encrypt-then-authenticate.
     pub combined: EngineGroup,
+    /// What rounds cost, in any group.
+    pub rounds: Rounds,
 }
 
 /// A device profile.
@@ -63,10 +108,15 @@ pub struct Profile {
     pub context_hit: Span,
     /// Context brought from the table.
     pub context_miss: Span,
+    /// Bytes that a context not in the cache brings over the link; zero if the table is in the
+    /// card's own memory.
+    pub context_bytes: u32,
     /// Most commands of one descriptor fetch.
     pub fetch_burst: u32,
-    /// Handling of one command between fetch and engine.
+    /// Handling of one command between fetch and engine, one after the other.
     pub command_overhead: Span,
+    /// What prepares data commands after that, if anything does.
+    pub firmware: Option<Firmware>,
     /// The link.
     pub link: LinkTiming,
     /// The engines.
@@ -93,6 +143,9 @@ pub struct ProfileError {
 
 /// Longest span a profile may hold.
 const SPAN_MAX: Span = Span::from_ms(3_600_000);
+/// Slowest and fastest clock, in hertz.
+const CLOCK: (u64, u64) = (1_000_000, 100_000_000_000);
+const CLOCK_EXPECTED: &str = "1 MHz to 100 GHz";
 
 impl Profile {
     /// The reference card: four data ring pairs on a third-generation x8 link.
@@ -113,8 +166,10 @@ impl Profile {
             context_cache_entries: 256,
             context_hit: Span::from_ns(5),
             context_miss: Span::from_ns(250),
+            context_bytes: 0,
             fetch_burst: 16,
             command_overhead: Span::from_ns(20),
+            firmware: None,
             link: LinkTiming {
                 latency: Span::from_ns(250),
                 bytes_per_second: 7_877_000_000,
@@ -125,6 +180,7 @@ impl Profile {
                 cipher: group(8, 60, 500),
                 digest: group(8, 80, 1_000),
                 combined: group(8, 120, 1_000),
+                rounds: Rounds::default(),
             },
             interrupt_delay: Span::from_ns(100),
             reset_time: Span::from_us(50),
@@ -136,32 +192,39 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`] with the first number that describes no card.
     pub fn validate(&self) -> Result<(), ProfileError> {
-        let within = |field, value: u64, range: (u64, u64), expected| {
-            if (range.0..=range.1).contains(&value) {
-                Ok(())
-            } else {
-                Err(ProfileError {
-                    profile: self.name.clone(),
-                    field,
-                    value: value.to_string(),
-                    expected,
-                })
-            }
-        };
-        let link = &self.link;
-        within("ring_pairs", self.ring_pairs.into(), (1, 64), "1 to 64")?;
+        let rings = u64::from(self.ring_pairs);
+        self.within("ring_pairs", rings, (1, 64), "1 to 64")?;
         let capacity = u64::from(self.session_capacity);
-        within("session_capacity", capacity, (1, 1 << 24), "1 to 2^24")?;
+        self.within("session_capacity", capacity, (1, 1 << 24), "1 to 2^24")?;
         let cache = u64::from(self.context_cache_entries);
-        within("context_cache_entries", cache, (0, 1 << 20), "up to 2^20")?;
-        within("fetch_burst", self.fetch_burst.into(), (1, 128), "1 to 128")?;
-        within(
+        self.within("context_cache_entries", cache, (0, 1 << 20), "up to 2^20")?;
+        let bytes = u64::from(self.context_bytes);
+        self.within("context_bytes", bytes, (0, 4096), "up to 4096")?;
+        let burst = u64::from(self.fetch_burst);
+        self.within("fetch_burst", burst, (1, 128), "1 to 128")?;
+        self.validate_link()?;
+        for (field, span) in [
+            ("context_hit", self.context_hit),
+            ("context_miss", self.context_miss),
+            ("command_overhead", self.command_overhead),
+            ("link.latency", self.link.latency),
+            ("interrupt_delay", self.interrupt_delay),
+            ("reset_time", self.reset_time),
+        ] {
+            self.within(field, span.as_ps(), (0, SPAN_MAX.as_ps()), "up to an hour")?;
+        }
+        self.validate_engines()
+    }
+
+    fn validate_link(&self) -> Result<(), ProfileError> {
+        let link = &self.link;
+        self.within(
             "link.bytes_per_second",
             link.bytes_per_second,
             (1_000_000, 1_000_000_000_000),
             "1 MB to 1 TB a second",
         )?;
-        within(
+        self.within(
             "link.max_payload",
             if link.max_payload.is_power_of_two() {
                 link.max_payload.into()
@@ -172,28 +235,46 @@ impl Profile {
             "a power of two from 128 to 4096",
         )?;
         let overhead = u64::from(link.packet_overhead);
-        within("link.packet_overhead", overhead, (0, 256), "up to 256")?;
-        for (field, span) in [
-            ("context_hit", self.context_hit),
-            ("context_miss", self.context_miss),
-            ("command_overhead", self.command_overhead),
-            ("link.latency", link.latency),
-            ("interrupt_delay", self.interrupt_delay),
-            ("reset_time", self.reset_time),
-        ] {
-            within(field, span.as_ps(), (0, SPAN_MAX.as_ps()), "up to an hour")?;
-        }
+        self.within("link.packet_overhead", overhead, (0, 256), "up to 256")
+    }
+
+    fn validate_engines(&self) -> Result<(), ProfileError> {
         let engines = &self.engines;
         for (lanes, clock, group) in [
             ("cipher.lanes", "cipher.clock_hz", &engines.cipher),
             ("digest.lanes", "digest.clock_hz", &engines.digest),
             ("combined.lanes", "combined.clock_hz", &engines.combined),
         ] {
-            within(lanes, group.lanes.into(), (1, 64), "1 to 64")?;
-            let range = (1_000_000, 100_000_000_000);
-            within(clock, group.clock_hz, range, "1 MHz to 100 GHz")?;
+            self.within(lanes, group.lanes.into(), (1, 64), "1 to 64")?;
+            self.within(clock, group.clock_hz, CLOCK, CLOCK_EXPECTED)?;
         }
-        Ok(())
+        let Some(firmware) = &self.firmware else {
+            return Ok(());
+        };
+        let processors = u64::from(firmware.processors);
+        self.within("firmware.processors", processors, (1, 64), "1 to 64")?;
+        let clock = firmware.clock_hz;
+        self.within("firmware.clock_hz", clock, CLOCK, CLOCK_EXPECTED)?;
+        let held = u64::from(firmware.held_permille);
+        self.within("firmware.held_permille", held, (0, 1000), "up to 1000")
+    }
+
+    fn within(
+        &self,
+        field: &'static str,
+        value: u64,
+        range: (u64, u64),
+        expected: &'static str,
+    ) -> Result<(), ProfileError> {
+        if (range.0..=range.1).contains(&value) {
+            return Ok(());
+        }
+        Err(ProfileError {
+            profile: self.name.clone(),
+            field,
+            value: value.to_string(),
+            expected,
+        })
     }
 }
 

@@ -8,8 +8,8 @@
 
 use timebase::{Span, Time};
 
-use crate::engine::Group;
-use crate::profile::{EngineGroup, LinkTiming, Profile};
+use crate::engine::{Algorithm, BlockRounds, Group, RoundKind};
+use crate::profile::{EngineGroup, Firmware, LinkTiming, Profile, Rate, Rounds};
 use crate::snapshot::{Check, check};
 
 /// Binary places of a fixed-point number of picoseconds.
@@ -50,6 +50,14 @@ struct WireTime {
     time: Span,
 }
 
+/// How long the two directions of a link are taken. Cards behind one switch share it: whoever owns
+/// them carries it from one to the next.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
+pub struct LinkBacklog {
+    up: Pipe,
+    down: Pipe,
+}
+
 /// The link between card and host.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Link {
@@ -84,6 +92,18 @@ impl Link {
             read_time: nothing,
             write_time: nothing,
         }
+    }
+
+    pub(crate) const fn backlog(&self) -> LinkBacklog {
+        LinkBacklog {
+            up: self.up,
+            down: self.down,
+        }
+    }
+
+    pub(crate) const fn set_backlog(&mut self, backlog: LinkBacklog) {
+        self.up = backlog.up;
+        self.down = backlog.down;
     }
 
     /// Time that a read of `len` bytes takes on the wire, headers included.
@@ -253,11 +273,17 @@ impl Lanes {
         }
     }
 
-    /// Puts `len` bytes, complete at `ready`, on the lane that is free first.
+    /// What `len` bytes take on a lane, and `more` thousandths of a cycle.
     #[inline]
-    fn reserve(&mut self, ready: Time, len: u32) -> Lane {
-        let millicycles = self.startup_millicycles + self.millicycles_per_byte * u64::from(len);
-        let duration = scale(millicycles, self.ps_per_millicycle);
+    fn duration(&self, len: u32, more: u64) -> Span {
+        let bytes = self.millicycles_per_byte * u64::from(len);
+        let millicycles = self.startup_millicycles + bytes + more;
+        scale(millicycles, self.ps_per_millicycle)
+    }
+
+    /// Takes the lane that is free first for `duration`, at `ready` or later.
+    #[inline]
+    fn reserve_for(&mut self, ready: Time, duration: Span) -> Lane {
         let lane = &mut self.order[self.first % LANES_MAX];
         let number = lane.number;
         let start = lane.at.max(ready);
@@ -332,21 +358,127 @@ impl Lanes {
     }
 }
 
+/// What rounds cost, and whether they cost anything.
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
+struct RoundCosts {
+    rounds: Rounds,
+    is_free: bool,
+}
+
+impl RoundCosts {
+    fn new(rounds: Rounds) -> Self {
+        Self {
+            rounds,
+            is_free: rounds == Rounds::default(),
+        }
+    }
+
+    /// Thousandths of a cycle for the rounds of `len` bytes; cipher and digest take turns.
+    #[inline]
+    fn millicycles(&self, algorithm: Algorithm, len: u32) -> u64 {
+        if self.is_free {
+            return 0;
+        }
+        let parts = [algorithm.cipher_rounds(), algorithm.digest_rounds()];
+        parts
+            .into_iter()
+            .flatten()
+            .map(|part| self.of(part, len))
+            .sum()
+    }
+
+    fn of(&self, part: BlockRounds, len: u32) -> u64 {
+        let each = match part.kind {
+            RoundKind::Aes => self.rounds.aes,
+            RoundKind::Des => self.rounds.des,
+            RoundKind::Sm4 => self.rounds.sm4,
+            RoundKind::Sha1 => self.rounds.sha1,
+            RoundKind::Sha256 => self.rounds.sha256,
+            RoundKind::Sha512 => self.rounds.sha512,
+            RoundKind::Sm3 => self.rounds.sm3,
+        };
+        // 32 bits each of cost and length, and at most 80 rounds.
+        let millicycles = u128::from(each) * u128::from(part.rounds) * u128::from(len);
+        (millicycles / u128::from(part.block_len)) as u64
+    }
+}
+
+/// The processors that prepare commands.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+struct Processors {
+    firmware: Firmware,
+    lanes: Lanes,
+}
+
+impl Processors {
+    fn new(firmware: Firmware) -> Self {
+        let lanes = Lanes::new(&EngineGroup {
+            lanes: firmware.processors,
+            clock_hz: firmware.clock_hz,
+            rate: Rate {
+                startup_cycles: 0,
+                millicycles_per_byte: 0,
+            },
+        });
+        Self { firmware, lanes }
+    }
+
+    /// Thousandths of a cycle for a command, whatever its size.
+    fn fixed_millicycles(&self, algorithm: Algorithm) -> u64 {
+        let Firmware {
+            command_cycles,
+            digest_cycles,
+            aead_cycles,
+            ..
+        } = self.firmware;
+        let mut cycles = u64::from(command_cycles);
+        if algorithm.is_aead() {
+            cycles += u64::from(aead_cycles);
+        } else if algorithm.has_cipher() && algorithm.has_digest() {
+            cycles += u64::from(digest_cycles);
+        }
+        cycles * 1_000
+    }
+
+    /// When a command of `len` bytes, there since `arrived`, is prepared.
+    fn prepare(&mut self, algorithm: Algorithm, arrived: Time, len: u32) -> Time {
+        let mut millicycles = self.fixed_millicycles(algorithm);
+        if algorithm.is_aead() || algorithm.has_digest() {
+            let each = u64::from(self.firmware.millicycles_per_digested_byte);
+            millicycles += each * u64::from(len);
+        }
+        let duration = self.lanes.duration(0, millicycles);
+        self.lanes.reserve_for(arrived, duration).finish
+    }
+
+    /// How long preparing a command also holds its lane.
+    fn holds_lane(&self, algorithm: Algorithm) -> Span {
+        let share = u64::from(self.firmware.held_permille);
+        let millicycles = self.fixed_millicycles(algorithm) * share / 1_000;
+        self.lanes.duration(0, millicycles)
+    }
+}
+
 /// The part of a card between fetch and engine, and the engines' lanes.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Lines {
     front_free: Time,
     command_overhead: Span,
+    processors: Option<Box<Processors>>,
     groups: [Lanes; Group::ALL.len()],
+    rounds: RoundCosts,
 }
 
 impl Lines {
     pub(crate) fn new(profile: &Profile) -> Self {
         let engines = &profile.engines;
+        let processors = profile.firmware.map(Processors::new).map(Box::new);
         Self {
             front_free: Time::ZERO,
             command_overhead: profile.command_overhead,
+            processors,
             groups: [&engines.cipher, &engines.digest, &engines.combined].map(Lanes::new),
+            rounds: RoundCosts::new(engines.rounds),
         }
     }
 
@@ -357,16 +489,46 @@ impl Lines {
         self.front_free
     }
 
+    /// When firmware, if the card has any, has prepared a data command of `len` bytes that was
+    /// decoded at `decoded`.
+    #[inline]
+    pub(crate) fn prepare(&mut self, algorithm: Algorithm, decoded: Time, len: u32) -> Time {
+        match &mut self.processors {
+            None => decoded,
+            Some(processors) => processors.prepare(algorithm, decoded, len),
+        }
+    }
+
     /// Puts `len` bytes, complete at `ready`, on a lane of `group`.
     #[inline]
-    pub(crate) fn work(&mut self, group: Group, ready: Time, len: u32) -> Lane {
-        self.groups[group as usize].reserve(ready, len)
+    pub(crate) fn work(
+        &mut self,
+        (group, algorithm): (Group, Algorithm),
+        ready: Time,
+        len: u32,
+    ) -> Lane {
+        let rounds = self.rounds.millicycles(algorithm, len);
+        let lanes = &mut self.groups[group as usize];
+        let mut duration = lanes.duration(len, rounds);
+        if let Some(processors) = &self.processors {
+            duration += processors.holds_lane(algorithm);
+        }
+        lanes.reserve_for(ready, duration)
     }
 
     /// Whether lines made as `fresh` were can be in this state.
     pub(crate) fn check(&self, fresh: &Self) -> Check {
         let overhead = self.command_overhead == fresh.command_overhead;
         check(overhead, "profile of the front end")?;
+        check(self.rounds == fresh.rounds, "cost of rounds")?;
+        match (&self.processors, &fresh.processors) {
+            (None, None) => {}
+            (Some(processors), Some(fresh)) => {
+                check(processors.firmware == fresh.firmware, "firmware")?;
+                processors.lanes.check(&fresh.lanes)?;
+            }
+            (None, Some(_)) | (Some(_), None) => return Err("processors"),
+        }
         let mut groups = self.groups.iter().zip(&fresh.groups);
         groups.try_for_each(|(lanes, fresh)| lanes.check(fresh))
     }
@@ -377,13 +539,15 @@ impl Lines {
         for lanes in &mut self.groups {
             lanes.clear();
         }
+        if let Some(processors) = &mut self.processors {
+            processors.lanes.clear();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Rate;
 
     fn link() -> Link {
         Link::new(&LinkTiming {
@@ -425,6 +589,12 @@ mod tests {
         assert_eq!(second - first, Span::from_ns(50));
     }
 
+    /// Puts `len` bytes on a lane of an algorithm without rounds.
+    fn reserve(lanes: &mut Lanes, ready: Time, len: u32) -> Lane {
+        let duration = lanes.duration(len, 0);
+        lanes.reserve_for(ready, duration)
+    }
+
     #[test]
     fn the_lane_that_is_free_first_works_and_ties_go_to_the_lowest() {
         let mut lanes = Lanes::new(&EngineGroup {
@@ -435,11 +605,11 @@ mod tests {
                 millicycles_per_byte: 500,
             },
         });
-        let first = lanes.reserve(Time::ZERO, 100);
+        let first = reserve(&mut lanes, Time::ZERO, 100);
         assert_eq!(first.number, 0);
         assert_eq!(first.finish, Time::ZERO + Span::from_ns(60));
-        assert_eq!(lanes.reserve(Time::ZERO, 0).number, 1);
-        let third = lanes.reserve(Time::ZERO, 0);
+        assert_eq!(reserve(&mut lanes, Time::ZERO, 0).number, 1);
+        let third = reserve(&mut lanes, Time::ZERO, 0);
         assert_eq!(third.number, 1);
         assert_eq!(third.start, Time::ZERO + Span::from_ns(10));
     }
@@ -457,7 +627,7 @@ mod tests {
         let mut free = [Time::ZERO; 5];
         for step in 0..2_000_u64 {
             let ready = Time::from_ps(step * step % 7 * 1_000 + step * 5_000);
-            let lane = lanes.reserve(ready, (step * 7 % 11 * 4) as u32);
+            let lane = reserve(&mut lanes, ready, (step * 7 % 11 * 4) as u32);
             let first = *free.iter().min().unwrap();
             let number = free.iter().position(|&at| at == first).unwrap();
             assert_eq!(usize::from(lane.number), number, "step {step}");

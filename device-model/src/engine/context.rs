@@ -12,7 +12,7 @@ use super::ccm;
 use super::cipher::Cipher;
 use super::digest::{Digester, Input};
 use super::gcm::GcmKeys;
-use super::{Job, Operation};
+use super::{Algorithm, Job, Operation};
 use crate::engine::Group;
 
 /// A session's parameters and expanded keys.
@@ -219,6 +219,16 @@ impl Context {
             (true, false) => Group::Cipher,
             (false, _) => Group::Digest,
             (true, true) => Group::Combined,
+        }
+    }
+
+    /// What decides how long its commands take.
+    #[inline]
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        Algorithm {
+            cipher: self.cipher_code,
+            key_len: self.cipher_key_len,
+            digest: self.digest_code,
         }
     }
 

@@ -19,6 +19,7 @@ mod gcm;
 mod hashed;
 mod parts;
 mod random;
+mod rounds;
 mod skipjack;
 mod state;
 mod xts;
@@ -26,6 +27,7 @@ mod xts;
 pub use context::Context;
 pub use deflate::{DeflateError, Deflater};
 pub use random::RandomSource;
+pub(crate) use rounds::{Algorithm, BlockRounds, RoundKind};
 pub use state::{DigestState, MessagePart};
 
 /// Which way a job goes.

@@ -8,7 +8,7 @@ use timebase::{Span, Time};
 
 use super::context::ContextTable;
 use super::{service, sized};
-use crate::engine::{Context, Group, Operation};
+use crate::engine::{Algorithm, Context, Group, Operation};
 use crate::host::DmaFault;
 use crate::snapshot::{Check, check};
 
@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) operation: Operation,
     pub(crate) group: Group,
+    pub(crate) algorithm: Algorithm,
     /// Generation of the context that the command was judged by.
     pub(crate) generation: u32,
     /// Bytes of request keys at the start of the source stream.
@@ -86,6 +87,7 @@ impl Identity {
             kind: Kind::Whole,
             operation: Operation::Seal,
             group: Group::Cipher,
+            algorithm: Algorithm::IDENTITY,
             generation: self.generation,
             key_len: 0,
             extra_len: 0,
@@ -383,6 +385,7 @@ fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<V
         kind: Kind::Whole,
         operation,
         group: context.group(),
+        algorithm: context.algorithm(),
         generation,
         key_len,
         extra_len,

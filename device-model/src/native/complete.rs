@@ -121,6 +121,7 @@ impl Card {
             admin: &mut self.admin,
             latches: &mut self.latches,
             stats: &mut self.stats,
+            timing_only: self.timing_only,
         };
         let outcome = shop.run(task, &self.agenda.orders, &mut bus);
         if let Task::Process(id) | Task::Service(id) = task {

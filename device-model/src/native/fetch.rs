@@ -12,7 +12,7 @@ use super::context::Found;
 use super::schedule::Fetch;
 use super::transfer::Bus;
 use crate::card::Card;
-use crate::engine::Group;
+use crate::engine::{Algorithm, Group};
 use crate::host::{CardEvent, Host};
 
 /// Most fetches under way at once.
@@ -237,11 +237,13 @@ impl Card {
         host: &mut H,
     ) {
         let decoded = self.lines.decode(moment.now);
-        let ready = self.look_up(identity.session, decoded);
+        let algorithm = Algorithm::IDENTITY;
+        let prepared = self.lines.prepare(algorithm, decoded, identity.len);
+        let ready = self.look_up(moment.now, identity.session, prepared);
         // What comes in goes out again, and takes as long.
         let wire = self.link.write_time(identity.len);
         let loaded = self.link.read_for(moment.now, ready, wire);
-        let load = (Group::Cipher, identity.len);
+        let load = (Group::Cipher, algorithm, identity.len);
         let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
         self.put_to_work(moment, command, (finish, Task::Identity(identity), wire));
     }
@@ -289,7 +291,9 @@ impl Card {
         (command, plan): (&Command, &Plan),
         host: &mut H,
     ) -> Time {
-        let ready = self.look_up(command.session, decoded);
+        let work_len = u32::from(command.aad_len) + command.payload_len;
+        let prepared = self.lines.prepare(plan.algorithm, decoded, work_len);
+        let ready = self.look_up(now, command.session, prepared);
         let listed = if command.flags.has_list() {
             self.read_lists(now, ready, command)
         } else {
@@ -300,8 +304,7 @@ impl Card {
         } else {
             self.link.read(now, listed, plan.source_len)
         };
-        let work_len = u32::from(command.aad_len) + command.payload_len;
-        let load = (plan.group, work_len);
+        let load = (plan.group, plan.algorithm, work_len);
         self.put_on_lane(ring, command.cookie, (loaded, load), host)
     }
 
@@ -311,10 +314,10 @@ impl Card {
         &mut self,
         ring: usize,
         cookie: u64,
-        (loaded, (group, work_len)): (Time, (Group, u32)),
+        (loaded, (group, algorithm, work_len)): (Time, (Group, Algorithm, u32)),
         host: &mut H,
     ) -> Time {
-        let lane = self.lines.work(group, loaded, work_len);
+        let lane = self.lines.work((group, algorithm), loaded, work_len);
         let stats = &mut self.stats.groups[group as usize];
         stats.commands += 1;
         stats.busy += lane.duration;
@@ -334,16 +337,16 @@ impl Card {
     /// When the context of `session` is there for a command decoded at `decoded`. One that is
     /// already on its way is waited for.
     #[inline]
-    fn look_up(&mut self, session: CardSession, decoded: Time) -> Time {
+    fn look_up(&mut self, now: Time, session: CardSession, decoded: Time) -> Time {
         if let Some(since) = self.cache.again(session) {
             self.stats.context_hits += 1;
             return since.max(decoded + self.profile.context_hit);
         }
-        self.look_up_other(session, decoded)
+        self.look_up_other(now, session, decoded)
     }
 
     #[inline(never)]
-    fn look_up_other(&mut self, session: CardSession, decoded: Time) -> Time {
+    fn look_up_other(&mut self, now: Time, session: CardSession, decoded: Time) -> Time {
         let fetched = decoded + self.profile.context_miss;
         match self.cache.touch(session, fetched) {
             Found::Cached(since) => {
@@ -352,7 +355,10 @@ impl Card {
             }
             Found::Fetched => {
                 self.stats.context_misses += 1;
-                fetched
+                match self.profile.context_bytes {
+                    0 => fetched,
+                    bytes => self.link.read(now, fetched, bytes),
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ use super::migrate;
 use super::schedule::Agenda;
 use super::transfer::Bus;
 use crate::card::Card;
-use crate::engine::{Group, Operation};
+use crate::engine::{Algorithm, Group, Operation};
 use crate::host::{CardEvent, Host};
 
 /// Whether `opcode` is a service command of this kind of ring.
@@ -89,6 +89,7 @@ pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status
     let plan = Plan {
         kind: Kind::Whole,
         operation: Operation::Seal,
+        algorithm: Algorithm::IDENTITY,
         group: Group::Cipher,
         generation: 0,
         key_len: 0,

@@ -11,6 +11,6 @@ mod power;
 mod registers;
 mod rings;
 mod sessions;
-mod snapshot;
 mod sized;
+mod snapshot;
 mod wild;
