@@ -39,7 +39,7 @@ pub struct EngineGroup {
 
 /// What one round of an algorithm costs a lane, in thousandths of a cycle, on top of the group's
 /// [`Rate`]. How many rounds a block takes is the algorithm's standard's to say: AES has 10, 12 or
-/// 14 for 16 bytes (FIPS 197), Triple DES 48 for 8 (FIPS 46-3), SHA-1 80 and SHA-256 64 for 64 bytes,
+/// 14 for 16 bytes (FIPS 197), Triple DES 48 for 8 (FIPS 46-3), SHA-1 80 and SHA-256 64 for 64,
 /// SHA-512 80 for 128 (FIPS 180-4), SM4 32 for 16, SM3 64 for 64 (GB/T 32907, GB/T 32905).
 /// Zero where the rate for each byte says it all.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]

@@ -5,6 +5,7 @@
 //! and `trace`.
 
 mod list;
+mod profile;
 
 use std::error::Error;
 use std::fs::File;
@@ -18,6 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::datasheet::{header, svd};
 use crate::input::{Input, InputError};
 use crate::outcome::Outcome;
+use crate::profile::{FitError, ValidateError};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::summary::{Replay, render_json, render_text, render_verdict};
 use crate::world::{self, RunOptions, SetupError};
@@ -66,6 +68,8 @@ enum Command {
     List(List),
     /// Print the card's registers, descriptors and codes for other tools
     Datasheet(Datasheet),
+    /// Look at device profiles, fit them to measurements, hold them against measurements
+    Profile(profile::Profile),
 }
 
 #[derive(Args, Debug)]
@@ -153,6 +157,10 @@ enum CliError {
     Input(#[from] InputError),
     #[error("cannot set the run up")]
     Setup(#[from] SetupError),
+    #[error(transparent)]
+    Validate(#[from] ValidateError),
+    #[error(transparent)]
+    Fit(#[from] FitError),
     #[error("--report and --trace both name {}", .0.display())]
     SameFile(PathBuf),
     #[error("cannot write {}", path.display())]
@@ -178,6 +186,7 @@ pub fn main() -> ExitCode {
             };
             print(&text).map(|()| ExitCode::SUCCESS)
         }
+        Command::Profile(profile) => profile.execute(),
     };
     result.unwrap_or_else(|error| {
         complain(&error);

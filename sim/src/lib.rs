@@ -12,6 +12,7 @@ pub mod input;
 pub mod link;
 pub mod memory;
 pub mod outcome;
+pub mod profile;
 pub mod recorder;
 pub mod reference;
 pub mod report;

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use device_model::{Card, CardEvent, DmaFault, Host};
+use device_model::{Card, CardEvent, DmaFault, Host, LinkBacklog};
 use dma::{Coherent, Pool, PoolBuffer};
 use driver::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
 use rand::{Rng, SeedableRng};
@@ -40,7 +40,12 @@ pub struct Port {
     clock: Clock,
     recorder: Rc<RefCell<Recorder>>,
     delays: Delays,
+    /// The link behind which the slot shares with others, if it does.
+    uplink: Option<Uplink>,
 }
+
+/// A link that several slots share: how long it is taken.
+pub type Uplink = Rc<Cell<LinkBacklog>>;
 
 /// Delays of the link, drawn from the seed.
 #[derive(Debug)]
@@ -94,7 +99,13 @@ impl Port {
             clock,
             recorder,
             delays,
+            uplink: None,
         }
+    }
+
+    /// Puts the slot behind `uplink`, which it shares with every other slot behind it.
+    pub fn share_link(&mut self, uplink: Uplink) {
+        self.uplink = Some(uplink);
     }
 
     /// Puts a card into the slot and enables its memory space and bus mastering.
@@ -191,7 +202,13 @@ impl Port {
             delays: &mut self.delays,
             recorder: &mut recorder,
         };
-        Some(act(card, &mut side))
+        let Some(uplink) = &self.uplink else {
+            return Some(act(card, &mut side));
+        };
+        card.set_link_backlog(uplink.get());
+        let acted = act(card, &mut side);
+        uplink.set(card.link_backlog());
+        Some(acted)
     }
 
     fn deliver(&mut self, write: PostedWrite) {

@@ -417,7 +417,8 @@ fn compared_digest(buffer: &Buffer, start: usize, expected: &[u8]) -> Compared {
     compared("digest", buffer, start, expected)
 }
 
-fn session_params(suite: Suite, chance: &mut Xoshiro256PlusPlus) -> SessionParams {
+/// Parameters of a session of `suite` with keys drawn from `chance`.
+pub(crate) fn session_params(suite: Suite, chance: &mut Xoshiro256PlusPlus) -> SessionParams {
     let mut key = |len: usize| {
         let mut bytes = vec![0; len];
         chance.fill_bytes(&mut bytes);

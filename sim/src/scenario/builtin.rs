@@ -89,7 +89,7 @@ fn parse_builtin(name: &str, text: &str) -> Scenario {
 }
 
 /// The text of a small file.
-pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
+pub(crate) fn read_bounded(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));

@@ -34,6 +34,23 @@ pub enum ScenarioError {
         /// The built-in scenario with a name most like it.
         nearest: Option<String>,
     },
+    /// The profile file cannot be read.
+    #[error("cannot read profile {path}")]
+    UnreadableProfile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Neither a built-in profile nor a file has this name.
+    #[error("no profile `{name}`, built in or as a file{}", or_profile(nearest.as_deref()))]
+    NoProfile {
+        /// The name.
+        name: String,
+        /// The built-in profile with a name most like it.
+        nearest: Option<String>,
+    },
     /// The file does not describe a scenario.
     #[error(transparent)]
     Invalid(Box<Diagnostic>),
@@ -42,6 +59,13 @@ pub enum ScenarioError {
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(
         || "; `ringside list` shows those built in".to_owned(),
+        |name| format!("; did you mean `{name}`?"),
+    )
+}
+
+fn or_profile(nearest: Option<&str>) -> String {
+    nearest.map_or_else(
+        || "; `ringside profile list` shows those built in".to_owned(),
         |name| format!("; did you mean `{name}`?"),
     )
 }
@@ -105,16 +129,16 @@ impl fmt::Display for Diagnostic {
 
 /// A text and where it comes from: makes complaints about places in it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// The whole text.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// File, or name of what is built in.
-    pub(super) origin: &'a str,
+    pub(crate) origin: &'a str,
 }
 
 impl Source<'_> {
     /// The complaint that `found` stands at `at` where something `expected` should be.
-    pub(super) fn error(
+    pub(crate) fn error(
         &self,
         at: Range<usize>,
         found: impl Into<String>,
@@ -167,7 +191,7 @@ impl Source<'_> {
 
 impl ScenarioError {
     /// The same complaint with a hint.
-    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         if let Self::Invalid(diagnostic) = &mut self {
             diagnostic.help = Some(help.into());
         }
@@ -175,7 +199,7 @@ impl ScenarioError {
     }
 
     /// The same complaint with the `known` names nearest to `name`, if any is near.
-    pub(super) fn with_nearest(self, name: &str, known: &[&str]) -> Self {
+    pub(crate) fn with_nearest(self, name: &str, known: &[&str]) -> Self {
         let near = nearest(name, known);
         if near.is_empty() {
             self
@@ -187,7 +211,7 @@ impl ScenarioError {
 }
 
 /// `names` in backquotes, as a sentence lists them; a long list is cut.
-pub(super) fn alternatives(names: &[&str]) -> String {
+pub(crate) fn alternatives(names: &[&str]) -> String {
     let mut quoted: Vec<String> = names
         .iter()
         .take(LISTED)
@@ -204,7 +228,7 @@ pub(super) fn alternatives(names: &[&str]) -> String {
 }
 
 /// The `known` names that `name` may be a slip of the pen for, best first, at most three.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
     let name: String = name.to_lowercase().chars().take(64).collect();
     let reach = (name.chars().count() / 3).max(2);
     let mut near: Vec<(usize, &str)> = known

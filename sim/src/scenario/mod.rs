@@ -2,11 +2,11 @@
 //!
 //! Plain data. `parse` reads it from a TOML file; the world runs it.
 
-mod builtin;
-mod diagnostic;
+pub(crate) mod builtin;
+pub(crate) mod diagnostic;
 mod parse;
-mod profile;
-mod reader;
+pub(crate) mod profile;
+pub(crate) mod reader;
 mod suite;
 
 use device_model::Profile;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use device_model::{EngineGroup, Engines, LinkTiming, Profile, ProfileError, Rate};
+use device_model::{
+    EngineGroup, Engines, Firmware, LinkTiming, Profile, ProfileError, Rate, Rounds,
+};
 use timebase::Span;
 
 use super::ScenarioError;
@@ -10,33 +12,69 @@ use super::builtin::read_bounded;
 use super::diagnostic::{Source, alternatives};
 use super::reader::{Item, Section, read_document};
 
+/// A built-in profile's name and text.
+macro_rules! builtin {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../../profiles/", $name, ".toml")),
+        )
+    };
+}
+
 /// Built-in profiles: name and text.
-const BUILTINS: [(&str, &str); 2] = [
-    ("reference", include_str!("../../profiles/reference.toml")),
-    ("slow", include_str!("../../profiles/slow.toml")),
+pub(crate) const BUILTINS: [(&str, &str); 10] = [
+    builtin!("reference"),
+    builtin!("slow"),
+    builtin!("qat-c62x"),
+    builtin!("ti-am64x-sa2ul"),
+    builtin!("ti-am65x-sa2ul"),
+    builtin!("qualcomm-qce"),
+    builtin!("microchip-mpfs"),
+    builtin!("qemu-virtio-crypto"),
+    builtin!("qemu-virtio-crypto-tcp"),
+    builtin!("ideal"),
 ];
 
-const KEYS: [&str; 12] = [
+/// Keys of a profile file: those of the card, then those that `crate::profile` reads.
+pub(crate) const KEYS: [&str; 19] = [
     "name",
     "ring_pairs",
     "session_capacity",
     "context_cache_entries",
     "context_hit_ns",
     "context_miss_ns",
+    "context_bytes",
     "fetch_burst",
     "command_overhead_ns",
     "interrupt_delay_ns",
     "reset_time_us",
     "link",
     "engines",
+    "firmware",
+    "about",
+    "host",
+    "goal",
+    "measured",
+    "fit",
 ];
+const FIRMWARE_KEYS: [&str; 7] = [
+    "processors",
+    "clock_hz",
+    "command_cycles",
+    "digest_cycles",
+    "aead_cycles",
+    "millicycles_per_digested_byte",
+    "held_permille",
+];
+const ROUNDS_KEYS: [&str; 7] = ["aes", "des", "sm4", "sha1", "sha256", "sha512", "sm3"];
 const LINK_KEYS: [&str; 4] = [
     "latency_ns",
     "bytes_per_second",
     "max_payload",
     "packet_overhead",
 ];
-const ENGINES_KEYS: [&str; 3] = ["cipher", "digest", "combined"];
+const ENGINES_KEYS: [&str; 4] = ["cipher", "digest", "combined", "rounds"];
 const GROUP_KEYS: [&str; 4] = [
     "lanes",
     "clock_hz",
@@ -95,7 +133,7 @@ pub(super) fn named_profile(item: &Item<'_>, base: &Path) -> Result<Profile, Sce
     profile_from_toml(&text, &path.display().to_string())
 }
 
-fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> {
+pub(crate) fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> {
     let ns = |key: &str| Ok(Span::from_ns(top.require(key)?.integer(0..=MAX_NS)?));
     let count = |key: &str| top.require(key)?.count(0..=u32::MAX);
     let ring_pairs = top.require("ring_pairs")?.count(0..=u32::from(u16::MAX))?;
@@ -107,13 +145,25 @@ fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> {
         context_cache_entries: count("context_cache_entries")?,
         context_hit: ns("context_hit_ns")?,
         context_miss: ns("context_miss_ns")?,
+        context_bytes: small(top, "context_bytes")?,
         fetch_burst: count("fetch_burst")?,
         command_overhead: ns("command_overhead_ns")?,
+        firmware: top
+            .get("firmware")
+            .as_ref()
+            .map(read_firmware)
+            .transpose()?,
         link: read_link(&top.require("link")?.section(&LINK_KEYS)?)?,
         engines: Engines {
             cipher: read_group(&engines.require("cipher")?.section(&GROUP_KEYS)?)?,
             digest: read_group(&engines.require("digest")?.section(&GROUP_KEYS)?)?,
             combined: read_group(&engines.require("combined")?.section(&GROUP_KEYS)?)?,
+            rounds: engines
+                .get("rounds")
+                .as_ref()
+                .map(read_rounds)
+                .transpose()?
+                .unwrap_or_default(),
         },
         interrupt_delay: ns("interrupt_delay_ns")?,
         reset_time: Span::from_us(top.require("reset_time_us")?.integer(0..=MAX_NS / 1_000)?),
@@ -140,6 +190,42 @@ fn read_group(group: &Section<'_>) -> Result<EngineGroup, ScenarioError> {
             startup_cycles: group.require("startup_cycles")?.count(0..=u32::MAX)?,
             millicycles_per_byte: group.require("millicycles_per_byte")?.count(0..=u32::MAX)?,
         },
+    })
+}
+
+/// A number of 32 bits, zero if it is not given.
+fn small(section: &Section<'_>, key: &str) -> Result<u32, ScenarioError> {
+    let number = section.integer(key, 0..=u64::from(u32::MAX), 0)?;
+    Ok(u32::try_from(number).expect("32 bits"))
+}
+
+fn read_firmware(item: &Item<'_>) -> Result<Firmware, ScenarioError> {
+    let section = item.section(&FIRMWARE_KEYS)?;
+    let processors = section
+        .require("processors")?
+        .count(0..=u32::from(u8::MAX))?;
+    Ok(Firmware {
+        processors: u8::try_from(processors).expect("8 bits"),
+        clock_hz: section.require("clock_hz")?.integer(0..=u64::MAX)?,
+        command_cycles: section.require("command_cycles")?.count(0..=u32::MAX)?,
+        digest_cycles: small(&section, "digest_cycles")?,
+        aead_cycles: small(&section, "aead_cycles")?,
+        millicycles_per_digested_byte: small(&section, "millicycles_per_digested_byte")?,
+        held_permille: small(&section, "held_permille")?,
+    })
+}
+
+fn read_rounds(item: &Item<'_>) -> Result<Rounds, ScenarioError> {
+    let section = item.section(&ROUNDS_KEYS)?;
+    let cost = |key| small(&section, key);
+    Ok(Rounds {
+        aes: cost("aes")?,
+        des: cost("des")?,
+        sm4: cost("sm4")?,
+        sha1: cost("sha1")?,
+        sha256: cost("sha256")?,
+        sha512: cost("sha512")?,
+        sm3: cost("sm3")?,
     })
 }
 

@@ -13,7 +13,7 @@ use super::ScenarioError;
 use super::diagnostic::{Source, alternatives};
 
 /// Reads `source` as a document whose top level has `keys`, and hands its top section to `read`.
-pub(super) fn read_document<T>(
+pub(crate) fn read_document<T>(
     source: Source<'_>,
     keys: &'static [&'static str],
     read: impl FnOnce(&Section<'_>) -> Result<T, ScenarioError>,
@@ -41,7 +41,7 @@ pub(super) fn read_document<T>(
 }
 
 /// A table of the document.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     source: Source<'a>,
     name: String,
     header: Range<usize>,
@@ -50,7 +50,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The value of `key`, if it is given.
-    pub(super) fn get(&self, key: &str) -> Option<Item<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Item<'a>> {
         let (key, value) = self.table.get_key_value(key)?;
         Some(Item {
             source: self.source,
@@ -61,7 +61,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`, which must be given.
-    pub(super) fn require(&self, key: &str) -> Result<Item<'a>, ScenarioError> {
+    pub(crate) fn require(&self, key: &str) -> Result<Item<'a>, ScenarioError> {
         self.get(key).ok_or_else(|| {
             self.error(
                 format!("no `{key}` in {}", self.name),
@@ -71,7 +71,7 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number in `range`, or `default`.
-    pub(super) fn integer(
+    pub(crate) fn integer(
         &self,
         key: &str,
         range: RangeInclusive<u64>,
@@ -82,18 +82,18 @@ impl<'a> Section<'a> {
     }
 
     /// True, false or `default`.
-    pub(super) fn boolean(&self, key: &str, default: bool) -> Result<bool, ScenarioError> {
+    pub(crate) fn boolean(&self, key: &str, default: bool) -> Result<bool, ScenarioError> {
         self.get(key).map_or(Ok(default), |item| item.boolean())
     }
 
     /// A percentage, zero if it is not given.
-    pub(super) fn percent(&self, key: &str, default: u8) -> Result<u8, ScenarioError> {
+    pub(crate) fn percent(&self, key: &str, default: u8) -> Result<u8, ScenarioError> {
         let percent = self.integer(key, 0..=100, u64::from(default))?;
         Ok(u8::try_from(percent).expect("at most 100"))
     }
 
     /// The sections `[[key]]`, none if there are none.
-    pub(super) fn sections(
+    pub(crate) fn sections(
         &self,
         key: &str,
         keys: &'static [&'static str],
@@ -111,7 +111,7 @@ impl<'a> Section<'a> {
     }
 
     /// Every key with its value, in order of place in the text.
-    pub(super) fn items(&self) -> Vec<Item<'a>> {
+    pub(crate) fn items(&self) -> Vec<Item<'a>> {
         let mut items: Vec<Item<'a>> = self
             .table
             .keys()
@@ -122,7 +122,7 @@ impl<'a> Section<'a> {
     }
 
     /// The one key among `keys` that is given.
-    pub(super) fn exactly_one(&self, keys: &[&str], what: &str) -> Result<Item<'a>, ScenarioError> {
+    pub(crate) fn exactly_one(&self, keys: &[&str], what: &str) -> Result<Item<'a>, ScenarioError> {
         let mut given: Vec<Item<'a>> = self
             .items()
             .into_iter()
@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
     }
 
     /// The complaint that the section as a whole is wrong.
-    pub(super) fn error(
+    pub(crate) fn error(
         &self,
         found: impl Into<String>,
         expected: impl Into<String>,
@@ -173,7 +173,7 @@ impl<'a> Section<'a> {
 }
 
 /// A value of the document.
-pub(super) struct Item<'a> {
+pub(crate) struct Item<'a> {
     source: Source<'a>,
     name: String,
     key: Range<usize>,
@@ -182,12 +182,12 @@ pub(super) struct Item<'a> {
 
 impl<'a> Item<'a> {
     /// The key.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// A whole number in `range`.
-    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ScenarioError> {
+    pub(crate) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ScenarioError> {
         let DeValue::Integer(integer) = self.value.get_ref() else {
             return Err(self.error("a whole number"));
         };
@@ -199,19 +199,19 @@ impl<'a> Item<'a> {
     }
 
     /// A whole number that counts something, in `range`.
-    pub(super) fn count(&self, range: RangeInclusive<u32>) -> Result<u32, ScenarioError> {
+    pub(crate) fn count(&self, range: RangeInclusive<u32>) -> Result<u32, ScenarioError> {
         let number = self.integer(u64::from(*range.start())..=u64::from(*range.end()))?;
         Ok(u32::try_from(number).expect("within a range of 32 bits"))
     }
 
     /// True or false.
-    pub(super) fn boolean(&self) -> Result<bool, ScenarioError> {
+    pub(crate) fn boolean(&self) -> Result<bool, ScenarioError> {
         let boolean = self.value.get_ref().as_bool();
         boolean.ok_or_else(|| self.error("`true` or `false`"))
     }
 
     /// A string.
-    pub(super) fn text(&self) -> Result<&'a str, ScenarioError> {
+    pub(crate) fn text(&self) -> Result<&'a str, ScenarioError> {
         let value: &'a DeValue<'a> = self.value.get_ref();
         value
             .as_str()
@@ -219,7 +219,7 @@ impl<'a> Item<'a> {
     }
 
     /// The position in `names` of a string.
-    pub(super) fn one_of(&self, what: &str, names: &[&str]) -> Result<usize, ScenarioError> {
+    pub(crate) fn one_of(&self, what: &str, names: &[&str]) -> Result<usize, ScenarioError> {
         let Some(text) = self.value.get_ref().as_str() else {
             return Err(self.error(format!("{what} in quotes: {}", alternatives(names))));
         };
@@ -231,7 +231,7 @@ impl<'a> Item<'a> {
     }
 
     /// Elements of a list.
-    pub(super) fn list(&self) -> Result<Vec<Item<'a>>, ScenarioError> {
+    pub(crate) fn list(&self) -> Result<Vec<Item<'a>>, ScenarioError> {
         let DeValue::Array(array) = self.value.get_ref() else {
             return Err(self.error("a list"));
         };
@@ -245,7 +245,7 @@ impl<'a> Item<'a> {
     }
 
     /// Elements of a list that is not empty.
-    pub(super) fn filled_list(&self, what: &str) -> Result<Vec<Item<'a>>, ScenarioError> {
+    pub(crate) fn filled_list(&self, what: &str) -> Result<Vec<Item<'a>>, ScenarioError> {
         let list = self.list()?;
         if list.is_empty() {
             return Err(self.error(format!("at least one {what}")));
@@ -254,7 +254,7 @@ impl<'a> Item<'a> {
     }
 
     /// `[shortest, longest]` in a unit of `unit` picoseconds.
-    pub(super) fn span_range(&self, unit: u64, most: u64) -> Result<(Span, Span), ScenarioError> {
+    pub(crate) fn span_range(&self, unit: u64, most: u64) -> Result<(Span, Span), ScenarioError> {
         let expected = "two whole numbers: [shortest, longest]";
         let list = self.list().map_err(|_| self.error(expected))?;
         let [shortest, longest] = list.as_slice() else {
@@ -269,7 +269,7 @@ impl<'a> Item<'a> {
     }
 
     /// A table with `keys`.
-    pub(super) fn section(
+    pub(crate) fn section(
         &self,
         keys: &'static [&'static str],
     ) -> Result<Section<'a>, ScenarioError> {
@@ -295,7 +295,7 @@ impl<'a> Item<'a> {
     }
 
     /// The values of a table, none if it is no table.
-    pub(super) fn children(&self) -> Vec<Item<'a>> {
+    pub(crate) fn children(&self) -> Vec<Item<'a>> {
         let DeValue::Table(table) = self.value.get_ref() else {
             return Vec::new();
         };
@@ -310,13 +310,13 @@ impl<'a> Item<'a> {
     }
 
     /// The complaint that the value is not what was `expected`.
-    pub(super) fn error(&self, expected: impl Into<String>) -> ScenarioError {
+    pub(crate) fn error(&self, expected: impl Into<String>) -> ScenarioError {
         let found = format!("{} is {}", self.name, self.describe());
         self.source.error(self.value.span(), found, expected)
     }
 
     /// The complaint `found` about the value.
-    pub(super) fn complain(
+    pub(crate) fn complain(
         &self,
         found: impl Into<String>,
         expected: impl Into<String>,
@@ -325,7 +325,7 @@ impl<'a> Item<'a> {
     }
 
     /// The complaint that there is no `what` called `name`.
-    pub(super) fn unknown(&self, what: &str, name: &str, expected: &str) -> ScenarioError {
+    pub(crate) fn unknown(&self, what: &str, name: &str, expected: &str) -> ScenarioError {
         self.complain(
             format!("unknown {what} `{}`", name.escape_debug()),
             expected,

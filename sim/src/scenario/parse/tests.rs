@@ -414,7 +414,7 @@ fn profiles_are_found_by_name_or_next_to_the_scenario() {
     let message = complaint_with("name = \"left\"", "profile = \"fast\"");
     assert!(message.contains("unknown profile `fast`"), "{message}");
     assert!(
-        message.contains("`.toml`, or `reference` or `slow`"),
+        message.contains("`.toml`, or `reference`, `slow`"),
         "{message}"
     );
     let message = complaint_with("name = \"left\"", "profile = \"no-such.toml\"");
