@@ -359,7 +359,7 @@ impl Lanes {
 }
 
 /// What rounds cost, and whether they cost anything.
-#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 struct RoundCosts {
     rounds: Rounds,
     is_free: bool,

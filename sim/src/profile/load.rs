@@ -285,6 +285,7 @@ impl Machine {
         let buffer = Buffer::Pooled(pool.take(end + DIGEST_ROOM)?);
         let operation = match mode {
             Mode::Cipher => Operation::Encrypt,
+            Mode::Compress(_) => Operation::Compress,
             Mode::Digest => Operation::ComputeDigest,
             Mode::Aead | Mode::EncryptThenAuthenticate => Operation::EncryptCompute,
         };
@@ -298,7 +299,7 @@ impl Machine {
             start: aad_len,
             len: load.bytes as usize,
         };
-        if mode != Mode::Cipher {
+        if !matches!(mode, Mode::Cipher | Mode::Compress(_)) {
             request.digest_start = end;
         }
         request.opaque = thread as u64;
