@@ -85,7 +85,7 @@ record! {
         /// Serial number of the card that made it.
         serial: u64,
         /// X25519 public key (RFC 7748), made for this offer.
-        public: [u8; 32],
+        public_key: [u8; 32],
         /// HMAC-SHA-256 of the bytes before, under a key that is made from the root key.
         tag: [u8; 32],
     }

@@ -211,7 +211,7 @@ impl Vault {
             magic: OFFER_MAGIC,
             version: BLOB_VERSION,
             serial: self.serial,
-            public: x25519(*secret, X25519_BASEPOINT_BYTES),
+            public_key: x25519(*secret, X25519_BASEPOINT_BYTES),
             ..KekOffer::default()
         };
         let tag = self.tag(&offer)?.finalize();
@@ -235,15 +235,15 @@ impl Vault {
         };
         let own = x25519(**secret, X25519_BASEPOINT_BYTES);
         // A card does not agree with itself, whoever hands it its own words.
-        if offer.serial == serial || offer.public == own {
+        if offer.serial == serial || offer.public_key == own {
             return Err(Status::ForeignBlob);
         }
-        let shared = Zeroizing::new(x25519(**secret, offer.public));
+        let shared = Zeroizing::new(x25519(**secret, offer.public_key));
         // RFC 7748, 6.1: a point of small order would make a secret that everybody knows.
         if shared.iter().all(|&byte| byte == 0) {
             return Err(Status::ForgedBlob);
         }
-        let (low, high) = (own.min(offer.public), own.max(offer.public));
+        let (low, high) = (own.min(offer.public_key), own.max(offer.public_key));
         let key = derive(&*shared, &[low, high].concat(), b"ringside kek");
         *slot = Slot::Holds(Kek::new(key, Some(offer.serial)));
         Ok(())
