@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use regs::{
     Argument, ArgumentFlags, BlobHeader, CipherCode, Command, CommandFlags, Completion, Control,
-    DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, FieldInfo, KekOffer, Opcode, Register,
-    RingArbitration, RingControl, RingRegister, RingStatus, Segment, SessionBlock,
-    SessionBlockFlags, Status,
+    DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, FieldInfo, KekOffer, Opcode, PublicKeyFlags,
+    PublicKeyOp, Register, RingArbitration, RingControl, RingRegister, RingStatus, Segment,
+    SessionBlock, SessionBlockFlags, Status,
 };
 use sim::datasheet::markdown;
 
@@ -47,6 +47,8 @@ fn sections() -> Vec<(&'static str, String)> {
         ("completion", markdown::structure(Completion::LAYOUT)),
         ("segment", markdown::structure(Segment::LAYOUT)),
         ("status-codes", markdown::codes(Status::TABLE, 4)),
+        ("public-key-ops", markdown::codes(PublicKeyOp::TABLE, 2)),
+        ("public-key-flags", markdown::fields(PublicKeyFlags::TABLE)),
         ("argument", markdown::structure(Argument::LAYOUT)),
         ("argument-flags", markdown::fields(ArgumentFlags::TABLE)),
         ("blob-header", markdown::structure(BlobHeader::LAYOUT)),

@@ -24,6 +24,7 @@ use crate::pci::ConfigSpace;
 use crate::profile::{Profile, ProfileError};
 use crate::provisioning::Provisioning;
 use crate::stats::{CardStats, RingOccupancy};
+use crate::timing::service::ServiceLines;
 use crate::timing::{Lines, Link, LinkBacklog};
 
 /// What a read gives that nobody answers.
@@ -69,6 +70,7 @@ pub struct Card {
     pub(crate) agenda: Agenda,
     pub(crate) link: Link,
     pub(crate) lines: Lines,
+    pub(crate) service_lines: ServiceLines,
     /// Time of a completion entry on the wire.
     pub(crate) completion_time: Span,
     pub(crate) contexts: ContextTable,
@@ -109,6 +111,7 @@ impl Card {
         stats.groups[Group::Cipher as usize].lanes = engines.cipher.lanes;
         stats.groups[Group::Digest as usize].lanes = engines.digest.lanes;
         stats.groups[Group::Combined as usize].lanes = engines.combined.lanes;
+        stats.public_key.lanes = profile.public_key.map_or(0, |engine| engine.lanes);
         let rings = usize::from(profile.ring_pairs) + 1;
         Ok(Self {
             pci: ConfigSpace::new(&profile),
@@ -123,6 +126,7 @@ impl Card {
             completion_time: link.write_time(COMPLETION_LEN as u32),
             link,
             lines: Lines::new(&profile),
+            service_lines: ServiceLines::new(&profile),
             contexts: ContextTable::new(profile.session_capacity),
             cache: ContextCache::new(profile.context_cache_entries),
             scratch: Scratch::default(),
@@ -504,6 +508,7 @@ impl Card {
         self.admin.clear();
         self.descriptors.fill(0);
         self.lines.clear();
+        self.service_lines.clear();
         self.control = Control::new();
         self.causes = Causes::default();
         self.last_error = LastError::default();

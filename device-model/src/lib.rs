@@ -25,7 +25,8 @@ pub use fault::{Latch, STRAY_ADDR};
 pub use host::{CardEvent, DmaFault, Host};
 pub use native::MAX_PAYLOAD;
 pub use profile::{
-    EngineGroup, Engines, Firmware, LinkTiming, Profile, ProfileError, Rate, Rounds,
+    EngineGroup, Engines, EntropySource, Firmware, LinkTiming, Profile, ProfileError,
+    PublicKeyEngine, Rate, Rounds,
 };
 pub use provisioning::Provisioning;
 pub use snapshot::SnapshotError;

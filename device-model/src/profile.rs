@@ -93,6 +93,38 @@ pub struct Engines {
     pub rounds: Rounds,
 }
 
+/// Lanes that work on long numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct PublicKeyEngine {
+    /// Lanes that work side by side, 1 to 64.
+    pub lanes: u8,
+    /// Clock of the lanes in hertz.
+    pub clock_hz: u64,
+    /// Cycles for each command, whatever its size.
+    pub startup_cycles: u32,
+    /// Thousandths of a cycle for each product of two 64-bit words.
+    pub millicycles_per_product: u32,
+}
+
+/// Where random numbers come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct EntropySource {
+    /// Bytes a second.
+    pub bytes_per_second: u64,
+    /// Bytes that are kept ready.
+    pub buffer_len: u32,
+}
+
+/// A source like those that cards have: a megabyte a second, four kilobytes of it kept ready.
+impl Default for EntropySource {
+    fn default() -> Self {
+        Self {
+            bytes_per_second: 1_000_000,
+            buffer_len: 4096,
+        }
+    }
+}
+
 /// A device profile.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Profile {
@@ -121,6 +153,10 @@ pub struct Profile {
     pub link: LinkTiming,
     /// The engines.
     pub engines: Engines,
+    /// Lanes that work on long numbers, if the card has any.
+    pub public_key: Option<PublicKeyEngine>,
+    /// Where random numbers come from.
+    pub entropy: EntropySource,
     /// From the end of a write-back to the interrupt message.
     pub interrupt_delay: Span,
     /// From a reset until the card is ready.
@@ -182,6 +218,13 @@ impl Profile {
                 combined: group(8, 120, 1_000),
                 rounds: Rounds::default(),
             },
+            public_key: Some(PublicKeyEngine {
+                lanes: 4,
+                clock_hz: 800_000_000,
+                startup_cycles: 400,
+                millicycles_per_product: 250,
+            }),
+            entropy: EntropySource::default(),
             interrupt_delay: Span::from_ns(100),
             reset_time: Span::from_us(50),
         }
@@ -213,7 +256,8 @@ impl Profile {
         ] {
             self.within(field, span.as_ps(), (0, SPAN_MAX.as_ps()), "up to an hour")?;
         }
-        self.validate_engines()
+        self.validate_engines()?;
+        self.validate_services()
     }
 
     fn validate_link(&self) -> Result<(), ProfileError> {
@@ -257,6 +301,23 @@ impl Profile {
         self.within("firmware.clock_hz", clock, CLOCK, CLOCK_EXPECTED)?;
         let held = u64::from(firmware.held_permille);
         self.within("firmware.held_permille", held, (0, 1000), "up to 1000")
+    }
+
+    fn validate_services(&self) -> Result<(), ProfileError> {
+        let rate = self.entropy.bytes_per_second;
+        let expected = "1 byte to 1 TB a second";
+        self.within(
+            "entropy.bytes_per_second",
+            rate,
+            (1, 1_000_000_000_000),
+            expected,
+        )?;
+        if let Some(engine) = &self.public_key {
+            let (lanes, clock) = ("public_key.lanes", "public_key.clock_hz");
+            self.within(lanes, engine.lanes.into(), (1, 64), "1 to 64")?;
+            self.within(clock, engine.clock_hz, CLOCK, CLOCK_EXPECTED)?;
+        }
+        Ok(())
     }
 
     fn within(
@@ -308,6 +369,14 @@ mod tests {
         assert_eq!(
             field(|p| p.reset_time = Span::from_ms(u64::MAX)),
             "reset_time"
+        );
+        assert_eq!(
+            field(|p| p.entropy.bytes_per_second = 0),
+            "entropy.bytes_per_second"
+        );
+        assert_eq!(
+            field(|p| p.public_key.as_mut().unwrap().lanes = 0),
+            "public_key.lanes"
         );
     }
 }

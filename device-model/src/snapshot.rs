@@ -111,6 +111,7 @@ impl Card {
         self.agenda.check(rings)?;
         self.link.check(&fresh.link)?;
         self.lines.check(&fresh.lines)?;
+        self.service_lines.check(&fresh.service_lines)?;
         self.contexts.check(&fresh.contexts)?;
         self.cache.check(&fresh.cache)?;
         self.stats.check(&fresh.stats)?;

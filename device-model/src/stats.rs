@@ -22,7 +22,7 @@ pub struct GroupStats {
 pub struct Endings {
     /// [`Status::Success`].
     pub success: u64,
-    /// [`Status::DigestMismatch`].
+    /// [`Status::DigestMismatch`] and [`Status::SignatureMismatch`].
     pub digest_mismatch: u64,
     /// The command was malformed or did not fit its session.
     pub refused: u64,
@@ -46,7 +46,7 @@ impl Endings {
     fn count_failure(&mut self, status: Status) {
         *match status {
             Status::Success => &mut self.success,
-            Status::DigestMismatch => &mut self.digest_mismatch,
+            Status::DigestMismatch | Status::SignatureMismatch => &mut self.digest_mismatch,
             Status::BadOpcode
             | Status::ReservedBits
             | Status::BadSession
@@ -54,6 +54,8 @@ impl Endings {
             | Status::BadLength
             | Status::BadSegments
             | Status::BadParameters
+            | Status::BadOperand
+            | Status::ResultTooLarge
             | Status::NoKek
             | Status::KekExists
             | Status::BadVersion
@@ -100,6 +102,8 @@ pub struct CardStats {
     pub resets: u64,
     /// Engine groups, indexed by [`Group`].
     pub groups: [GroupStats; Group::ALL.len()],
+    /// Public-key lanes.
+    pub public_key: GroupStats,
 }
 
 impl CardStats {

@@ -6,6 +6,8 @@
 //!
 //! Not modelled: flow-control credits, ordering between traffic classes, refresh of card memory.
 
+pub(crate) mod service;
+
 use timebase::{Span, Time};
 
 use crate::engine::{Algorithm, BlockRounds, Group, RoundKind};

@@ -10,7 +10,8 @@ pub mod svd;
 
 use regs::{
     Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags, Completion, FieldInfo,
-    KekOffer, Opcode, Register, RegisterInfo, RingRegister, Segment, Status, WireInfo,
+    KekOffer, Opcode, PublicKeyFlags, PublicKeyOp, Register, RegisterInfo, RingRegister, Segment,
+    Status, WireInfo,
 };
 
 /// A page of registers in BAR 0, repeated for each ring where it is a ring's.
@@ -119,7 +120,7 @@ pub struct Codes {
 }
 
 /// Every set of codes.
-pub const CODES: [Codes; 2] = [
+pub const CODES: [Codes; 3] = [
     Codes {
         name: "Opcode",
         codes: Opcode::TABLE,
@@ -127,6 +128,10 @@ pub const CODES: [Codes; 2] = [
     Codes {
         name: "Status",
         codes: Status::TABLE,
+    },
+    Codes {
+        name: "PublicKeyOp",
+        codes: PublicKeyOp::TABLE,
     },
 ];
 
@@ -140,7 +145,7 @@ pub struct Flags {
 }
 
 /// Every set of flags.
-pub const FLAGS: [Flags; 2] = [
+pub const FLAGS: [Flags; 3] = [
     Flags {
         name: "Command",
         flags: CommandFlags::TABLE,
@@ -149,10 +154,14 @@ pub const FLAGS: [Flags; 2] = [
         name: "Argument",
         flags: ArgumentFlags::TABLE,
     },
+    Flags {
+        name: "PublicKey",
+        flags: PublicKeyFlags::TABLE,
+    },
 ];
 
 /// A constant of the memory map or a limit.
-pub const CONSTANTS: [(&str, u64); 17] = [
+pub const CONSTANTS: [(&str, u64); 19] = [
     ("PCI_VENDOR", regs::PCI_VENDOR as u64),
     ("PCI_DEVICE", regs::PCI_DEVICE as u64),
     ("BAR0_LEN", regs::BAR0_LEN as u64),
@@ -170,6 +179,8 @@ pub const CONSTANTS: [(&str, u64); 17] = [
     ("BLOB_VERSION", regs::BLOB_VERSION as u64),
     ("KEK_SLOTS", regs::KEK_SLOTS as u64),
     ("WRAPPED_KEK_LEN", regs::WRAPPED_KEK_LEN as u64),
+    ("PUBLIC_KEY_BITS_MAX", regs::PUBLIC_KEY_BITS_MAX as u64),
+    ("RANDOM_MAX", regs::RANDOM_MAX as u64),
 ];
 
 /// A description as plain text: the links of a doc comment become names in backquotes.

@@ -41,7 +41,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Families of other people's crates, and which of ours may use them.
-const RESERVED: [(&str, &[&str]); 12] = [
+const RESERVED: [(&str, &[&str]); 13] = [
     // Chance belongs to the world.
     ("rand", &["sim", "tests"]),
     // Card and software driver take their cryptography from two families, so that one checks the
@@ -51,6 +51,7 @@ const RESERVED: [(&str, &[&str]); 12] = [
     ("cryptoxide", &["framework", "tests"]),
     ("md5", &["framework", "tests"]),
     ("miniz_oxide", &["framework", "tests"]),
+    ("num-bigint", &["device-model", "tests"]),
     ("aes", &["device-model", "tests"]),
     ("cbc", &["device-model", "tests"]),
     ("ctr", &["device-model", "tests"]),

@@ -29,6 +29,10 @@ codes! {
         DigestContinue = 3,
         /// Digests the last part of a message from the state before it (data rings).
         DigestEnd = 4,
+        /// Computes with long numbers, see [`PublicKeyOp`](crate::PublicKeyOp) (any ring).
+        PublicKey = 8,
+        /// Fills the destination stream with random bytes (any ring).
+        Random = 9,
         /// Creates a session from the [`SessionBlock`](crate::SessionBlock) in the source stream
         /// (admin ring).
         SessionCreate = 0x40,

@@ -17,6 +17,8 @@ codes! {
         Success = 0,
         /// The digest did not match; the destination was not written.
         DigestMismatch = 1,
+        /// The signature is wrong.
+        SignatureMismatch = 2,
         /// The opcode means nothing on this ring.
         BadOpcode = 0x10,
         /// A reserved bit or byte is not zero.
@@ -58,6 +60,10 @@ codes! {
         ForgedBlob = 0x54,
         /// The blob was imported before, or is too old to tell.
         ReplayedBlob = 0x55,
+        /// There is no result for these numbers.
+        BadOperand = 0x58,
+        /// A result has more bits than there is room for.
+        ResultTooLarge = 0x59,
         /// The entropy source failed its health test.
         EntropyFailure = 0x5A,
     }
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn codes_without_meaning_are_not_statuses() {
-        assert_eq!(Status::from_code(2), None);
+        assert_eq!(Status::from_code(3), None);
         assert_eq!(Status::from_code(u16::MAX), None);
     }
 }

@@ -14,6 +14,7 @@ mod command;
 mod completion;
 mod map;
 mod migration;
+mod public_key;
 mod record;
 mod register;
 
@@ -29,6 +30,10 @@ pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
 pub use migration::{
     Argument, ArgumentFlags, BLOB_LEN, BLOB_MAGIC, BLOB_TAG_LEN, BLOB_VERSION, BlobHeader,
     KEK_SLOTS, KekOffer, OFFER_MAGIC, WRAPPED_KEK_LEN,
+};
+pub use public_key::{
+    PUBLIC_KEY_BITS_MAX, PUBLIC_KEY_PARAMS_MAX, PublicKeyError, PublicKeyFlags, PublicKeyOp,
+    PublicKeyParams, RANDOM_MAX,
 };
 pub use register::{
     BAR0_LEN, COMPLETION_DOORBELL, Control, DEVICE_ID, DOORBELL_PAGE, DOORBELL_STRIDE,

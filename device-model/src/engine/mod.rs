@@ -8,6 +8,7 @@
 //! changes must not depend on how far ahead the card is advanced in one step.
 
 mod aead;
+pub mod asymmetric;
 mod block;
 mod ccm;
 mod chacha;

@@ -179,7 +179,7 @@ impl Card {
                 return self.put_in_order(moment, command, (decoded, task, Span::ZERO));
             }
             Verdict::Service(command, plan) => {
-                return self.dispatch_service(moment, decoded, (&command, plan));
+                return self.dispatch_service(moment, decoded, (command, plan), host);
             }
         };
         let finish = self.reserve(moment, decoded, (command, &plan), host);
@@ -192,22 +192,27 @@ impl Card {
 
     /// [`dispatch`](Self::dispatch) of a service command.
     #[cold]
-    fn dispatch_service(
+    fn dispatch_service<H: Host>(
         &mut self,
         moment: Moment,
         decoded: Time,
-        (command, plan): (&Command, Plan),
+        (command, plan): (Command, Plan),
+        host: &mut H,
     ) {
-        let finish = self.reserve_service(moment.now, decoded, (command, &plan));
-        let written = match plan.destination_len {
+        let when = (moment.now, decoded);
+        let reserved = self.reserve_service(when, moment.ring, (&command, &plan), host);
+        let (finish, task, written) = match reserved {
+            Ok(finish) => {
+                let order = self.agenda.orders.add(Order { command, plan });
+                (finish, Task::Service(order), plan.destination_len)
+            }
+            Err(status) => (decoded, Task::Settled(status), 0),
+        };
+        let written = match written {
             0 => Span::ZERO,
             len => self.link.write_time(len),
         };
-        let order = self.agenda.orders.add(Order {
-            command: *command,
-            plan,
-        });
-        self.put_in_order(moment, command, (finish, Task::Service(order), written));
+        self.put_in_order(moment, &command, (finish, task, written));
     }
 
     /// [`put_to_work`](Self::put_to_work) of what needs no engine: the admin processor works on one

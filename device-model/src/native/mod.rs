@@ -13,6 +13,7 @@ pub(crate) mod execute;
 mod fetch;
 mod kek;
 mod migrate;
+mod public_key;
 mod queue;
 pub(crate) mod ring;
 pub(crate) mod schedule;

@@ -407,7 +407,7 @@ impl Ring {
             "commands on the card",
         )?;
         check(
-            self.fetching == on_card.fetches.iter().sum(),
+            self.fetching == on_card.fetches.iter().sum::<u32>(),
             "commands of a fetch",
         )?;
         check(on_card.fetches.len() <= 1, "fetches of a pair")?;

@@ -7,8 +7,8 @@
 use std::mem;
 
 use regs::{
-    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, KekOffer, Opcode, SESSION_BLOCK_LEN,
-    Status, WRAPPED_KEK_LEN,
+    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, KekOffer, Opcode, RANDOM_MAX, RingId,
+    SESSION_BLOCK_LEN, Status, WRAPPED_KEK_LEN,
 };
 use timebase::Time;
 
@@ -16,11 +16,16 @@ use super::admin::{self, Admin};
 use super::command::{Kind, OrderId, Outcome, Plan, Task, Verdict, Work, check_stream};
 use super::execute::{Shop, destination_of, source_of, take};
 use super::migrate;
+use super::public_key;
 use super::schedule::Agenda;
 use super::transfer::Bus;
 use crate::card::Card;
-use crate::engine::{Algorithm, Group, Operation};
+use crate::engine::{Algorithm, Group, Operation, asymmetric};
 use crate::host::{CardEvent, Host};
+use crate::timing::Lane;
+
+/// Number of the public-key lanes among the engine groups, in events.
+const PUBLIC_KEY_GROUP: u8 = Group::ALL.len() as u8;
 
 /// Whether `opcode` is a service command of this kind of ring.
 pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
@@ -30,6 +35,7 @@ pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
         | Opcode::DigestBegin
         | Opcode::DigestContinue
         | Opcode::DigestEnd => false,
+        Opcode::PublicKey | Opcode::Random => true,
         Opcode::SessionCreate
         | Opcode::SessionDestroy
         | Opcode::SessionRekey
@@ -42,9 +48,18 @@ pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
     }
 }
 
-/// Lengths of source and destination stream of `opcode`, in bytes.
-const fn streams(opcode: Opcode) -> (usize, usize) {
-    match opcode {
+/// Lengths of source and destination stream of `command`, in bytes.
+fn streams(command: &Command, opcode: Opcode) -> Result<(u32, u32), Status> {
+    let (source_len, destination_len) = match opcode {
+        Opcode::PublicKey => {
+            let params = public_key::params_of(command)?;
+            return Ok((params.source_len(), params.destination_len()));
+        }
+        Opcode::Random => {
+            let len = command.payload_len;
+            let is_possible = (1..=RANDOM_MAX).contains(&len);
+            return is_possible.then_some((0, len)).ok_or(Status::BadLength);
+        }
         Opcode::SessionCreate | Opcode::SessionRekey => (SESSION_BLOCK_LEN, 0),
         Opcode::SessionExport => (0, BLOB_LEN),
         Opcode::SessionImport => (BLOB_LEN, 0),
@@ -58,14 +73,16 @@ const fn streams(opcode: Opcode) -> (usize, usize) {
         | Opcode::DigestEnd
         | Opcode::SessionDestroy
         | Opcode::KekDestroy => (0, 0),
+    };
+    if argument_of(command).flags().is_none() {
+        return Err(Status::ReservedBits);
     }
+    Ok((source_len as u32, destination_len as u32))
 }
 
 /// Judges the streams and the argument of `command`, a service command.
 pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status> {
-    argument_of(command).flags().ok_or(Status::ReservedBits)?;
-    let (source_len, destination_len) = streams(opcode);
-    let (source_len, destination_len) = (source_len as u32, destination_len as u32);
+    let (source_len, destination_len) = streams(command, opcode)?;
     let mut command = *command;
     for (flag, len, needed) in [
         (
@@ -101,6 +118,19 @@ pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status
     Ok(Verdict::Service(command, plan))
 }
 
+/// How much a command asks of a public-key lane; zero if nothing.
+fn word_products(command: &Command) -> u64 {
+    match Opcode::from_code(command.opcode) {
+        Some(Opcode::PublicKey) => {
+            public_key::params_of(command).map_or(0, |params| asymmetric::word_products(&params))
+        }
+        Some(Opcode::KekOffer) => asymmetric::X25519_WORD_PRODUCTS,
+        // The secret, and the card's own half again.
+        Some(Opcode::KekAccept) => 2 * asymmetric::X25519_WORD_PRODUCTS,
+        _ => 0,
+    }
+}
+
 fn argument_of(command: &Command) -> Argument {
     Argument::from_bytes(&command.iv)
 }
@@ -112,18 +142,56 @@ fn replaces(command: &Command) -> bool {
 }
 
 impl Card {
-    /// Reserves what a service command, decoded at `decoded`, needs; gives its finish.
-    pub(super) fn reserve_service(
+    /// Reserves what a service command, decoded at `decoded`, needs; gives its finish, or why the
+    /// card does not do it.
+    pub(super) fn reserve_service<H: Host>(
         &mut self,
-        now: Time,
-        decoded: Time,
+        (now, decoded): (Time, Time),
+        ring: usize,
         (command, plan): (&Command, &Plan),
-    ) -> Time {
+        host: &mut H,
+    ) -> Result<Time, Status> {
+        let products = word_products(command);
+        if products != 0 && !self.service_lines.has_public_key() {
+            return Err(Status::BadOpcode);
+        }
         let listed = self.read_lists(now, decoded, command);
-        match plan.source_len {
+        let loaded = match plan.source_len {
             0 => listed,
             len => self.link.read(now, listed, len),
+        };
+        if command.opcode == Opcode::Random as u8 {
+            return Ok(self.service_lines.entropy(loaded, plan.destination_len));
         }
+        let lane = match products {
+            0 => None,
+            products => self.service_lines.public_key(loaded, products),
+        };
+        Ok(lane.map_or(loaded, |lane| self.started(ring, command, lane, host)))
+    }
+
+    /// A public-key lane works on `command`; gives when it is done.
+    fn started<H: Host>(
+        &mut self,
+        ring: usize,
+        command: &Command,
+        lane: Lane,
+        host: &mut H,
+    ) -> Time {
+        let stats = &mut self.stats.public_key;
+        stats.commands += 1;
+        stats.busy += lane.duration;
+        host.observe(
+            lane.start,
+            CardEvent::Started {
+                ring: RingId(ring as u16),
+                cookie: command.cookie,
+                group: PUBLIC_KEY_GROUP,
+                lane: lane.number,
+                finish: lane.finish,
+            },
+        );
+        lane.finish
     }
 
     /// Runs the service command whose result is visible at `at`.
@@ -255,6 +323,11 @@ impl Shop<'_> {
                 vault.accept(argument.kek, &KekOffer::from_bytes(offer))
             }
             Opcode::KekDestroy => vault.destroy(argument.kek),
+            Opcode::PublicKey => {
+                let draw = &mut |bytes: &mut [u8]| random.fill(bytes, sticks);
+                public_key::answer(command, input, output, draw)
+            }
+            Opcode::Random => random.fill(output, sticks),
             Opcode::Nop
             | Opcode::Process
             | Opcode::DigestBegin

@@ -7,6 +7,7 @@ mod deadlines;
 mod drain;
 mod faults;
 mod migration;
+mod numbers;
 mod power;
 mod registers;
 mod rings;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use device_model::{
-    EngineGroup, Engines, Firmware, LinkTiming, Profile, ProfileError, Rate, Rounds,
+    EngineGroup, Engines, EntropySource, Firmware, LinkTiming, Profile, ProfileError,
+    PublicKeyEngine, Rate, Rounds,
 };
 use timebase::Span;
 
@@ -37,7 +38,7 @@ pub(crate) const BUILTINS: [(&str, &str); 10] = [
 ];
 
 /// Keys of a profile file: those of the card, then those that `crate::profile` reads.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 21] = [
     "name",
     "ring_pairs",
     "session_capacity",
@@ -52,6 +53,8 @@ pub(crate) const KEYS: [&str; 19] = [
     "link",
     "engines",
     "firmware",
+    "public_key",
+    "entropy",
     "about",
     "host",
     "goal",
@@ -67,6 +70,13 @@ const FIRMWARE_KEYS: [&str; 7] = [
     "millicycles_per_digested_byte",
     "held_permille",
 ];
+const PUBLIC_KEY_KEYS: [&str; 4] = [
+    "lanes",
+    "clock_hz",
+    "startup_cycles",
+    "millicycles_per_product",
+];
+const ENTROPY_KEYS: [&str; 2] = ["bytes_per_second", "buffer_len"];
 const ROUNDS_KEYS: [&str; 7] = ["aes", "des", "sm4", "sha1", "sha256", "sha512", "sm3"];
 const LINK_KEYS: [&str; 4] = [
     "latency_ns",
@@ -165,6 +175,17 @@ pub(crate) fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> 
                 .transpose()?
                 .unwrap_or_default(),
         },
+        public_key: top
+            .get("public_key")
+            .as_ref()
+            .map(read_public_key)
+            .transpose()?,
+        entropy: top
+            .get("entropy")
+            .as_ref()
+            .map(read_entropy)
+            .transpose()?
+            .unwrap_or_default(),
         interrupt_delay: ns("interrupt_delay_ns")?,
         reset_time: Span::from_us(top.require("reset_time_us")?.integer(0..=MAX_NS / 1_000)?),
     };
@@ -212,6 +233,26 @@ fn read_firmware(item: &Item<'_>) -> Result<Firmware, ScenarioError> {
         aead_cycles: small(&section, "aead_cycles")?,
         millicycles_per_digested_byte: small(&section, "millicycles_per_digested_byte")?,
         held_permille: small(&section, "held_permille")?,
+    })
+}
+
+fn read_public_key(item: &Item<'_>) -> Result<PublicKeyEngine, ScenarioError> {
+    let section = item.section(&PUBLIC_KEY_KEYS)?;
+    let lanes = section.require("lanes")?.count(0..=u32::from(u8::MAX))?;
+    let count = |key| section.require(key)?.count(0..=u32::MAX);
+    Ok(PublicKeyEngine {
+        lanes: u8::try_from(lanes).expect("8 bits"),
+        clock_hz: section.require("clock_hz")?.integer(0..=u64::MAX)?,
+        startup_cycles: count("startup_cycles")?,
+        millicycles_per_product: count("millicycles_per_product")?,
+    })
+}
+
+fn read_entropy(item: &Item<'_>) -> Result<EntropySource, ScenarioError> {
+    let section = item.section(&ENTROPY_KEYS)?;
+    Ok(EntropySource {
+        bytes_per_second: section.require("bytes_per_second")?.integer(0..=u64::MAX)?,
+        buffer_len: section.require("buffer_len")?.count(0..=u32::MAX)?,
     })
 }
 

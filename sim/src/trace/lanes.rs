@@ -232,6 +232,7 @@ fn group_name(group: u8) -> &'static str {
         0 => "cipher",
         1 => "digest",
         2 => "combined",
+        3 => "public key",
         _ => "other",
     }
 }
