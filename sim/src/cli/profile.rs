@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 
 use super::{CliError, STATUS_FAILED, print, unwritten};
 use crate::profile::{
-    Device, Validation, fit, render_fit, render_json, render_list, render_text, validate,
+    Device, Validation, fit, render_fit, render_json, render_list, render_page, render_text,
+    validate,
 };
 
 #[derive(Args, Debug)]
@@ -38,6 +39,9 @@ struct Validate {
     /// measurements]
     #[arg(value_name = "PROFILE|FILE")]
     profiles: Vec<String>,
+    /// Write an HTML page with plots
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -80,6 +84,10 @@ impl Validate {
         }
         let validations: Vec<Validation> =
             devices.iter().map(validate).collect::<Result<_, _>>()?;
+        if let Some(path) = &self.report {
+            let page = render_page(&validations);
+            std::fs::write(path, page).map_err(|source| unwritten(path, source))?;
+        }
         if self.json {
             print(&render_json(&validations))?;
         } else {

@@ -112,15 +112,26 @@ impl Unit {
     /// How many of the unit `requests` of `bytes` bytes in a second are.
     #[must_use]
     pub fn of(self, requests: f64, bytes: u32) -> f64 {
-        let bytes = requests * f64::from(bytes);
+        let (factor, what) = self.parts();
+        let each = match what {
+            "op/s" => 1.0,
+            "bit/s" => f64::from(bytes) * 8.0,
+            _ => f64::from(bytes),
+        };
+        requests * each / factor
+    }
+
+    /// The unit without its prefix, and what the prefix stands for.
+    #[must_use]
+    pub fn parts(self) -> (f64, &'static str) {
         match self {
-            Self::Op => requests,
-            Self::Mop => requests / 1e6,
-            Self::B => bytes,
-            Self::Kb => bytes / 1e3,
-            Self::Mb => bytes / 1e6,
-            Self::Mbit => bytes * 8.0 / 1e6,
-            Self::Gbit => bytes * 8.0 / 1e9,
+            Self::Op => (1.0, "op/s"),
+            Self::Mop => (1e6, "op/s"),
+            Self::B => (1.0, "B/s"),
+            Self::Kb => (1e3, "B/s"),
+            Self::Mb => (1e6, "B/s"),
+            Self::Mbit => (1e6, "bit/s"),
+            Self::Gbit => (1e9, "bit/s"),
         }
     }
 }

@@ -9,6 +9,7 @@ mod data;
 mod edit;
 mod fit;
 mod load;
+mod page;
 mod parse;
 mod search;
 mod table;
@@ -21,6 +22,7 @@ pub use data::{DataError, Measurement, Unit, published};
 pub use edit::EditError;
 pub use fit::{Fit, FitError, fit};
 pub use load::{Load, LoadError, Speed, run};
+pub use page::render_page;
 pub use table::{render_fit, render_json, render_list, render_text};
 pub use validate::{Errors, Point, ValidateError, Validation, validate};
 

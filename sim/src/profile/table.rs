@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Device, Errors, Fit, Point, Series, Use, Validation};
-use crate::summary::units::{counted, three_digits};
+use crate::summary::units::{counted, scaled};
 
 /// Every profile of `devices` in a few words.
 #[must_use]
@@ -72,13 +72,11 @@ fn describe(text: &mut String, validation: &Validation) {
             series.purpose.name()
         );
         for point in points {
-            let unit = point.measured.unit.name();
+            let [measured, simulated] = values(point);
             let _ = writeln!(
                 text,
-                "  {:>9} B {:>10} {unit} measured {:>10} {unit} simulated {:>+7.1} %",
+                "  {:>9} B {measured:>13} measured {simulated:>13} simulated {:>+7.1} %",
                 point.measured.bytes,
-                three_digits(point.measured.value),
-                three_digits(point.simulated),
                 point.error() * 100.0,
             );
         }
@@ -108,13 +106,19 @@ fn describe(text: &mut String, validation: &Validation) {
     text.push('\n');
 }
 
-fn errors(errors: &Errors) -> String {
+pub(super) fn errors(errors: &Errors) -> String {
     format!(
         "{}, mean error {:.1} %, largest {:.1} %",
         counted(errors.count as u64, "point"),
         errors.mean * 100.0,
         errors.max * 100.0
     )
+}
+
+/// What was measured and what was simulated, for people.
+pub(super) fn values(point: &Point) -> [String; 2] {
+    let (factor, unit) = point.measured.unit.parts();
+    [point.measured.value, point.simulated].map(|value| scaled(value * factor, unit))
 }
 
 /// What a search found, and how much it is worth.

@@ -12,11 +12,11 @@ pub(super) const LEFT: f64 = 76.0;
 pub(super) const RIGHT: f64 = WIDTH - 14.0;
 
 /// A value and the label that stands at its tick.
-pub(super) struct Tick {
+pub(crate) struct Tick {
     /// Where on the page.
-    pub(super) at: f64,
+    pub(crate) at: f64,
     /// What stands there.
-    pub(super) label: String,
+    pub(crate) label: String,
 }
 
 /// The time axis that all plots share.
@@ -96,7 +96,7 @@ impl Linear {
 
 /// An axis on which equal steps are equal factors, upwards on the page.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     top: f64,
     bottom: f64,
     low: f64,
@@ -105,7 +105,7 @@ pub(super) struct Log {
 
 impl Log {
     /// From a round value not above `smallest` to one not below `largest`; both are above zero.
-    pub(super) fn new(top: f64, bottom: f64, smallest: f64, largest: f64) -> Self {
+    pub(crate) fn new(top: f64, bottom: f64, smallest: f64, largest: f64) -> Self {
         let low = ROUND_FACTORS
             .iter()
             .rev()
@@ -128,13 +128,13 @@ impl Log {
     }
 
     /// Where `value` stands.
-    pub(super) fn y(&self, value: f64) -> f64 {
+    pub(crate) fn y(&self, value: f64) -> f64 {
         let fraction = (value.ln() - self.low) / (self.high - self.low);
         self.bottom - fraction.clamp(0.0, 1.0) * (self.bottom - self.top)
     }
 
     /// One, two and five of each decade, fewer if there are many decades.
-    pub(super) fn ticks(&self, label: impl Fn(f64) -> String) -> Vec<Tick> {
+    pub(crate) fn ticks(&self, label: impl Fn(f64) -> String) -> Vec<Tick> {
         let decades = (self.high - self.low) / std::f64::consts::LN_10;
         let factors: &[f64] = if decades > 3.0 {
             &[1.0]

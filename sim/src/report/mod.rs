@@ -3,7 +3,7 @@
 //! Owns layout, plots and words; adds nothing to the numbers of an [`Outcome`]. Everything is in
 //! the one file: style, drawings, and a few lines of script for the readout under the pointer.
 
-mod axis;
+pub(crate) mod axis;
 mod course;
 mod marks;
 mod tables;
@@ -17,6 +17,9 @@ use crate::summary::Replay;
 use crate::summary::units::{bytes, count, counted, rate, scaled, share, time};
 use axis::{LEFT, TimeAxis, WIDTH};
 use course::{Course, hue, throughput_of};
+
+/// Style of every page.
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// The page about a run.
 #[must_use]
@@ -33,7 +36,7 @@ pub fn render(scenario: &Scenario, outcome: &Outcome, replay: &Replay) -> String
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Ringside: " (title) }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(STYLE)) }
             }
             body {
                 (headline(scenario, outcome, replay))
