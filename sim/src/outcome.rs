@@ -33,6 +33,8 @@ pub struct Summary {
     pub scenario: String,
     /// Seed it ran with.
     pub seed: u64,
+    /// Whether cards left the work out: no result was made or checked.
+    pub timing_only: bool,
     /// Requests that called back.
     pub requests: u64,
     /// Payload bytes of those requests.

@@ -116,11 +116,16 @@ pub fn render_text(outcome: &Outcome, replay: &Replay, color: bool) -> String {
 /// The lines at the top: a label and what there is to say.
 fn overview(summary: &Summary) -> Vec<(&'static str, String)> {
     let elapsed = Span::from_ps(summary.elapsed_ps);
+    let found = if summary.timing_only {
+        "of input; timing only, no result was made or checked"
+    } else {
+        "of input found right"
+    };
     let mut lines = vec![
         (
             "requests",
             format!(
-                "{} called back, {} of input found right",
+                "{} called back, {} {found}",
                 count(summary.requests),
                 counted(summary.pieces, "piece")
             ),

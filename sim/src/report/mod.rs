@@ -120,7 +120,12 @@ fn load_tiles(summary: &Summary) -> [Tile; 4] {
         bytes(summary.bytes),
         time(elapsed)
     );
-    let right = format!("{} of input found right", counted(summary.pieces, "piece"));
+    let found = if summary.timing_only {
+        "of input, none worked on: timing only"
+    } else {
+        "of input found right"
+    };
+    let right = format!("{} {found}", counted(summary.pieces, "piece"));
     let blocks = counted(summary.blocks, "block");
     let unblocks = counted(summary.unblocks, "unblock");
     [

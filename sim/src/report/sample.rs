@@ -153,6 +153,7 @@ fn summary(drivers: Vec<DriverSummary>) -> Summary {
     Summary {
         scenario: "failover".to_owned(),
         seed: 7,
+        timing_only: false,
         requests: drivers.iter().map(|driver| driver.requests).sum(),
         bytes: drivers.iter().map(|driver| driver.bytes).sum(),
         pieces: 9_411,

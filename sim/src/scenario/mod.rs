@@ -30,6 +30,8 @@ pub struct Scenario {
     pub cards: Vec<CardSpec>,
     /// Whether the software driver is registered too.
     pub software: bool,
+    /// Whether cards leave the work out and only take its time; no result is made or checked.
+    pub timing_only: bool,
     /// Who asks for what.
     pub workload: Workload,
     /// What goes wrong, and when.

@@ -14,11 +14,12 @@ use super::{
 };
 use crate::outcome::Summary;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "name",
     "description",
     "pool_mib",
     "software",
+    "timing_only",
     "drain_within_us",
     "interrupt_jitter_ns",
     "write_jitter_ns",
@@ -188,6 +189,13 @@ fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, ScenarioErr
             "a [[card]]",
         ));
     }
+    let timing_only = top.boolean("timing_only", false)?;
+    if timing_only && software {
+        return Err(top.error(
+            "`timing_only = true` with a software driver, which makes results",
+            "`software = false`",
+        ));
+    }
     let workload = read_workload(&top.require("workload")?.section(&WORKLOAD_KEYS)?)?;
     check_placement(top, &workload, &cards, software)?;
     let us = |key: &str, default| Ok(Span::from_us(top.integer(key, 0..=MAX_US, default)?));
@@ -199,6 +207,7 @@ fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, ScenarioErr
         faults: read_faults(top, &cards)?,
         cards,
         software,
+        timing_only,
         workload,
         expect: read_expectations(top)?,
         drain_within: us("drain_within_us", 100_000)?,

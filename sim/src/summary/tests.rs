@@ -14,6 +14,7 @@ fn empty() -> Outcome {
         summary: Summary {
             scenario: "failover".to_owned(),
             seed: 7,
+            timing_only: false,
             requests: 0,
             bytes: 0,
             pieces: 0,

@@ -129,6 +129,7 @@ impl World<'_> {
         Summary {
             scenario: self.scenario.name.clone(),
             seed,
+            timing_only: self.scenario.timing_only,
             requests: counts.requests,
             bytes: counts.bytes,
             pieces: counts.pieces,

@@ -72,10 +72,11 @@ impl World<'_> {
         }
         let spec = &self.scenario.cards[slot];
         let name = || spec.name.clone();
-        let card = Card::new(spec.profile.clone()).map_err(|source| SetupError::Profile {
+        let mut card = Card::new(spec.profile.clone()).map_err(|source| SetupError::Profile {
             slot: name(),
             source,
         })?;
+        card.set_timing_only(self.scenario.timing_only);
         self.ports[slot].borrow_mut().plug(card);
         let alive: Alive = Rc::new(Cell::new(true));
         let port = Rc::clone(&self.ports[slot]);

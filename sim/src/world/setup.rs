@@ -115,6 +115,9 @@ impl<'a> World<'a> {
                         message,
                     }
                 })?;
+            if self.scenario.timing_only {
+                consumer.expect_nothing();
+            }
             consumer.session = self.open_session(index, &consumer)?;
             self.watch_keys(index, &consumer);
             ordered.push(consumer.ordered);

@@ -491,3 +491,12 @@ proptest! {
         read_or_complain(&text);
     }
 }
+
+#[test]
+fn timing_alone_and_the_software_driver_exclude_each_other() {
+    let message = complaint(&format!("timing_only = true\n{SMALL}"));
+    assert!(message.contains("with a software driver"), "{message}");
+    let text = format!("timing_only = true\nsoftware = false\n{SMALL}");
+    let scenario = Scenario::from_toml(&text, "small.toml").expect("a scenario");
+    assert!(scenario.timing_only);
+}
