@@ -156,6 +156,22 @@ pub fn published(file: &str, series: &str) -> Result<Vec<Measurement>, DataError
     Ok(points)
 }
 
+/// Every series there is: the name of its file, and its own.
+#[cfg(test)]
+pub(super) fn all_series() -> Vec<(&'static str, &'static str)> {
+    let mut all = Vec::new();
+    for (file, text) in FILES {
+        all.extend(
+            read(file, text)
+                .expect(file)
+                .iter()
+                .map(|&(name, _)| (file, name)),
+        );
+    }
+    all.dedup();
+    all
+}
+
 /// Every point of a data file with the name of its series.
 fn read<'a>(file: &str, text: &'a str) -> Result<Vec<(&'a str, Measurement)>, DataError> {
     let mut lines = text

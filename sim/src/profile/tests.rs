@@ -31,6 +31,18 @@ fn a_profile_with_measurements_says_what_it_is_and_how_near_it_is() {
 }
 
 #[test]
+fn every_published_series_is_used_by_a_profile() {
+    let devices = Device::builtins();
+    for (file, name) in data::all_series() {
+        let is_used = devices
+            .iter()
+            .flat_map(|device| &device.series)
+            .any(|series| series.data == file && series.name == name);
+        assert!(is_used, "{name} of {file}");
+    }
+}
+
+#[test]
 fn parameters_that_made_the_measurements_are_found_again() {
     let truth = Device::builtin("ti-am65x-sa2ul").expect("built in");
     let mut device = truth.clone();

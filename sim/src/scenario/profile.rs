@@ -24,7 +24,7 @@ macro_rules! builtin {
 }
 
 /// Built-in profiles: name and text.
-pub(crate) const BUILTINS: [(&str, &str); 10] = [
+pub(crate) const BUILTINS: [(&str, &str); 12] = [
     builtin!("reference"),
     builtin!("slow"),
     builtin!("qat-c62x"),
@@ -32,6 +32,8 @@ pub(crate) const BUILTINS: [(&str, &str); 10] = [
     builtin!("ti-am65x-sa2ul"),
     builtin!("qualcomm-qce"),
     builtin!("microchip-mpfs"),
+    builtin!("kunpeng-sec2"),
+    builtin!("hifn-7956"),
     builtin!("qemu-virtio-crypto"),
     builtin!("qemu-virtio-crypto-tcp"),
     builtin!("ideal"),
