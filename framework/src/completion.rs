@@ -31,6 +31,38 @@ pub struct Finished {
     pub result: Result<(), RequestError>,
 }
 
+/// Who is to call a request back; the callback kinds of crypto_request(9).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    /// Whoever called the framework, before doing anything else.
+    Immediate,
+    /// A worker, in its own time.
+    Worker,
+}
+
+impl Finished {
+    /// Who is to call the request back: what it asked for, except that ordered requests and those
+    /// that were kept from the caller's time always go through a worker.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        let flags = self.request.flags;
+        let was_sync = self.request.was_sync;
+        let is_deferred = flags.contains(RequestFlags::ASYNC) && was_sync;
+        let asks = flags.contains(RequestFlags::CALLBACK_IMMEDIATE)
+            || (flags.contains(RequestFlags::CALLBACK_IF_SYNC) && was_sync);
+        if asks && !is_deferred && !flags.contains(RequestFlags::ORDERED) {
+            Delivery::Immediate
+        } else {
+            Delivery::Worker
+        }
+    }
+}
+
+/// Flags of requests that need more than to be counted when they are back.
+const SLOW_BACK: RequestFlags = RequestFlags::ORDERED
+    .union(RequestFlags::CALLBACK_IF_SYNC)
+    .union(RequestFlags::ASYNC);
+
 /// Requests that are done, in the order of their callbacks.
 #[derive(Debug, Default)]
 pub(crate) struct FinishedQueue {
@@ -42,10 +74,12 @@ pub(crate) struct FinishedQueue {
 impl FinishedQueue {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Finished> {
-        match self.returned.pop() {
-            Some(completed) => Some(well(completed.request)),
-            None => self.rest.pop_front(),
-        }
+        let mut finished = match self.returned.pop() {
+            Some(completed) => well(completed.request),
+            None => self.rest.pop_front()?,
+        };
+        finished.request.is_done = true;
+        Some(finished)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -82,7 +116,7 @@ fn take_back(hots: &mut [Hot], completed: &Completed) -> bool {
     let hot = &mut hots[request.session.index as usize];
     let plain = completed.result.is_ok()
         && request.undo.is_none()
-        && !request.flags.contains(RequestFlags::ORDERED)
+        && !request.flags.intersects(SLOW_BACK)
         && hot.phase == Phase::Ready
         && hot.in_flight > 0;
     if plain {
@@ -98,6 +132,9 @@ impl Framework {
         let Some(driver) = self.registry.index_of(id) else {
             return;
         };
+        if self.registry.slot(driver).expires_at <= now {
+            self.expire(now, driver);
+        }
         self.collect(now, driver);
         let waits = |slot: &DriverSlot| !slot.queue.is_empty() || !slot.key.queue.is_empty();
         if self.registry.get(driver).is_some_and(waits) {
@@ -143,6 +180,7 @@ impl Framework {
     /// Takes requests back from a driver. Those at the front that need nothing but their callback
     /// take a short way; most often these are all.
     fn complete_each(&mut self, now: Time, driver: usize) {
+        self.stats.returns += 1;
         let (returned, hots) = (&self.output.completed, self.table.hot.as_mut_slice());
         let len = returned.len();
         let other = returned.iter().position(|it| !take_back(hots, it));
@@ -174,13 +212,17 @@ impl Framework {
 
     /// One request came back from the driver that had it.
     pub(crate) fn complete(&mut self, now: Time, driver: usize, completed: Completed) {
-        let Completed { request, result } = completed;
+        let Completed {
+            mut request,
+            result,
+        } = completed;
         let index = request.session.index as usize;
         let slot = self.registry.slot_mut(driver);
         let hot = &mut self.table.hot[index];
         assert!(slot.in_flight > 0 && hot.in_flight > 0, "{NOT_HAD}");
         slot.in_flight -= 1;
         hot.in_flight -= 1;
+        request.was_sync = slot.is_sync();
         let settle = hot.in_flight == 0 && hot.phase != Phase::Ready;
         match result {
             Ok(()) => self.finish_well(request),
@@ -249,6 +291,7 @@ impl Framework {
             .queue
             .iter()
             .rposition(|other| other.session == request.session && other.id < request.id);
+        slot.note_expiry(request.expires);
         slot.queue
             .insert(after.map_or(0, |position| position + 1), request);
         if slot.state == DriverState::Active {
@@ -265,6 +308,7 @@ impl Framework {
 
     /// Has a dropped or queued request wait in its session, in dispatch order.
     pub(crate) fn put_back(&mut self, index: usize, request: Box<Request>) {
+        self.note_expiry(index, request.expires);
         let waiting = &mut self.table.cold[index].waiting;
         let position = waiting.partition_point(|other| other.id < request.id);
         waiting.insert(position, request);

@@ -40,7 +40,8 @@ impl Framework {
     ///
     /// A request under a name from before a move is accepted and ends with
     /// [`RequestError::Moved`]. With [`RequestFlags::BATCH`] it waits for neighbours, at the latest
-    /// until the framework's [`deadline`](Self::deadline), which is then `now`.
+    /// until the framework's [`deadline`](Self::deadline), which is then `now`; with
+    /// [`RequestFlags::ASYNC`] a driver that would do it here gets it then (`crypto_dispatch_async`).
     ///
     /// # Errors
     /// [`Rejected`] with the request if it breaks a rule of crypto_request(9) or the queue is full.
@@ -55,8 +56,8 @@ impl Framework {
         }
         let driver = usize::from(hot.driver);
         let slot = self.registry.slot_mut(driver);
-        let batch = request.flags.contains(RequestFlags::BATCH);
-        if slot.queue.is_empty() && slot.refused_at.is_none() && !batch {
+        let queues = request.flags.intersects(QUEUING) && slot.queues(request.flags);
+        if slot.queue.is_empty() && slot.refused_at.is_none() && !queues {
             return Ok(self.dispatch_direct(now, driver, request));
         }
         self.dispatch_behind(now, driver, request)
@@ -194,10 +195,12 @@ impl Framework {
         driver: usize,
         request: Box<Request>,
     ) -> Result<RequestId, Rejected> {
-        let batch = request.flags.contains(RequestFlags::BATCH);
+        let flags = request.flags;
         let outcome = self.enqueue(now, driver, request);
         let slot = self.registry.slot_mut(driver);
-        if batch && slot.queue.len() < self.limits.batch_len {
+        let is_deferred = flags.contains(RequestFlags::ASYNC) && slot.is_sync();
+        let has_room = slot.queue.len() < self.limits.batch_len;
+        if is_deferred || (flags.contains(RequestFlags::BATCH) && has_room) {
             slot.runnable_at = slot.runnable_at.min(now);
         } else {
             self.kick(driver);
@@ -262,7 +265,8 @@ impl Framework {
     /// Puts an accepted request at the tail of its driver's queue.
     fn queue_up(&mut self, driver: usize, request: Box<Request>) {
         let (id, slot) = (request.id, self.registry.slot_mut(driver));
-        slot.queue.push_back(request);
+        slot.note_expiry(request.expires);
+        slot.insert(request);
         self.stats.queued += 1;
         self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());
         self.events.push(FrameworkEvent::Queued { request: id });
@@ -299,6 +303,7 @@ impl Framework {
             let name = self.table.name(index);
             self.fail(request, RequestError::Moved(name));
         } else {
+            self.note_expiry(index, request.expires);
             self.table.cold[index].waiting.push_back(request);
             self.stats.queued += 1;
             self.events.push(FrameworkEvent::Queued { request: id });
@@ -359,6 +364,7 @@ impl Framework {
         let slot = self.registry.slot_mut(driver);
         let (id, request) = (slot.id, blocked.request.id);
         // At the head: putting it anywhere else lets later requests overtake it.
+        slot.note_expiry(blocked.request.expires);
         slot.queue.push_front(blocked.request);
         slot.stats.refusals += 1;
         self.stats.refusals += 1;
@@ -380,9 +386,10 @@ impl Framework {
 
     /// Hands over what waits for a driver until it refuses, and flushes what it held back.
     pub(crate) fn drain(&mut self, now: Time, driver: usize) {
+        self.stats.drains += 1;
         let slot = self.registry.slot_mut(driver);
         slot.kicked = false;
-        slot.runnable_at = Time::NEVER;
+        slot.runnable_at = slot.expires_at;
         if slot.state == DriverState::Detached {
             return;
         }
@@ -411,7 +418,7 @@ impl Framework {
                 self.events.push(FrameworkEvent::Unblocked { driver: id });
             }
             if refusals == REFUSALS_MAX {
-                slot.runnable_at = now + REFUSAL_PAUSE;
+                slot.runnable_at = slot.runnable_at.min(now + REFUSAL_PAUSE);
                 break;
             }
             let Some(request) = slot.queue.pop_front() else {
@@ -423,6 +430,10 @@ impl Framework {
                 Hint::More
             };
             slot.held_back |= hint == Hint::More;
+            if request.expires <= now {
+                self.time_out(request);
+                continue;
+            }
             if !self.hand_over(now, driver, request, hint) {
                 refusals += 1;
             }
@@ -464,6 +475,9 @@ impl Framework {
     }
 }
 
+/// Flags that may keep a request from going straight to its driver.
+const QUEUING: RequestFlags = RequestFlags::BATCH.union(RequestFlags::ASYNC);
+
 /// A request that is accepted and not handed over, with its session's number in the driver.
 struct Held(DriverSession, Box<Request>);
 
@@ -472,6 +486,7 @@ struct Held(DriverSession, Box<Request>);
 fn stamp(request: &mut Request, hot: &mut Hot, id: RequestId) {
     request.id = id;
     request.attempts = 0;
+    request.is_done = false;
     if request.flags.contains(RequestFlags::ORDERED) {
         request.order = hot.next_order;
         hot.next_order += 1;

@@ -22,7 +22,8 @@ bitflags! {
     }
 }
 
-/// How well a driver would serve a session: the largest wins; `CRYPTODEV_PROBE_`.
+/// How well a driver would serve a session: the largest wins; `CRYPTODEV_PROBE_`. Below zero: any
+/// other counts as if the driver could not serve the session, named or not.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ProbeScore(pub i32);
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::{
-    DriverError, KeyError, KeyInvalid, NoSuchDriver, OpenError, ParamsError, RequestError,
+    CancelError, DriverError, KeyError, KeyInvalid, NoSuchDriver, OpenError, ParamsError, RegisterError, RequestError,
     RequestInvalid, SessionError,
 };
 
@@ -94,6 +94,28 @@ impl NoSuchDriver {
     }
 }
 
+impl RegisterError {
+    /// What stands for the -1 of `crypto_get_driverid`.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::NoKind(_) => Errno::EINVAL,
+            Self::TooMany(_) => Errno::ENOMEM,
+        }
+    }
+}
+
+impl CancelError {
+    /// Nothing of the kind is there to cancel.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::NoSession => Errno::ENOENT,
+            Self::NotWaiting => Errno::EBUSY,
+        }
+    }
+}
+
 impl RequestInvalid {
     /// What `crypto_dispatch` returns.
     #[must_use]
@@ -130,6 +152,7 @@ impl RequestError {
             Self::BadData => Errno::EINVAL,
             Self::Interrupted(_) | Self::Device => Errno::EIO,
             Self::Cancelled => Errno::ECANCELED,
+            Self::TimedOut => Errno::ETIMEDOUT,
             Self::NoDriver => Errno::ENODEV,
         }
     }

@@ -1,7 +1,7 @@
 //! What can go wrong, by who is told: the opener of a session, the caller of dispatch, the
 //! callback.
 
-use crate::{DriverId, OpenError, Operation, SessionId};
+use crate::{DriverFlags, DriverId, OpenError, Operation, SessionId};
 
 /// Why session parameters are refused; the rules of `check_csp`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -73,6 +73,28 @@ pub enum SessionError {
     /// The session is opening or already moving; ask again when it is open.
     #[error("the session is not settled on a driver")]
     Busy,
+}
+
+/// Why a request was not cancelled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CancelError {
+    /// No such session, or it was freed.
+    #[error("no such session")]
+    NoSession,
+    /// Nothing of this number waits in the session: a driver has the request, or it ended.
+    #[error("the request does not wait")]
+    NotWaiting,
+}
+
+/// Why a driver was not registered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RegisterError {
+    /// A driver is of hardware or of software.
+    #[error("a driver with flags {0:?} is neither hardware nor software")]
+    NoKind(DriverFlags),
+    /// No id is left.
+    #[error("there are already {0} drivers")]
+    TooMany(usize),
 }
 
 /// No driver is registered under this id.
@@ -177,9 +199,12 @@ pub enum RequestError {
     /// The driver or the card failed the request (EIO).
     #[error("the device failed the request")]
     Device,
-    /// The session was freed while the request was in flight or queued (ECANCELED).
-    #[error("the session was freed")]
+    /// The request was cancelled, or its session freed, before it was done (ECANCELED).
+    #[error("the request was cancelled or its session freed")]
     Cancelled,
+    /// No driver had the request when its time was over (ETIMEDOUT). The data is untouched.
+    #[error("the request waited too long")]
+    TimedOut,
     /// No driver is left that can serve the session (ENODEV).
     #[error("no driver can serve the session")]
     NoDriver,

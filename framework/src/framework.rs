@@ -13,7 +13,7 @@ use crate::registry::{DriverId, DriverInfo, Registry};
 use crate::stats::{DriverStats, FrameworkStats};
 use crate::table::{Lookup, SessionTable};
 use crate::undo::UndoPool;
-use crate::{CryptoDriver, DriverOutput, KeyFinished, RequestId, SessionId};
+use crate::{CryptoDriver, DriverOutput, KeyFinished, RegisterError, RequestId, SessionId};
 
 /// Bounds of everything that could grow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,12 +85,40 @@ impl Framework {
     /// drivers stay there until [`rebalance`](Self::rebalance) is asked for.
     ///
     /// # Panics
-    /// If 65535 drivers are registered.
+    /// Where [`try_register`](Self::try_register) fails.
     pub fn register(&mut self, driver: Box<dyn CryptoDriver>) -> DriverId {
-        let id = self.registry.insert(driver);
+        self.try_register(driver).expect("a driver of some kind")
+    }
+
+    /// [`register`](Self::register) for a driver that nobody has looked at. Ids are used again, with
+    /// another generation: one that was kept names nothing.
+    ///
+    /// # Errors
+    /// [`RegisterError`] if the driver says that it is neither hardware nor software, or 65,535
+    /// drivers are registered.
+    pub fn try_register(
+        &mut self,
+        driver: Box<dyn CryptoDriver>,
+    ) -> Result<DriverId, RegisterError> {
+        let id = self.registry.insert(driver)?;
         self.events
             .push(FrameworkEvent::DriverRegistered { driver: id });
-        id
+        Ok(id)
+    }
+
+    /// The first driver, by index, whose name begins with `prefix`; `crypto_find_driver`.
+    #[must_use]
+    pub fn find_driver(&self, prefix: &str) -> Option<DriverId> {
+        let mut slots = self.registry.iter();
+        let found = slots.find(|slot| slot.driver.name().starts_with(prefix))?;
+        Some(found.id)
+    }
+
+    /// The first driver, by index, with exactly this name.
+    #[must_use]
+    pub fn driver_named(&self, name: &str) -> Option<DriverId> {
+        let mut slots = self.registry.iter();
+        Some(slots.find(|slot| slot.driver.name() == name)?.id)
     }
 
     /// The next request that is done, in the order callbacks run.

@@ -20,6 +20,7 @@ mod key;
 mod key_dispatch;
 mod key_op;
 mod lifecycle;
+pub mod listing;
 mod migration;
 mod registry;
 mod request;
@@ -31,20 +32,24 @@ mod table;
 mod testing;
 mod undo;
 mod validate;
+mod waiting;
 
 pub use algorithm::{
     CIPHERS, Cipher, CipherInfo, Compression, DIGESTS, Digest, DigestInfo, Lengths,
 };
 pub use buffer::{Buffer, BufferError, Cursor, CursorMut, Mbuf, PAGE_SIZE, Page, Scattered};
 pub use choice::{DriverChoice, MigrationPolicy};
-pub use completion::Finished;
+pub use completion::{Delivery, Finished};
 pub use dispatch::Rejected;
 pub use driver::{
     Blocked, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput, DriverSession, Hint,
     OpenError, ProbeScore,
 };
 pub use errno::Errno;
-pub use error::{NoSuchDriver, ParamsError, RequestError, RequestInvalid, SessionError};
+pub use error::{
+    CancelError, NoSuchDriver, ParamsError, RegisterError, RequestError, RequestInvalid,
+    SessionError,
+};
 pub use event::{FrameworkEvent, MoveReason};
 pub use framework::{Framework, Limits};
 pub use key::Key;
@@ -54,6 +59,6 @@ pub use key_op::{
 };
 pub use migration::Rebalance;
 pub use registry::{DriverId, DriverInfo, DriverState};
-pub use request::{Operation, Region, Request, RequestFlags, RequestId};
+pub use request::{Operation, Region, Request, RequestDone, RequestFlags, RequestId};
 pub use session::{Mode, SessionFlags, SessionId, SessionParams};
-pub use stats::{DriverStats, FrameworkStats};
+pub use stats::{Counter, DriverStats, FrameworkStats};

@@ -132,6 +132,9 @@ impl Framework {
         let slot = self.registry.slot_mut(driver);
         slot.sessions += 1;
         slot.opening.push_back((session, index));
+        for request in &self.table.cold[index].waiting {
+            slot.note_expiry(request.expires);
+        }
         if slot.is_sync() {
             self.kick(driver);
         }
@@ -219,7 +222,7 @@ impl Framework {
             return;
         }
         let slot = self.registry.slot_mut(driver);
-        slot.queue.append(waiting);
+        waiting.drain(..).for_each(|request| slot.insert(request));
         self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());
         self.kick(driver);
     }

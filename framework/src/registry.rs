@@ -11,7 +11,10 @@ use timebase::Time;
 use crate::choice::DriverChoice;
 use crate::key_dispatch::KeySlot;
 use crate::stats::DriverStats;
-use crate::{CryptoDriver, DriverFlags, DriverSession, ProbeScore, Request, SessionParams};
+use crate::{
+    CryptoDriver, DriverFlags, DriverSession, ProbeScore, RegisterError, Request, RequestFlags,
+    SessionParams,
+};
 
 /// Most drivers registered at one time.
 const DRIVERS_MAX: usize = 0xFFFF;
@@ -65,6 +68,8 @@ pub(crate) struct DriverSlot {
     pub(crate) refused_at: Option<u64>,
     /// When the queue wants to be drained though nothing happened in the driver.
     pub(crate) runnable_at: Time,
+    /// No request that waits for the driver, here or in its session, has to end before.
+    pub(crate) expires_at: Time,
     /// Whether the queue must be drained before the framework returns.
     pub(crate) kicked: bool,
     /// Whether the driver must be flushed when its queue is drained: it was told that more follows.
@@ -91,6 +96,29 @@ impl DriverSlot {
         self.in_flight += ops;
         self.stats.ops += ops as u64;
         self.stats.bytes += bytes;
+    }
+
+    /// Whether a request with these flags, one of which says so, goes through the queue.
+    /// [`RequestFlags::ASYNC`] is for drivers that would work in the caller's time.
+    pub(crate) fn queues(&self, flags: RequestFlags) -> bool {
+        flags.contains(RequestFlags::BATCH) || self.is_sync()
+    }
+
+    /// Queues a request behind all that are as urgent as it is.
+    pub(crate) fn insert(&mut self, request: Box<Request>) {
+        if request.priority == 0 {
+            return self.queue.push_back(request);
+        }
+        let ahead = |other: &Box<Request>| other.priority >= request.priority;
+        let place = self.queue.iter().rposition(ahead).map_or(0, |at| at + 1);
+        self.queue.insert(place, request);
+    }
+
+    /// Wants to be looked at when a request that waits for the driver expires.
+    #[inline]
+    pub(crate) fn note_expiry(&mut self, expires: Time) {
+        self.expires_at = self.expires_at.min(expires);
+        self.runnable_at = self.runnable_at.min(expires);
     }
 
     #[inline]
@@ -143,26 +171,36 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert(&mut self, driver: Box<dyn CryptoDriver>) -> DriverId {
+    pub(crate) fn insert(
+        &mut self,
+        driver: Box<dyn CryptoDriver>,
+    ) -> Result<DriverId, RegisterError> {
+        let flags = driver.flags();
+        if !flags.intersects(DriverFlags::HARDWARE | DriverFlags::SOFTWARE) {
+            return Err(RegisterError::NoKind(flags));
+        }
         let free = self.places.iter().position(|place| place.slot.is_none());
-        let index = free.unwrap_or_else(|| {
+        let index = free.unwrap_or(self.places.len());
+        if index == DRIVERS_MAX {
+            return Err(RegisterError::TooMany(index));
+        }
+        if index == self.places.len() {
             self.places.push(Place::default());
-            self.places.len() - 1
-        });
-        assert!(index < DRIVERS_MAX, "too many drivers");
+        }
         let place = &mut self.places[index];
         let id = DriverId {
             index: u16::try_from(index).expect("an index below the limit"),
             generation: place.generation,
         };
         place.slot = Some(DriverSlot {
-            flags: driver.flags(),
+            flags,
             driver,
             id,
             state: DriverState::Active,
             queue: VecDeque::new(),
             refused_at: None,
             runnable_at: Time::NEVER,
+            expires_at: Time::NEVER,
             kicked: false,
             held_back: false,
             opening: VecDeque::new(),
@@ -171,7 +209,7 @@ impl Registry {
             key: KeySlot::default(),
             stats: DriverStats::default(),
         });
-        id
+        Ok(id)
     }
 
     /// Forgets a driver; its id names nothing from now on.
@@ -241,7 +279,10 @@ impl Registry {
         if slot.state != DriverState::Active || !accepted {
             return None;
         }
-        slot.driver.probe_session(params)
+        // As an errno would be in the manual page: a score that is not negative is none.
+        slot.driver
+            .probe_session(params)
+            .filter(|score| score.0 < 0)
     }
 
     /// The driver to open a session on: largest score, then fewest sessions, then lowest index, of
@@ -268,3 +309,6 @@ impl Registry {
         best.map(|(_, _, index)| index)
     }
 }
+
+#[cfg(test)]
+mod tests;

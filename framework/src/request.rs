@@ -1,6 +1,7 @@
 //! A request: one operation on one buffer; crypto_request(9).
 
 use bitflags::bitflags;
+use timebase::Time;
 
 use crate::{Buffer, Key, SessionId};
 
@@ -49,6 +50,13 @@ bitflags! {
     pub struct RequestFlags: u32 {
         /// Never straight to the driver: queue it, so that it is handed over with its neighbours.
         const BATCH = 0x8;
+        /// Call back at once, from whoever finds the request done (`CRYPTO_F_CBIMM`).
+        const CALLBACK_IMMEDIATE = 0x10;
+        /// The same, if the driver does its work within `process` (`CRYPTO_F_CBIFSYNC`).
+        const CALLBACK_IF_SYNC = 0x40;
+        /// Never in the caller's time: a driver that would do the work within dispatch gets the
+        /// request when it is next serviced. Of no effect with other drivers.
+        const ASYNC = 0x80;
         /// Call back in the order of dispatch among the ordered requests of the session.
         const ORDERED = 0x100;
     }
@@ -107,12 +115,22 @@ pub struct Request {
     /// High half of an extended sequence number; `crp_esn`. Needs
     /// [`SessionFlags::ESN`](crate::SessionFlags).
     pub esn: [u8; 4],
+    /// When to give up waiting for a driver: a request that no driver has by then ends with
+    /// [`RequestError::TimedOut`](crate::RequestError::TimedOut). [`Time::NEVER`] by default.
+    pub expires: Time,
+    /// Among requests that wait for a driver the largest goes first, and of equals the oldest. Zero
+    /// by default. Requests of one session with different priorities may overtake one another.
+    pub priority: u8,
     /// The consumer's own; `crp_opaque`.
     pub opaque: u64,
     /// Position among the session's ordered requests; set by dispatch.
     pub(crate) order: u64,
     /// Times the framework submitted it again.
     pub(crate) attempts: u8,
+    /// Whether it was called back (`CRYPTO_F_DONE`).
+    pub(crate) is_done: bool,
+    /// Whether a driver that works within `process` did it; known for those that ask.
+    pub(crate) was_sync: bool,
     /// What the driver overwrites, as it was before hand-over.
     pub(crate) undo: Option<Vec<u8>>,
 }
@@ -139,11 +157,59 @@ impl Request {
             auth_key: None,
             result_len: 0,
             esn: [0; 4],
+            expires: Time::NEVER,
+            priority: 0,
             opaque: 0,
             order: 0,
             attempts: 0,
+            is_done: false,
+            was_sync: false,
             undo: None,
         })
+    }
+
+    /// A copy with data of its own, for another session: what to do and with which keys, IV and
+    /// regions, but neither the opaque value nor the request's number; `crypto_clonereq`.
+    ///
+    /// # Errors
+    /// [`RequestDone`] for a request that was called back: its data is not what it was.
+    pub fn duplicate(&self, session: SessionId) -> Result<Box<Self>, RequestDone> {
+        if self.is_done {
+            return Err(RequestDone(self.id));
+        }
+        Ok(Box::new(Self {
+            id: RequestId::default(),
+            session,
+            buffer: self.buffer.duplicate(),
+            output: self.output.as_ref().map(Buffer::duplicate),
+            separate_aad: self.separate_aad.as_ref().map(Buffer::duplicate),
+            cipher_key: self.cipher_key.clone(),
+            auth_key: self.auth_key.clone(),
+            opaque: 0,
+            order: 0,
+            attempts: 0,
+            is_done: false,
+            was_sync: false,
+            undo: None,
+            ..*self
+        }))
+    }
+
+    /// Copies bytes of the input out; `crypto_copydata`.
+    ///
+    /// # Panics
+    /// If the range leaves the input.
+    pub fn copy_data(&self, start: usize, bytes: &mut [u8]) {
+        self.buffer.copy_out(start, bytes);
+    }
+
+    /// Copies bytes into the output, which is the input if there is no other; `crypto_copyback`.
+    ///
+    /// # Panics
+    /// If the range leaves the output.
+    pub fn copy_back(&mut self, start: usize, bytes: &[u8]) {
+        let output = self.output.as_mut().unwrap_or(&mut self.buffer);
+        output.copy_in(start, bytes);
     }
 
     /// Bytes of AAD, wherever they are.
@@ -163,5 +229,52 @@ impl Request {
             self.buffer.copy_out(self.iv_start, &mut iv[..len]);
             iv
         })
+    }
+}
+
+/// The request was called back already, so its data is not what it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("request {} was called back already", .0.0)]
+pub struct RequestDone(pub RequestId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_has_data_of_its_own_and_no_history() {
+        let mut request = Request::new(
+            SessionId::default(),
+            Operation::Encrypt,
+            Buffer::Memory(vec![1; 8]),
+        );
+        request.payload = Region { start: 2, len: 4 };
+        request.output = Some(Buffer::vectors(vec![vec![0; 3], vec![0; 5]]));
+        (request.opaque, request.priority, request.id) = (7, 3, RequestId(9));
+        request.cipher_key = Some(Key::new(&[5; 16]));
+        let session = SessionId {
+            index: 4,
+            generation: 0,
+        };
+        let mut copy = request.duplicate(session).unwrap();
+        assert_eq!(
+            (copy.id, copy.session, copy.opaque),
+            (RequestId(0), session, 0)
+        );
+        assert_eq!((copy.payload, copy.priority), (request.payload, 3));
+        assert_eq!(copy.cipher_key, request.cipher_key);
+        copy.copy_back(2, &[9; 4]);
+        let mut bytes = [0xFF; 8];
+        copy.copy_data(0, &mut bytes);
+        assert_eq!(bytes, [1; 8], "the result goes to the output");
+        copy.output.as_ref().unwrap().copy_out(0, &mut bytes);
+        assert_eq!(bytes, [0, 0, 9, 9, 9, 9, 0, 0]);
+        request.output.as_ref().unwrap().copy_out(0, &mut bytes);
+        assert_eq!(bytes, [0; 8]);
+        request.is_done = true;
+        assert_eq!(
+            request.duplicate(session).err(),
+            Some(RequestDone(RequestId(9)))
+        );
     }
 }

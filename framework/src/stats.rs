@@ -1,5 +1,36 @@
 //! Counters of the framework and of each driver; `struct cryptostats`.
 
+/// One number of the statistics, with its name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Counter {
+    /// Its name, in words joined by underscores.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Whether it may fall.
+    pub is_gauge: bool,
+    /// Its value.
+    pub value: u64,
+}
+
+const fn total(name: &'static str, help: &'static str, value: u64) -> Counter {
+    Counter {
+        name,
+        help,
+        is_gauge: false,
+        value,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: usize) -> Counter {
+    Counter {
+        name,
+        help,
+        is_gauge: true,
+        value: value as u64,
+    }
+}
+
 /// Counters since the framework was made. Numbers of requests unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct FrameworkStats {
@@ -31,6 +62,14 @@ pub struct FrameworkStats {
     pub migrations: u64,
     /// Sessions that went to another driver on request.
     pub moves: u64,
+    /// Times a driver's queue was looked at (`cs_intrs`).
+    pub drains: u64,
+    /// Times a driver returned requests, any number at once (`cs_rets`).
+    pub returns: u64,
+    /// Cancelled on request while they waited.
+    pub cancelled: u64,
+    /// Ended with `TimedOut`.
+    pub timed_out: u64,
     /// Ended with `Moved`.
     pub moved: u64,
     /// Key operations accepted (`cs_kops`).
@@ -50,6 +89,100 @@ pub struct FrameworkStats {
 }
 
 impl FrameworkStats {
+    /// Every counter under its name.
+    #[must_use]
+    pub fn counters(&self) -> Vec<Counter> {
+        // Taken apart without rest, so that a new counter cannot be forgotten.
+        let Self {
+            ops,
+            errors,
+            bytes,
+            rejected,
+            queue_full,
+            refusals,
+            blocks,
+            queued,
+            queued_max,
+            in_flight,
+            in_flight_max,
+            sessions,
+            migrations,
+            moves,
+            drains,
+            returns,
+            cancelled,
+            timed_out,
+            moved,
+            key_ops,
+            key_errors,
+            key_blocks,
+            resubmitted,
+            undo_copies,
+            undo_bytes,
+            undo_restores,
+        } = *self;
+        vec![
+            total("ops", "Requests accepted.", ops),
+            total("errors", "Requests that ended with an error.", errors),
+            total("bytes", "Payload accepted, in bytes.", bytes),
+            total("rejected", "Requests handed back by dispatch.", rejected),
+            total(
+                "queue_full",
+                "Requests handed back because a queue was full.",
+                queue_full,
+            ),
+            total("refusals", "Times a driver refused a request.", refusals),
+            total("blocks", "Times a driver became blocked.", blocks),
+            total("queued", "Requests that waited.", queued),
+            gauge(
+                "queued_max",
+                "Longest queue of a driver so far.",
+                queued_max,
+            ),
+            gauge(
+                "in_flight",
+                "Requests accepted and not yet ended.",
+                in_flight,
+            ),
+            gauge(
+                "in_flight_max",
+                "Most requests in flight so far.",
+                in_flight_max,
+            ),
+            gauge("sessions", "Sessions that exist now.", sessions),
+            total("migrations", "Sessions whose driver left them.", migrations),
+            total("moves", "Sessions that moved on request.", moves),
+            total("drains", "Times a driver's queue was looked at.", drains),
+            total("returns", "Times a driver returned requests.", returns),
+            total(
+                "cancelled",
+                "Requests cancelled while they waited.",
+                cancelled,
+            ),
+            total("timed_out", "Requests that waited too long.", timed_out),
+            total(
+                "moved",
+                "Requests that ended with a new session name.",
+                moved,
+            ),
+            total("key_ops", "Key operations accepted.", key_ops),
+            total(
+                "key_errors",
+                "Key operations that ended with an error.",
+                key_errors,
+            ),
+            total(
+                "key_blocks",
+                "Times a driver became blocked for keys.",
+                key_blocks,
+            ),
+            total("resubmitted", "Requests submitted again.", resubmitted),
+            total("undo_copies", "Undo copies taken.", undo_copies),
+            total("undo_bytes", "Undo copies taken, in bytes.", undo_bytes),
+            total("undo_restores", "Undo copies put back.", undo_restores),
+        ]
+    }
+
     /// Counts requests that dispatch accepted.
     #[inline]
     pub(crate) fn accepted(&mut self, ops: usize, bytes: u64) {
@@ -79,4 +212,35 @@ pub struct DriverStats {
     pub queued: usize,
     /// Sessions on the driver now.
     pub sessions: usize,
+}
+
+impl DriverStats {
+    /// Every counter under its name.
+    #[must_use]
+    pub fn counters(&self) -> Vec<Counter> {
+        let Self {
+            ops,
+            errors,
+            bytes,
+            refusals,
+            blocks,
+            in_flight,
+            queued,
+            sessions,
+        } = *self;
+        vec![
+            total("ops", "Requests taken by the driver.", ops),
+            total(
+                "errors",
+                "Requests the driver returned with an error.",
+                errors,
+            ),
+            total("bytes", "Payload taken by the driver, in bytes.", bytes),
+            total("refusals", "Requests the driver refused.", refusals),
+            total("blocks", "Times the driver became blocked.", blocks),
+            gauge("in_flight", "Requests in the driver now.", in_flight),
+            gauge("queued", "Requests in the driver's queue now.", queued),
+            gauge("sessions", "Sessions on the driver now.", sessions),
+        ]
+    }
 }

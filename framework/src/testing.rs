@@ -21,6 +21,8 @@ pub(crate) const NOW: Time = Time::from_ps(1_000);
 pub(crate) struct Script {
     /// Requests it takes before it refuses.
     pub(crate) room: usize,
+    /// What it answers to every probe, if not what its kind says.
+    pub(crate) score: Option<i32>,
     /// Whether it opens sessions only when told so.
     pub(crate) opens_late: bool,
     /// How openings end.
@@ -167,7 +169,10 @@ impl CryptoDriver for Scripted {
     }
 
     fn probe_session(&self, _params: &SessionParams) -> Option<ProbeScore> {
-        Some(if self.flags.contains(DriverFlags::HARDWARE) {
+        let score = self.handle.0.borrow().score.map(ProbeScore);
+        Some(if let Some(score) = score {
+            score
+        } else if self.flags.contains(DriverFlags::HARDWARE) {
             ProbeScore::HARDWARE
         } else {
             ProbeScore::SOFTWARE
@@ -326,6 +331,15 @@ impl Bench {
         Self {
             framework: Framework::new(limits),
         }
+    }
+
+    /// A driver that is not registered.
+    pub(crate) fn scripted(&self, name: &str, flags: DriverFlags) -> Box<dyn CryptoDriver> {
+        Box::new(Scripted {
+            name: name.to_owned(),
+            flags,
+            handle: Handle(Rc::default()),
+        })
     }
 
     pub(crate) fn driver(&mut self, name: &str, flags: DriverFlags) -> (DriverId, Handle) {

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
+use timebase::Time;
 
 use crate::testing::{Bench, Handle, NOW, null_params, request};
 use crate::{
     Completed, DriverChoice, DriverError, DriverFlags, DriverId, Finished, Limits, MigrationPolicy,
-    Rebalance, RequestError, RequestFlags, RequestInvalid, SessionId,
+    Rebalance, Request, RequestError, RequestFlags, RequestId, RequestInvalid, SessionId,
 };
 
 /// One step of a schedule. Numbers pick among what exists.
@@ -16,6 +17,7 @@ use crate::{
 enum Step {
     Dispatch { session: usize, flags: u8 },
     Batch { sessions: Vec<usize> },
+    Cancel { session: usize, nth: usize },
     Complete { driver: usize, nth: usize, how: u8 },
     Room { driver: usize, room: usize },
     Reset { driver: usize, untouched: bool },
@@ -34,8 +36,9 @@ fn step() -> impl Strategy<Value = Step> {
     let number = 0_usize..8;
     let pick = || number.clone();
     prop_oneof![
-        12 => (pick(), 0_u8..4).prop_map(|(session, flags)| Step::Dispatch { session, flags }),
+        12 => (pick(), 0_u8..16).prop_map(|(session, flags)| Step::Dispatch { session, flags }),
         3 => prop::collection::vec(pick(), 1..6).prop_map(|sessions| Step::Batch { sessions }),
+        3 => (pick(), pick()).prop_map(|(session, nth)| Step::Cancel { session, nth }),
         12 => (pick(), pick(), 0_u8..8)
             .prop_map(|(driver, nth, how)| Step::Complete { driver, nth, how }),
         6 => (pick(), 0_usize..5).prop_map(|(driver, room)| Step::Room { driver, room }),
@@ -52,6 +55,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Rebalance),
         8 => pick().prop_map(|driver| Step::Service { driver }),
     ]
+}
+
+/// A request as urgent as all of its session, whose order is checked.
+fn ask(session: SessionId) -> Box<Request> {
+    let mut asked = request(session);
+    asked.priority = (session.index % 3) as u8;
+    asked
 }
 
 struct World {
@@ -97,6 +107,12 @@ impl World {
         match step {
             Step::Dispatch { session, flags } => self.dispatch(session, flags),
             Step::Batch { sessions } => self.batch(&sessions),
+            Step::Cancel { session, nth } => {
+                let open = self.accepted.difference(&self.ended).nth(nth);
+                if let (Some(session), Some(&id)) = (self.session(session), open) {
+                    let _ = self.bench.framework.cancel(session, RequestId(id));
+                }
+            }
             Step::Complete { driver, nth, how } => self.complete(driver, nth, how),
             Step::Room { driver, room } => {
                 if let Some((_, handle)) = self.alive(driver) {
@@ -157,9 +173,12 @@ impl World {
         let Some(id) = self.session(session) else {
             return;
         };
-        let mut asked = request(id);
+        let mut asked = ask(id);
         asked.flags.set(RequestFlags::ORDERED, flags & 1 != 0);
         asked.flags.set(RequestFlags::BATCH, flags & 2 != 0);
+        asked.flags.set(RequestFlags::ASYNC, flags & 4 != 0);
+        // Whatever waits has waited too long.
+        asked.expires = if flags & 8 != 0 { NOW } else { Time::NEVER };
         match self.bench.framework.dispatch(NOW, asked) {
             Ok(id) => assert!(self.accepted.insert(id.0), "ids are unique"),
             Err(rejected) => assert_eq!(rejected.reason, RequestInvalid::QueueFull),
@@ -168,7 +187,7 @@ impl World {
 
     fn batch(&mut self, sessions: &[usize]) {
         let ids = sessions.iter().filter_map(|&session| self.session(session));
-        let mut batch: VecDeque<_> = ids.map(request).collect();
+        let mut batch: VecDeque<_> = ids.map(ask).collect();
         let (before, last) = (batch.len(), self.bench.framework.last_id);
         let outcome = self.bench.framework.dispatch_batch(NOW, &mut batch);
         let handed_back = usize::from(outcome.is_err());
