@@ -62,3 +62,8 @@ pub use registry::{DriverId, DriverInfo, DriverState};
 pub use request::{Operation, Region, Request, RequestDone, RequestFlags, RequestId};
 pub use session::{Mode, SessionFlags, SessionId, SessionParams};
 pub use stats::{Counter, DriverStats, FrameworkStats};
+
+/// The guide's examples are compiled and run as tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/consumers.md")]
+struct GuideForConsumers;
