@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::{
-    CancelError, DriverError, KeyError, KeyInvalid, NoSuchDriver, OpenError, ParamsError, RegisterError, RequestError,
-    RequestInvalid, SessionError,
+    CancelError, DriverError, KeyError, KeyInvalid, NoSuchDriver, OpenError, ParamsError,
+    RegisterError, RequestError, RequestInvalid, SessionError,
 };
 
 /// An error number of errno(2).

@@ -109,8 +109,9 @@ impl DriverSlot {
         if request.priority == 0 {
             return self.queue.push_back(request);
         }
-        let ahead = |other: &Box<Request>| other.priority >= request.priority;
-        let place = self.queue.iter().rposition(ahead).map_or(0, |at| at + 1);
+        let mut queue = self.queue.iter();
+        let ahead = queue.rposition(|other| other.priority >= request.priority);
+        let place = ahead.map_or(0, |at| at + 1);
         self.queue.insert(place, request);
     }
 

@@ -57,7 +57,7 @@ impl Framework {
     /// one does.
     #[cold]
     pub(crate) fn expire(&mut self, now: Time, driver: usize) {
-        let mut expired = Vec::new();
+        let mut expired = VecDeque::new();
         let slot = self.registry.slot_mut(driver);
         let mut next = take_expired(now, &mut slot.queue, &mut expired);
         for (hot, cold) in self.table.hot.iter().zip(&mut self.table.cold) {
@@ -67,7 +67,7 @@ impl Framework {
             }
         }
         (slot.expires_at, slot.runnable_at) = (next, next);
-        expired.sort_by_key(|request| request.id);
+        expired.make_contiguous().sort_by_key(|request| request.id);
         for request in expired {
             self.time_out(request);
         }
@@ -78,13 +78,13 @@ impl Framework {
 fn take_expired(
     now: Time,
     queue: &mut VecDeque<Box<Request>>,
-    expired: &mut Vec<Box<Request>>,
+    expired: &mut VecDeque<Box<Request>>,
 ) -> Time {
     let mut next = Time::NEVER;
     for _ in 0..queue.len() {
         let request = queue.pop_front().expect("as many requests as counted");
         if request.expires <= now {
-            expired.push(request);
+            expired.push_back(request);
         } else {
             next = next.min(request.expires);
             queue.push_back(request);

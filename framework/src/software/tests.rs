@@ -808,7 +808,7 @@ fn compression_shortens_lists_and_decompression_makes_mbufs_grow_again() {
 #[test]
 fn what_does_not_get_smaller_stays_and_says_how_long_it_would_be() {
     let noise: Vec<u8> = (0..64_u32)
-        .map(|at| (at * at * 40_503 >> 7) as u8)
+        .map(|at| ((at * at * 40_503) >> 7) as u8)
         .collect();
     let mut request = squeeze(Operation::Compress, Buffer::Memory(noise.clone()), 0);
     compression().process(&mut request).unwrap();
