@@ -41,7 +41,8 @@ impl Framework {
     /// A request under a name from before a move is accepted and ends with
     /// [`RequestError::Moved`]. With [`RequestFlags::BATCH`] it waits for neighbours, at the latest
     /// until the framework's [`deadline`](Self::deadline), which is then `now`; with
-    /// [`RequestFlags::ASYNC`] a driver that would do it here gets it then (`crypto_dispatch_async`).
+    /// [`RequestFlags::ASYNC`] a driver that would do it here gets it then
+    /// (`crypto_dispatch_async`).
     ///
     /// # Errors
     /// [`Rejected`] with the request if it breaks a rule of crypto_request(9) or the queue is full.

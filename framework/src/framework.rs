@@ -90,8 +90,8 @@ impl Framework {
         self.try_register(driver).expect("a driver of some kind")
     }
 
-    /// [`register`](Self::register) for a driver that nobody has looked at. Ids are used again, with
-    /// another generation: one that was kept names nothing.
+    /// [`register`](Self::register) for a driver that nobody has looked at. Ids are used again,
+    /// with another generation: one that was kept names nothing.
     ///
     /// # Errors
     /// [`RegisterError`] if the driver says that it is neither hardware nor software, or 65,535

@@ -1,8 +1,8 @@
 //! What there is: drivers, sessions and counters, as values and as pages of text.
 //!
-//! The page for people shows what the kernel debugger's `show crypto` does; JSON and the text format
-//! of Prometheus are for programs. Does no I/O: whoever wants a page asks for a [`Listing`] and
-//! writes it where it belongs.
+//! The page for people shows what the kernel debugger's `show crypto` does; JSON and the text
+//! format of Prometheus are for programs. Does no I/O: whoever wants a page asks for a
+//! [`Listing`] and writes it where it belongs.
 
 use std::fmt::{self, Display, Write};
 

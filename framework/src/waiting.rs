@@ -15,8 +15,8 @@ impl Framework {
     /// Ends a request that still waits with [`RequestError::Cancelled`]; its data is untouched.
     ///
     /// # Errors
-    /// [`CancelError::NoSession`] for an unknown session, [`CancelError::NotWaiting`] if a driver has
-    /// the request or it ended: its callback comes as if nobody had asked.
+    /// [`CancelError::NoSession`] for an unknown session, [`CancelError::NotWaiting`] if a driver
+    /// has the request or it ended: its callback comes as if nobody had asked.
     pub fn cancel(&mut self, session: SessionId, id: RequestId) -> Result<(), CancelError> {
         let index = self.find(session).ok_or(CancelError::NoSession)?;
         let hot = &self.table.hot[index];
