@@ -29,7 +29,8 @@ fn page_path() -> PathBuf {
 
 /// Every generated section by its name.
 fn sections() -> Vec<(&'static str, String)> {
-    vec![
+    let config = regs::pci::PAGES.map(|page| (page.name, markdown::config(page)));
+    let mut sections = vec![
         ("memory-map", markdown::memory_map()),
         ("registers", markdown::registers(Register::TABLE)),
         ("ring-registers", markdown::registers(RingRegister::TABLE)),
@@ -60,7 +61,9 @@ fn sections() -> Vec<(&'static str, String)> {
         ("digest-state", markdown::structure(DIGEST_STATE_LAYOUT)),
         ("ciphers", ciphers()),
         ("digests", digests()),
-    ]
+    ];
+    sections.extend(config);
+    sections
 }
 
 fn ciphers() -> String {

@@ -1,7 +1,7 @@
 //! The main job: rings fill, a card is pulled out and put in again, and nothing is lost.
 
 use sim::input::Input;
-use sim::outcome::{MarkKind, Outcome};
+use sim::outcome::{MarkKind, Outcome, Summary};
 use sim::scenario::{Scenario, builtins};
 use sim::world::{self, RunOptions};
 
@@ -68,16 +68,16 @@ fn every_scenario_shows_what_it_promises() {
 #[test]
 fn both_policies_move_sessions_and_the_card_comes_back_to_work() {
     let scenario = builtin("failover");
-    let outcome = run(&scenario, 1);
+    // What is in flight when the card goes is chance; over a few seeds each kind turns up.
+    let outcomes = [1, 2, 3].map(|seed| run(&scenario, seed));
+    let total = |count: fn(&Summary) -> u64| -> u64 {
+        outcomes.iter().map(|outcome| count(&outcome.summary)).sum()
+    };
+    assert!(total(|sum| sum.moved) > 0, "consumers were told new names");
+    let resubmitted = total(|sum| sum.resubmitted);
+    assert!(resubmitted > 0, "the framework resubmitted by itself");
+    let outcome = &outcomes[0];
     let summary = &outcome.summary;
-    assert!(
-        summary.moved > 0,
-        "consumers were told new names: {summary:?}"
-    );
-    assert!(
-        summary.resubmitted > 0,
-        "the framework resubmitted by itself: {summary:?}"
-    );
     assert_eq!((summary.unplugs, summary.plugs), (1, 1));
     assert!(summary.tampered_caught > 0, "false digests were found out");
 

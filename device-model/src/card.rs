@@ -1,54 +1,33 @@
 //! The card: power, registers, doorbells.
 //!
-//! Owns every part and decodes BAR 0. What happens over time is `native::schedule`. Register
-//! accesses catch up first, so they see the card as it is at `now`.
+//! Owns every part and decodes BAR 0; configuration space and the other BAR belong to `pci`. What
+//! happens over time is `native::schedule`. Register accesses catch up first, so they see the card
+//! as it is at `now`.
 
+use regs::pci::NOBODY;
 use regs::{
-    COMMAND_LEN, COMPLETION_LEN, CardSession, Control, DEVICE_ID, DeviceAddr, DeviceStatus,
-    Doorbell, INTERRUPT_LINK_ERROR, Register, RingArbitration, RingControl, RingId, RingRegister,
-    Status, Target, decode,
+    BAR0_LEN, COMMAND_LEN, COMPLETION_LEN, CardSession, Control, DEVICE_ID, DeviceStatus, Doorbell,
+    FunctionId, INTERRUPT_LINK_ERROR, INTERRUPT_MAILBOX, Register, RingArbitration, RingControl,
+    RingId, RingRegister, Status, Target, decode,
 };
 use timebase::{Span, Time};
 
 use crate::engine::Group;
 use crate::fault::{Latch, Latches};
+use crate::function::Function;
 use crate::host::{CardEvent, Host};
-use crate::interrupt::{Causes, cause_of};
+use crate::interrupt::cause_of;
 use crate::native::admin::Admin;
 use crate::native::arbiter::{Arbiter, RingSet};
 use crate::native::context::{ContextCache, ContextTable};
 use crate::native::execute::Scratch;
 use crate::native::ring::Ring;
 use crate::native::schedule::Agenda;
-use crate::pci::ConfigSpace;
 use crate::profile::{Profile, ProfileError};
 use crate::provisioning::Provisioning;
 use crate::stats::{CardStats, RingOccupancy};
 use crate::timing::service::ServiceLines;
 use crate::timing::{Lines, Link, LinkBacklog};
-
-/// What a read gives that nobody answers.
-const NOBODY: u32 = u32::MAX;
-/// Value of the error-ring register when there was no error.
-const NO_RING: u32 = u32::MAX;
-
-/// The error registers.
-#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
-pub(crate) struct LastError {
-    pub(crate) ring: u32,
-    pub(crate) status: u32,
-    pub(crate) addr: DeviceAddr,
-}
-
-impl Default for LastError {
-    fn default() -> Self {
-        Self {
-            ring: NO_RING,
-            status: 0,
-            addr: DeviceAddr(0),
-        }
-    }
-}
 
 /// A card: registers and rings in front, engines behind, in its own virtual time.
 ///
@@ -56,12 +35,11 @@ impl Default for LastError {
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub struct Card {
     pub(crate) profile: Profile,
-    pub(crate) pci: ConfigSpace,
-    pub(crate) control: Control,
-    pub(crate) causes: Causes,
-    pub(crate) last_error: LastError,
-    pub(crate) resetting_until: Option<Time>,
-    /// Ring 0 is the admin ring.
+    /// The physical function, then the virtual ones.
+    pub(crate) functions: Vec<Function>,
+    /// When the next function is ready after a reset.
+    pub(crate) ready_at: Time,
+    /// Those of each function in turn.
     pub(crate) rings: Vec<Ring>,
     /// Pairs with commands on the card.
     pub(crate) busy: RingSet,
@@ -84,7 +62,6 @@ pub struct Card {
     pub(crate) latches: Latches,
     pub(crate) stats: CardStats,
     pub(crate) timing_only: bool,
-    heartbeat_stopped: Option<u32>,
 }
 
 impl Card {
@@ -105,21 +82,20 @@ impl Card {
         provisioning: &Provisioning,
     ) -> Result<Self, ProfileError> {
         profile.validate()?;
-        let mut link = Link::new(&profile.link);
+        let physical = Function::physical(&profile, provisioning.serial);
+        let mut link = Link::new(&profile.link, physical.pci.traffic_sizes());
         let mut stats = CardStats::default();
         let engines = &profile.engines;
         stats.groups[Group::Cipher as usize].lanes = engines.cipher.lanes;
         stats.groups[Group::Digest as usize].lanes = engines.digest.lanes;
         stats.groups[Group::Combined as usize].lanes = engines.combined.lanes;
         stats.public_key.lanes = profile.public_key.map_or(0, |engine| engine.lanes);
-        let rings = usize::from(profile.ring_pairs) + 1;
+        let owned = physical.rings.clone();
+        let rings = owned.len();
         Ok(Self {
-            pci: ConfigSpace::new(&profile),
-            control: Control::new(),
-            causes: Causes::default(),
-            last_error: LastError::default(),
-            resetting_until: None,
-            rings: (0..rings).map(|_| Ring::default()).collect(),
+            rings: owned.map(|ring| Ring::of(physical.owner(ring))).collect(),
+            functions: vec![physical],
+            ready_at: Time::NEVER,
             busy: RingSet::default(),
             arbiter: Arbiter::new(rings),
             agenda: Agenda::default(),
@@ -127,7 +103,7 @@ impl Card {
             link,
             lines: Lines::new(&profile),
             service_lines: ServiceLines::new(&profile),
-            contexts: ContextTable::new(profile.session_capacity),
+            contexts: ContextTable::new(profile.all_sessions()),
             cache: ContextCache::new(profile.context_cache_entries),
             scratch: Scratch::default(),
             admin: Admin::new(provisioning),
@@ -135,7 +111,6 @@ impl Card {
             latches: Latches::default(),
             stats,
             timing_only: false,
-            heartbeat_stopped: None,
             profile,
         })
     }
@@ -152,7 +127,8 @@ impl Card {
         &self.stats
     }
 
-    /// How full each ring pair is, the admin ring first.
+    /// How full each ring pair is: those of the physical function, its admin ring first, then those
+    /// of each virtual function.
     pub fn rings(&self) -> impl ExactSizeIterator<Item = RingOccupancy> {
         let occupancy = |(id, ring): (usize, &Ring)| RingOccupancy {
             ring: RingId(id as u16),
@@ -163,28 +139,6 @@ impl Card {
             unreaped: ring.unreaped(),
         };
         self.rings.iter().enumerate().map(occupancy)
-    }
-
-    /// Reads a dword of configuration space; `offset` in bytes is rounded down to a dword. What the
-    /// header does not have reads zero.
-    #[must_use]
-    pub fn config_read(&self, offset: u16) -> u32 {
-        self.pci.read(offset)
-    }
-
-    /// Writes a dword of configuration space; bits that cannot be written stay.
-    pub fn config_write(&mut self, offset: u16, value: u32) {
-        self.pci.write(offset, value);
-    }
-
-    /// Surprise removal: power is lost and nothing volatile survives, keys and configuration
-    /// included. The counters stay with whoever counts.
-    pub fn pull_out(&mut self) {
-        self.forget_everything();
-        self.pci.clear();
-        self.latches = Latches::default();
-        self.resetting_until = None;
-        self.heartbeat_stopped = None;
     }
 
     /// Makes the silicon misbehave.
@@ -223,109 +177,158 @@ impl Card {
         self.contexts.get(session).is_some()
     }
 
-    /// Reads the dword at `offset` bytes into BAR 0. Holes and doorbells read zero; all ones if
-    /// memory decoding is off.
+    /// Reads the dword at `offset` bytes into BAR 0 of the physical function; as
+    /// [`bar_read`](Self::bar_read) otherwise.
     pub fn mmio_read<H: Host>(&mut self, now: Time, offset: u32, host: &mut H) -> u32 {
         self.advance(now, host);
-        if !self.pci.memory_enabled() {
+        self.read_register(now, (FunctionId::PHYSICAL, offset), host)
+    }
+
+    /// Writes the dword at `offset` bytes into BAR 0 of the physical function; as
+    /// [`bar_write`](Self::bar_write) otherwise. Everything ignores it while a reset is under way.
+    pub fn mmio_write<H: Host>(&mut self, now: Time, offset: u32, value: u32, host: &mut H) {
+        self.advance(now, host);
+        self.write_register(now, (FunctionId::PHYSICAL, offset), value, host);
+    }
+
+    /// Reads BAR 0 of a function that the card has.
+    pub(crate) fn read_register<H: Host>(
+        &mut self,
+        now: Time,
+        (id, offset): (FunctionId, u32),
+        host: &mut H,
+    ) -> u32 {
+        let function = self.function(id);
+        if !function.pci.memory_enabled() || !offset.is_multiple_of(4) || offset >= BAR0_LEN {
+            self.refuse_register(now, (id, offset, false), host);
             return NOBODY;
         }
-        match decode(offset, self.last_ring()) {
-            Some(Target::Control(register)) => self.read_control(now, register),
-            Some(Target::Ring(ring, register)) => self.read_ring(ring, register),
+        match decode(offset, function.last_ring()) {
+            Some(Target::Control(register)) => self.read_control(now, id, register),
+            Some(Target::Ring(ring, register)) => self.read_ring(function.ring(ring), register),
             Some(Target::CommandDoorbell(_) | Target::CompletionDoorbell(_)) | None => 0,
         }
     }
 
-    /// Writes the dword at `offset` bytes into BAR 0. Holes and read-only registers ignore it, as
-    /// does everything while a reset is under way or memory decoding is off.
-    pub fn mmio_write<H: Host>(&mut self, now: Time, offset: u32, value: u32, host: &mut H) {
-        self.advance(now, host);
-        if !self.pci.memory_enabled() || self.resetting_until.is_some() {
+    /// Writes BAR 0 of a function that the card has.
+    #[inline]
+    pub(crate) fn write_register<H: Host>(
+        &mut self,
+        now: Time,
+        (id, offset): (FunctionId, u32),
+        value: u32,
+        host: &mut H,
+    ) {
+        let function = self.function(id);
+        if !function.pci.memory_enabled() {
+            self.refuse_register(now, (id, offset, true), host);
             return;
         }
-        match decode(offset, self.last_ring()) {
-            Some(Target::Control(register)) => self.write_control(now, register, value, host),
-            Some(Target::Ring(ring, register)) => {
-                self.write_ring(now, (ring, register), value, host);
+        if function.resetting_until.is_some() {
+            return;
+        }
+        let (place, target) = match decode(offset, function.last_ring()) {
+            Some(Target::Control(register)) => {
+                return self.write_control(now, (id, register), value, host);
             }
-            Some(Target::CommandDoorbell(ring)) => {
-                self.ring_command(now, ring, Doorbell::from_bits(value), host);
+            Some(
+                target @ (Target::Ring(ring, _)
+                | Target::CommandDoorbell(ring)
+                | Target::CompletionDoorbell(ring)),
+            ) => (function.ring(ring), target),
+            None => return self.refuse_register(now, (id, offset, true), host),
+        };
+        match target {
+            Target::Control(_) => {}
+            Target::Ring(_, register) => self.write_ring(now, (place, register), value, host),
+            Target::CommandDoorbell(_) => {
+                self.ring_command(now, place, Doorbell::from_bits(value), host);
             }
-            Some(Target::CompletionDoorbell(ring)) => {
-                self.ring_completion(now, ring, Doorbell::from_bits(value), host);
+            Target::CompletionDoorbell(_) => {
+                self.ring_completion(now, place, Doorbell::from_bits(value), host);
             }
-            None => {}
         }
     }
 
-    /// Whether the card may fetch.
+    /// A function that the card has.
     #[inline]
-    pub(crate) fn is_scheduling(&self) -> bool {
-        self.control.enabled() && !self.latches.scheduler_hangs
+    pub(crate) fn function(&self, FunctionId(id): FunctionId) -> &Function {
+        &self.functions[usize::from(id)]
     }
 
-    fn last_ring(&self) -> RingId {
-        RingId(self.profile.ring_pairs)
+    /// A function that the card has.
+    #[inline]
+    pub(crate) fn function_mut(&mut self, FunctionId(id): FunctionId) -> &mut Function {
+        &mut self.functions[usize::from(id)]
     }
 
-    fn read_control(&mut self, now: Time, register: Register) -> u32 {
+    /// The function that `ring` belongs to.
+    #[inline]
+    pub(crate) fn owner_mut(&mut self, ring: usize) -> &mut Function {
+        self.function_mut(self.rings[ring].owner.function)
+    }
+
+    fn read_control(&mut self, now: Time, id: FunctionId, register: Register) -> u32 {
+        let scheduler_hangs = self.latches.scheduler_hangs;
+        let selected = self.selected_error(id);
+        let received = self.received_word(id);
+        let function = self.function_mut(id);
         match register {
             Register::DeviceId => DEVICE_ID,
             Register::Version => Register::Version.reset_value(),
-            Register::RingPairs => u32::from(self.profile.ring_pairs),
-            Register::SessionCapacity => self.profile.session_capacity,
-            Register::Control => self.control.into_bits(),
+            Register::RingPairs => u32::from(function.ring_pairs()),
+            Register::SessionCapacity => function.session_capacity(),
+            Register::Control => function.control.into_bits(),
             Register::DeviceStatus => {
-                let resetting = self.resetting_until.is_some();
+                let resetting = function.resetting_until.is_some();
                 let status = DeviceStatus::new().with_ready(!resetting);
                 status.with_resetting(resetting).into_bits()
             }
-            Register::InterruptStatus => self.causes.latched(),
-            Register::InterruptMask => self.causes.mask(),
-            Register::Heartbeat => self.heartbeat(now),
-            Register::ErrorRing => self.last_error.ring,
-            Register::ErrorStatus => self.last_error.status,
-            Register::ErrorAddressLow => self.last_error.addr.0 as u32,
-            Register::ErrorAddressHigh => (self.last_error.addr.0 >> 32) as u32,
+            Register::InterruptStatus => function.causes.latched(),
+            Register::InterruptMask => function.causes.mask(),
+            Register::Heartbeat => function.heartbeat(now, scheduler_hangs),
+            Register::ErrorRing => function.last_error.ring,
+            Register::ErrorStatus => function.last_error.status,
+            Register::ErrorAddressLow => function.last_error.addr.0 as u32,
+            Register::ErrorAddressHigh => (function.last_error.addr.0 >> 32) as u32,
+            Register::FunctionNumber => id.0.into(),
+            Register::MailboxSelect => function.mailbox.selected.into(),
+            Register::MailboxSend => 0,
+            Register::MailboxReceived => received,
+            Register::MailboxWaiting => function.mailbox.waiting,
+            Register::SelectedErrorRing => selected.ring,
+            Register::SelectedErrorStatus => selected.status,
             Register::ContextCacheEntries => self.profile.context_cache_entries,
         }
     }
 
-    /// A scheduler that hangs shows the count at which it was first seen hanging.
-    fn heartbeat(&mut self, now: Time) -> u32 {
-        let running = (now.as_ns() / 1_000) as u32;
-        if self.latches.scheduler_hangs || self.resetting_until.is_some() {
-            *self.heartbeat_stopped.get_or_insert(running)
-        } else {
-            self.heartbeat_stopped = None;
-            running
-        }
-    }
-
-    fn write_control<H: Host>(&mut self, now: Time, register: Register, value: u32, host: &mut H) {
+    fn write_control<H: Host>(
+        &mut self,
+        now: Time,
+        (id, register): (FunctionId, Register),
+        value: u32,
+        host: &mut H,
+    ) {
         match register {
             Register::Control => {
                 let control = Control::from_bits(value);
                 if control.reset() {
-                    self.reset(now, host);
+                    self.soft_reset(now, id, host);
                 } else {
-                    self.control = Control::new().with_enabled(control.enabled());
+                    let function = self.function_mut(id);
+                    function.control = Control::new().with_enabled(control.enabled());
+                    self.tell_rings(id);
                     self.reconsider_fetches(now);
                 }
             }
-            Register::InterruptStatus => self.causes.clear(value),
-            Register::InterruptMask => {
-                let uncovered = self.causes.set_mask(value);
-                if uncovered & INTERRUPT_LINK_ERROR != 0 {
-                    self.send(now, 0, host);
-                }
-                for ring in 0..self.rings.len() {
-                    if uncovered & cause_of(RingId(ring as u16)) != 0 {
-                        self.send(now, ring, host);
-                    }
-                }
+            Register::InterruptStatus => {
+                self.function_mut(id).causes.clear(value);
+                self.update_intx(now, id, host);
             }
+            Register::InterruptMask => self.set_mask(now, id, value, host),
+            Register::MailboxSelect => self.select_mailbox(id, value),
+            Register::MailboxSend => self.send_word(now, id, value, host),
+            Register::MailboxWaiting => self.function_mut(id).mailbox.waiting &= !value,
             Register::DeviceId
             | Register::Version
             | Register::RingPairs
@@ -336,12 +339,32 @@ impl Card {
             | Register::ErrorStatus
             | Register::ErrorAddressLow
             | Register::ErrorAddressHigh
+            | Register::FunctionNumber
+            | Register::MailboxReceived
+            | Register::SelectedErrorRing
+            | Register::SelectedErrorStatus
             | Register::ContextCacheEntries => {}
         }
     }
 
-    fn read_ring(&self, RingId(id): RingId, register: RingRegister) -> u32 {
-        let ring = &self.rings[usize::from(id)];
+    /// Sets the mask of causes; what was latched behind it sends its message now.
+    fn set_mask<H: Host>(&mut self, now: Time, id: FunctionId, mask: u32, host: &mut H) {
+        let function = self.function_mut(id);
+        let uncovered = function.causes.set_mask(mask);
+        let rings = function.rings.clone();
+        if uncovered & (INTERRUPT_LINK_ERROR | INTERRUPT_MAILBOX) != 0 {
+            self.send(now, rings.start, host);
+        }
+        for ring in rings {
+            if uncovered & cause_of(self.rings[ring].owner.local) != 0 {
+                self.send(now, ring, host);
+            }
+        }
+        self.update_intx(now, id, host);
+    }
+
+    fn read_ring(&self, place: usize, register: RingRegister) -> u32 {
+        let ring = &self.rings[place];
         match register {
             RingRegister::CommandBaseLow => ring.setup.command_base as u32,
             RingRegister::CommandBaseHigh => (ring.setup.command_base >> 32) as u32,
@@ -357,18 +380,17 @@ impl Card {
             RingRegister::CoalesceCount => ring.coalescer.count(),
             RingRegister::CoalesceTimer => ring.coalescer.timer_ns(),
             RingRegister::RingVector => ring.setup.vector,
-            RingRegister::RingArbitration => self.arbiter.setting(id.into()).into_bits(),
+            RingRegister::RingArbitration => self.arbiter.setting(place).into_bits(),
         }
     }
 
     fn write_ring<H: Host>(
         &mut self,
         now: Time,
-        (id, register): (RingId, RingRegister),
+        (index, register): (usize, RingRegister),
         value: u32,
         host: &mut H,
     ) {
-        let index = usize::from(id.0);
         let ring = &mut self.rings[index];
         match register {
             RingRegister::CommandBaseLow => ring.setup.set_command_low(value),
@@ -414,12 +436,8 @@ impl Card {
     ) {
         let turns_off = self.rings[ring].is_running() && !control.enabled();
         if control.reset() || turns_off {
-            self.agenda.forget(ring, &self.rings[ring].held);
-            self.rings[ring].stop();
+            self.stop_ring(ring);
             self.recount_retired();
-            self.busy.set(ring, false);
-            self.arbiter.set_wanting(ring, false);
-            self.timer_changed(ring);
             self.begin_fetches(now);
         }
         let pair = &mut self.rings[ring];
@@ -434,16 +452,24 @@ impl Card {
         }
     }
 
+    /// Stops `ring` and forgets what it had on the card.
+    pub(crate) fn stop_ring(&mut self, ring: usize) {
+        self.agenda.forget(ring, &self.rings[ring].held);
+        self.rings[ring].stop();
+        self.busy.set(ring, false);
+        self.arbiter.set_wanting(ring, false);
+        self.timer_changed(ring);
+    }
+
     #[inline]
-    fn ring_command<H: Host>(&mut self, now: Time, id: RingId, doorbell: Doorbell, host: &mut H) {
-        let ring = usize::from(id.0);
+    fn ring_command<H: Host>(&mut self, now: Time, ring: usize, doorbell: Doorbell, host: &mut H) {
         if !self.rings[ring].is_running() {
             return;
         }
         host.observe(
             now,
             CardEvent::Doorbell {
-                ring: id,
+                ring: RingId(ring as u16),
                 tail: doorbell.slot,
             },
         );
@@ -459,11 +485,10 @@ impl Card {
     fn ring_completion<H: Host>(
         &mut self,
         now: Time,
-        id: RingId,
+        ring: usize,
         doorbell: Doorbell,
         host: &mut H,
     ) {
-        let ring = usize::from(id.0);
         let pair = &mut self.rings[ring];
         if !pair.is_running() {
             return;
@@ -486,37 +511,7 @@ impl Card {
         self.release_held(now, ring);
     }
 
-    /// Resets the function: rings stop, contexts and keys are zeroed. Configuration space stays.
-    fn reset<H: Host>(&mut self, now: Time, host: &mut H) {
-        self.heartbeat_stopped = None;
-        self.forget_everything();
-        self.latches.reset();
-        self.stats.resets += 1;
-        self.resetting_until = Some(now + self.profile.reset_time);
-        self.heartbeat(now);
-        host.observe(now, CardEvent::Reset);
-    }
-
-    fn forget_everything(&mut self) {
-        self.agenda.clear();
-        for ring in &mut self.rings {
-            *ring = Ring::default();
-        }
-        self.contexts.clear();
-        self.cache.clear();
-        self.scratch.clear();
-        self.admin.clear();
-        self.descriptors.fill(0);
-        self.lines.clear();
-        self.service_lines.clear();
-        self.control = Control::new();
-        self.causes = Causes::default();
-        self.last_error = LastError::default();
-        self.busy = RingSet::default();
-        self.arbiter.reset();
-    }
-
-    fn reconsider_fetches(&mut self, now: Time) {
+    pub(crate) fn reconsider_fetches(&mut self, now: Time) {
         for ring in 0..self.rings.len() {
             self.update_wanting(ring);
         }

@@ -1,13 +1,41 @@
 //! Seam 3: what a card asks of the machine it sits in.
 
-use regs::{DeviceAddr, RingId, Slot, Status, Vector};
+use regs::{DeviceAddr, FunctionId, RingId, Slot, Status, Vector};
 use timebase::Time;
 
-/// A DMA access was refused: outside a live window, or in the wrong direction.
+use crate::pci::{ErrorMessage, Message};
+
+/// Why a DMA access failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub enum FaultKind {
+    /// Outside a live window, or in the wrong direction: unsupported request.
+    Refused,
+    /// The host answered with completer abort.
+    Aborted,
+    /// The host's answer came with bad data and said so.
+    Poisoned,
+    /// The host never answered.
+    Unanswered,
+}
+
+/// A DMA access failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct DmaFault {
     /// First address of the access.
     pub addr: DeviceAddr,
+    /// Why.
+    pub kind: FaultKind,
+}
+
+impl DmaFault {
+    /// The access at `addr` is outside a live window, or in the wrong direction.
+    #[must_use]
+    pub const fn refused(addr: DeviceAddr) -> Self {
+        Self {
+            addr,
+            kind: FaultKind::Refused,
+        }
+    }
 }
 
 /// What a card did, for logs and checkers.
@@ -84,38 +112,70 @@ pub enum CardEvent {
         /// Its number.
         session: u32,
     },
-    /// The function was reset.
+    /// The physical function was reset, and everything with it.
     Reset,
+    /// A virtual function was reset.
+    FunctionReset {
+        /// Which one.
+        function: FunctionId,
+    },
+    /// A message told the root complex of an error.
+    ErrorMessage {
+        /// Function that saw it.
+        function: FunctionId,
+        /// How bad it is.
+        message: ErrorMessage,
+    },
 }
 
 /// The machine around a card.
 pub trait Host {
-    /// Reads host memory.
+    /// Reads host memory for `function`.
     ///
     /// # Errors
-    /// [`DmaFault`] if any byte is outside a live window that the card may read; `bytes` is then
-    /// unspecified.
-    fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault>;
+    /// [`DmaFault`] if any byte is outside a live window that the function may read, or could not
+    /// be had; `bytes` is then unspecified.
+    fn read(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &mut [u8],
+    ) -> Result<(), DmaFault>;
 
-    /// Writes host memory.
+    /// Writes host memory for `function`.
     ///
     /// # Errors
-    /// [`DmaFault`] if any byte is outside a live window that the card may write; nothing is
+    /// [`DmaFault`] if any byte is outside a live window that the function may write; nothing is
     /// written.
-    fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault>;
+    fn write(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault>;
 
-    /// Host memory to work on in place, or `None` if this host has no direct way (then read and
-    /// write).
+    /// Host memory for `function` to work on in place, or `None` if this host has no direct way
+    /// (then read and write).
     ///
     /// # Errors
-    /// [`DmaFault`] if any byte is outside a live window that the card may read and write.
-    fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
-        let _ = (addr, len);
+    /// [`DmaFault`] if any byte is outside a live window that the function may read and write.
+    fn in_place(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        len: usize,
+    ) -> Result<Option<&mut [u8]>, DmaFault> {
+        let _ = (function, addr, len);
         Ok(None)
     }
 
     /// An interrupt message left the card at `at`.
-    fn interrupt(&mut self, at: Time, vector: Vector);
+    fn interrupt(&mut self, at: Time, message: Message);
+
+    /// `function` asserts INTx at `at`, or takes it back.
+    fn intx(&mut self, at: Time, function: FunctionId, is_asserted: bool) {
+        let _ = (at, function, is_asserted);
+    }
 
     /// Tells logs and checkers what the card did at `at`.
     fn observe(&mut self, at: Time, event: CardEvent) {

@@ -5,7 +5,7 @@
 //! completion doorbell arms it again. Completions that the driver has already acknowledged do not
 //! wait.
 
-use regs::{INTERRUPT_LINK_ERROR, RingId};
+use regs::{INTERRUPT_MAILBOX, RingId};
 use timebase::{Span, Time};
 
 use crate::snapshot::{Check, check};
@@ -251,7 +251,7 @@ impl Causes {
         self.mask
     }
 
-    /// Latches `cause`; gives whether a message goes out. Rings past the first 31 have no cause bit
+    /// Latches `cause`; gives whether a message goes out. Rings past the first 30 have no cause bit
     /// and cannot be masked.
     #[must_use]
     pub(crate) fn latch(&mut self, cause: u32) -> bool {
@@ -274,9 +274,8 @@ impl Causes {
 
 /// The cause bit of `ring`, zero if it has none.
 pub(crate) const fn cause_of(ring: RingId) -> u32 {
-    let bit = 1u32 << (ring.0 as u32 & 31);
-    if (ring.0 as u32) < 31 && bit != INTERRUPT_LINK_ERROR {
-        bit
+    if ring.0 < INTERRUPT_MAILBOX.trailing_zeros() as u16 {
+        1 << ring.0
     } else {
         0
     }

@@ -10,6 +10,7 @@
 mod card;
 pub mod engine;
 mod fault;
+mod function;
 mod host;
 mod interrupt;
 mod native;
@@ -22,7 +23,7 @@ mod timing;
 
 pub use card::Card;
 pub use fault::{Latch, STRAY_ADDR};
-pub use host::{CardEvent, DmaFault, Host};
+pub use host::{CardEvent, DmaFault, FaultKind, Host};
 pub use native::MAX_PAYLOAD;
 pub use profile::{
     EngineGroup, Engines, EntropySource, Firmware, LinkTiming, Profile, ProfileError,

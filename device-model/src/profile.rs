@@ -132,8 +132,14 @@ pub struct Profile {
     pub name: String,
     /// Data ring pairs, 1 to 64.
     pub ring_pairs: u16,
-    /// Sessions the context table holds.
+    /// Sessions the context table holds for the physical function.
     pub session_capacity: u32,
+    /// Virtual functions the card can have, 0 to 32.
+    pub virtual_functions: u16,
+    /// Data ring pairs of a virtual function.
+    pub virtual_ring_pairs: u16,
+    /// Sessions the context table holds for each virtual function.
+    pub virtual_sessions: u32,
     /// Contexts the cache holds.
     pub context_cache_entries: u32,
     /// Context found in the cache.
@@ -199,6 +205,9 @@ impl Profile {
             name: "reference".into(),
             ring_pairs: 4,
             session_capacity: 16_384,
+            virtual_functions: 4,
+            virtual_ring_pairs: 2,
+            virtual_sessions: 1_024,
             context_cache_entries: 256,
             context_hit: Span::from_ns(5),
             context_miss: Span::from_ns(250),
@@ -230,6 +239,11 @@ impl Profile {
         }
     }
 
+    /// Sessions of all functions together.
+    pub(crate) fn all_sessions(&self) -> u32 {
+        self.session_capacity + u32::from(self.virtual_functions) * self.virtual_sessions
+    }
+
     /// Checks every number.
     ///
     /// # Errors
@@ -239,6 +253,15 @@ impl Profile {
         self.within("ring_pairs", rings, (1, 64), "1 to 64")?;
         let capacity = u64::from(self.session_capacity);
         self.within("session_capacity", capacity, (1, 1 << 24), "1 to 2^24")?;
+        let functions = u64::from(self.virtual_functions);
+        self.within("virtual_functions", functions, (0, 32), "up to 32")?;
+        let pairs = u64::from(self.virtual_ring_pairs);
+        self.within("virtual_ring_pairs", pairs, (1, 64), "1 to 64")?;
+        let all_pairs = rings + 1 + functions * (pairs + 1);
+        let expected = "a number with which the card has at most 128 ring pairs";
+        self.within("virtual_functions", all_pairs, (0, 128), expected)?;
+        let sessions = u64::from(self.virtual_sessions);
+        self.within("virtual_sessions", sessions, (1, 1 << 20), "1 to 2^20")?;
         let cache = u64::from(self.context_cache_entries);
         self.within("context_cache_entries", cache, (0, 1 << 20), "up to 2^20")?;
         let bytes = u64::from(self.context_bytes);
@@ -358,6 +381,10 @@ mod tests {
         assert_eq!(field(|p| p.ring_pairs = 0), "ring_pairs");
         assert_eq!(field(|p| p.ring_pairs = 65), "ring_pairs");
         assert_eq!(field(|p| p.session_capacity = 0), "session_capacity");
+        assert_eq!(field(|p| p.virtual_functions = 33), "virtual_functions");
+        assert_eq!(field(|p| p.virtual_ring_pairs = 64), "virtual_functions");
+        assert_eq!(field(|p| p.virtual_ring_pairs = 0), "virtual_ring_pairs");
+        assert_eq!(field(|p| p.virtual_sessions = 0), "virtual_sessions");
         assert_eq!(field(|p| p.fetch_burst = 0), "fetch_burst");
         assert_eq!(field(|p| p.link.max_payload = 200), "link.max_payload");
         assert_eq!(

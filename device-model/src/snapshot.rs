@@ -7,9 +7,12 @@
 //!
 //! What is not in it: host memory, and the buffers that hold payload for the length of one command.
 
+use regs::FunctionId;
+use timebase::Time;
 use zeroize::Zeroizing;
 
 use crate::card::Card;
+use crate::function::Function;
 use crate::native::execute::Scratch;
 use crate::profile::ProfileError;
 
@@ -98,10 +101,36 @@ impl Card {
         Ok(card)
     }
 
-    /// Whether the state is one that a card like `fresh` can be in.
-    fn check(&self, fresh: &Self) -> Check {
-        let rings = fresh.rings.len();
+    /// Whether the functions are those of a card of this profile. Takes over what a snapshot does
+    /// not hold of them.
+    fn adopt_functions(&mut self) -> Check {
+        let physical = self.functions.first().ok_or("no function")?;
+        let serial = physical.pci.serial();
+        let others = self.functions.len() - 1;
+        let fresh = Function::physical(&self.profile, serial);
+        self.functions[0].adopt(&fresh, others)?;
+        let physical = &self.functions[0].pci;
+        let expected = usize::from(physical.virtual_functions());
+        check(others == expected, "number of functions")?;
+        let parent = physical.as_parent();
+        for (index, function) in (0..).zip(self.functions.iter_mut().skip(1)) {
+            function.adopt(&Function::of_virtual(&self.profile, index), others)?;
+            function.pci.set_parent(parent);
+        }
+        let rings = self.functions[others].rings.end;
         check(self.rings.len() == rings, "number of ring pairs")?;
+        for id in (0..=others as u16).map(FunctionId) {
+            self.tell_rings(id);
+        }
+        let ends = self.functions.iter().filter_map(|f| f.resetting_until);
+        let ready_at = ends.min().unwrap_or(Time::NEVER);
+        check(self.ready_at == ready_at, "end of a reset")
+    }
+
+    /// Whether the state is one that a card like `fresh` can be in.
+    fn check(&mut self, fresh: &Self) -> Check {
+        self.adopt_functions()?;
+        let rings = self.rings.len();
         check(self.busy.fits(rings), "busy ring pairs")?;
         check(
             self.completion_time == fresh.completion_time,
@@ -109,7 +138,9 @@ impl Card {
         )?;
         self.arbiter.check(rings)?;
         self.agenda.check(rings)?;
-        self.link.check(&fresh.link)?;
+        let mut link = fresh.link.clone();
+        link.set_sizes(self.functions[0].pci.traffic_sizes());
+        self.link.check(&link)?;
         self.lines.check(&fresh.lines)?;
         self.service_lines.check(&fresh.service_lines)?;
         self.contexts.check(&fresh.contexts)?;
@@ -126,5 +157,28 @@ impl Card {
         }
         let held = self.rings.iter().flat_map(|ring| &ring.held);
         self.agenda.check_orders(held, &self.contexts)
+    }
+}
+
+/// A long array of a snapshot, as a sequence.
+pub(crate) mod sequence {
+    use serde::de::{DeserializeOwned, Error as _};
+    use serde::{Deserialize as _, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer, T: Serialize, const LEN: usize>(
+        array: &[T; LEN],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        array.as_slice().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: DeserializeOwned, const LEN: usize>(
+        deserializer: D,
+    ) -> Result<[T; LEN], D::Error> {
+        let array = Vec::deserialize(deserializer)?;
+        let count = array.len();
+        array
+            .try_into()
+            .map_err(|_| D::Error::invalid_length(count, &"as many as the card has"))
     }
 }

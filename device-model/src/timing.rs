@@ -6,17 +6,24 @@
 //!
 //! Not modelled: flow-control credits, ordering between traffic classes, refresh of card memory.
 
+mod lanes;
 pub(crate) mod service;
 
 use timebase::{Span, Time};
 
+pub(crate) use self::lanes::Lane;
+use self::lanes::Lanes;
+
 use crate::engine::{Algorithm, BlockRounds, Group, RoundKind};
+use crate::pci::TrafficSizes;
 use crate::profile::{EngineGroup, Firmware, LinkTiming, Profile, Rate, Rounds};
-use crate::snapshot::{Check, check};
+use crate::snapshot::{Check, check, sequence};
 
 /// Binary places of a fixed-point number of picoseconds.
 const FRACTION_BITS: u32 = 32;
 const PS_PER_SECOND: u128 = 1_000_000_000_000;
+/// Most reads under way at once.
+const TAGS_MAX: usize = 256;
 
 /// Fixed-point picoseconds of one unit, `per_second` units a second.
 const fn ps_per_unit(per_second: u64) -> u64 {
@@ -66,17 +73,21 @@ pub(crate) struct Link {
     up: Pipe,
     down: Pipe,
     ps_per_byte: u64,
-    max_payload: u32,
+    sizes: TrafficSizes,
     packet_overhead: u32,
     header: Span,
     latency: Span,
+    /// When the read that had the tag was answered; tags are used in turn.
+    #[serde(with = "sequence")]
+    tags: [Time; TAGS_MAX],
+    next_tag: u32,
     /// What was asked for last of reads and of writes: neighbours are alike.
     read_time: WireTime,
     write_time: WireTime,
 }
 
 impl Link {
-    pub(crate) fn new(timing: &LinkTiming) -> Self {
+    pub(crate) fn new(timing: &LinkTiming, sizes: TrafficSizes) -> Self {
         let ps_per_byte = ps_per_unit(timing.bytes_per_second);
         let header = scale(u64::from(timing.packet_overhead), ps_per_byte);
         let nothing = WireTime {
@@ -87,10 +98,12 @@ impl Link {
             up: Pipe::default(),
             down: Pipe::default(),
             ps_per_byte,
-            max_payload: timing.max_payload.max(1),
+            sizes,
             packet_overhead: timing.packet_overhead,
             header,
             latency: timing.latency,
+            tags: [Time::ZERO; TAGS_MAX],
+            next_tag: 0,
             read_time: nothing,
             write_time: nothing,
         }
@@ -106,6 +119,17 @@ impl Link {
     pub(crate) const fn set_backlog(&mut self, backlog: LinkBacklog) {
         self.up = backlog.up;
         self.down = backlog.down;
+    }
+
+    /// The host allows other sizes, from now on.
+    pub(crate) fn set_sizes(&mut self, sizes: TrafficSizes) {
+        self.sizes = sizes;
+        let nothing = WireTime {
+            len: 0,
+            time: self.header,
+        };
+        self.read_time = nothing;
+        self.write_time = nothing;
     }
 
     /// Time that a read of `len` bytes takes on the wire, headers included.
@@ -130,11 +154,11 @@ impl Link {
 
     #[inline(never)]
     fn count_wire_time(&self, len: u32) -> Span {
-        let packets = if len <= self.max_payload {
-            1
-        } else {
-            len.div_ceil(self.max_payload)
-        };
+        self.packets_time(len, len.div_ceil(self.sizes.max_payload).max(1))
+    }
+
+    /// Time of `len` bytes in `packets` packets.
+    fn packets_time(&self, len: u32, packets: u32) -> Span {
         let overhead = u64::from(packets) * u64::from(self.packet_overhead);
         scale(u64::from(len) + overhead, self.ps_per_byte)
     }
@@ -144,14 +168,70 @@ impl Link {
     #[inline]
     pub(crate) fn read(&mut self, now: Time, sent: Time, len: u32) -> Time {
         let duration = self.read_time(len);
-        self.read_for(now, sent, duration)
+        self.read_for(now, sent, (len, duration))
     }
 
-    /// A read whose answer takes `duration` on the wire; otherwise as [`read`](Self::read).
+    /// A read of `len` bytes, which take `duration` on the wire if they are asked for at once;
+    /// otherwise as [`read`](Self::read).
     #[inline]
-    pub(crate) fn read_for(&mut self, now: Time, sent: Time, duration: Span) -> Time {
+    pub(crate) fn read_for(&mut self, now: Time, sent: Time, (len, duration): (u32, Span)) -> Time {
+        if len > self.sizes.max_read {
+            return self.read_in_parts(now, sent, (len, duration));
+        }
+        let tag = self.take_tag();
+        let sent = sent.max(self.tags[tag]);
         let asked = self.up.reserve(now, sent, self.header) + self.latency;
-        self.down.reserve(now, asked, duration) + self.latency
+        let done = self.down.reserve(now, asked, duration) + self.latency;
+        self.tags[tag] = done;
+        done
+    }
+
+    /// A read that is more than the card may ask for at once: each part has a header and a tag, and
+    /// no more parts are under way than there are tags.
+    #[cold]
+    fn read_in_parts(&mut self, now: Time, sent: Time, (len, duration): (u32, Span)) -> Time {
+        let TrafficSizes {
+            max_payload,
+            max_read,
+            tags,
+        } = self.sizes;
+        let parts = len.div_ceil(max_read);
+        let asking = self.packets_time(0, parts);
+        let answering = if max_read < max_payload {
+            self.packets_time(len, parts)
+        } else {
+            duration
+        };
+        let taken = parts.min(tags);
+        let free = (0..taken).map(|ahead| self.tags[self.tag_after(ahead)]);
+        let sent = free.fold(sent, Time::max);
+        let asked = self.up.reserve(now, sent, asking) + self.latency;
+        // The answer to the first part may come while the others are still asked for.
+        let first = Time::from_ps(asked.as_ps() - asking.as_ps()) + self.header;
+        let answered = self.down.reserve(now, first, answering) + self.latency;
+        let rounds = u64::from(parts.div_ceil(tags));
+        let done = answered
+            .max(asked + self.latency)
+            .max(sent + self.round_trip() * rounds);
+        for _ in 0..taken {
+            let tag = self.take_tag();
+            self.tags[tag] = done;
+        }
+        done
+    }
+
+    /// The tag that is used `ahead` reads from now.
+    #[inline]
+    fn tag_after(&self, ahead: u32) -> usize {
+        let tag = self.next_tag.wrapping_add(ahead) & (self.sizes.tags - 1);
+        usize::from(tag as u8)
+    }
+
+    #[inline]
+    fn take_tag(&mut self) -> usize {
+        let tag = self.tag_after(0);
+        self.next_tag = self.next_tag.wrapping_add(1);
+        tag
     }
 
     /// A write that takes `duration` on the wire, begun at `now`: when the last byte is in memory.
@@ -171,6 +251,8 @@ impl Link {
         let as_new = Self {
             up: fresh.up,
             down: fresh.down,
+            tags: fresh.tags,
+            next_tag: fresh.next_tag,
             read_time: fresh.read_time,
             write_time: fresh.write_time,
             ..self.clone()
@@ -186,177 +268,6 @@ impl Link {
     #[inline]
     pub(crate) fn round_trip(&self) -> Span {
         self.latency + self.latency
-    }
-}
-
-/// A reservation of an engine lane.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Lane {
-    pub(crate) number: u8,
-    pub(crate) start: Time,
-    pub(crate) finish: Time,
-    pub(crate) duration: Span,
-}
-
-/// Most lanes of a group; a profile is held to it.
-const LANES_MAX: usize = 64;
-
-/// When a lane is free again.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-struct FreeLane {
-    at: Time,
-    number: u8,
-}
-
-/// The lanes of one engine group.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-struct Lanes {
-    /// The first `count` entries are a ring. From `first` on they are the lanes in the order in
-    /// which they get work: the one that is free first, the lowest number among equals.
-    #[serde(with = "lanes_in_order")]
-    order: [FreeLane; LANES_MAX],
-    first: usize,
-    count: usize,
-    /// When the last of them is free.
-    last: Time,
-    ps_per_millicycle: u64,
-    startup_millicycles: u64,
-    millicycles_per_byte: u64,
-}
-
-/// The lanes of a snapshot, as a sequence.
-mod lanes_in_order {
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    use super::{FreeLane, LANES_MAX};
-
-    pub(super) fn serialize<S: Serializer>(
-        lanes: &[FreeLane; LANES_MAX],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        lanes.as_slice().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<[FreeLane; LANES_MAX], D::Error> {
-        let lanes = Vec::deserialize(deserializer)?;
-        let count = lanes.len();
-        lanes
-            .try_into()
-            .map_err(|_| D::Error::invalid_length(count, &"64 lanes"))
-    }
-}
-
-impl Lanes {
-    fn new(group: &EngineGroup) -> Self {
-        let mut lanes = Self {
-            order: [FreeLane::default(); LANES_MAX],
-            first: 0,
-            count: usize::from(group.lanes).clamp(1, LANES_MAX),
-            last: Time::ZERO,
-            ps_per_millicycle: ps_per_unit(group.clock_hz.saturating_mul(1_000)),
-            startup_millicycles: u64::from(group.rate.startup_cycles) * 1_000,
-            millicycles_per_byte: u64::from(group.rate.millicycles_per_byte),
-        };
-        lanes.clear();
-        lanes
-    }
-
-    fn clear(&mut self) {
-        self.first = 0;
-        self.last = Time::ZERO;
-        for (number, lane) in self.order.iter_mut().enumerate() {
-            *lane = FreeLane {
-                at: Time::ZERO,
-                number: number as u8,
-            };
-        }
-    }
-
-    /// What `len` bytes take on a lane, and `more` thousandths of a cycle.
-    #[inline]
-    fn duration(&self, len: u32, more: u64) -> Span {
-        let bytes = self.millicycles_per_byte * u64::from(len);
-        let millicycles = self.startup_millicycles + bytes + more;
-        scale(millicycles, self.ps_per_millicycle)
-    }
-
-    /// Takes the lane that is free first for `duration`, at `ready` or later.
-    #[inline]
-    fn reserve_for(&mut self, ready: Time, duration: Span) -> Lane {
-        let lane = &mut self.order[self.first % LANES_MAX];
-        let number = lane.number;
-        let start = lane.at.max(ready);
-        let finish = start + duration;
-        // Work of one size finishes in order: what was the first place of the ring is the last now.
-        lane.at = finish;
-        self.first = self.after(self.first);
-        if finish > self.last {
-            self.last = finish;
-        } else {
-            self.sort_last();
-        }
-        Lane {
-            number,
-            start,
-            finish,
-            duration,
-        }
-    }
-
-    /// Whether lanes made as `fresh` were can be in this state.
-    fn check(&self, fresh: &Self) -> Check {
-        let as_new = Self {
-            order: fresh.order,
-            first: fresh.first,
-            last: fresh.last,
-            ..self.clone()
-        };
-        check(as_new == *fresh, "profile of the lanes")?;
-        check(self.first < self.count, "place of the lanes")?;
-        let last = self.order[..self.count].iter().map(|lane| lane.at).max();
-        check(last == Some(self.last), "when the last lane is free")?;
-        let mut numbers = [false; LANES_MAX];
-        for lane in &self.order[..self.count] {
-            let number = numbers.get_mut(usize::from(lane.number));
-            *number.ok_or("number of a lane")? = true;
-        }
-        let is_each = numbers[..self.count].iter().all(|&is_there| is_there);
-        check(is_each, "numbers of the lanes")
-    }
-
-    #[inline]
-    const fn after(&self, place: usize) -> usize {
-        if place + 1 == self.count {
-            0
-        } else {
-            place + 1
-        }
-    }
-
-    const fn before(&self, place: usize) -> usize {
-        if place == 0 {
-            self.count - 1
-        } else {
-            place - 1
-        }
-    }
-
-    /// Moves the last lane before those that are free later.
-    fn sort_last(&mut self) {
-        let mut place = self.before(self.first);
-        let free = self.order[place];
-        while place != self.first {
-            let before = self.order[self.before(place)];
-            if (before.at, before.number) < (free.at, free.number) {
-                break;
-            }
-            self.order[place] = before;
-            place = self.before(place);
-        }
-        self.order[place] = free;
     }
 }
 
@@ -552,12 +463,22 @@ mod tests {
     use super::*;
 
     fn link() -> Link {
-        Link::new(&LinkTiming {
+        link_with(512, 256)
+    }
+
+    fn link_with(max_read: u32, tags: u32) -> Link {
+        let timing = LinkTiming {
             latency: Span::from_ns(100),
             bytes_per_second: 1_000_000_000,
             max_payload: 256,
             packet_overhead: 20,
-        })
+        };
+        let sizes = TrafficSizes {
+            max_payload: 256,
+            max_read,
+            tags,
+        };
+        Link::new(&timing, sizes)
     }
 
     #[test]
@@ -575,6 +496,44 @@ mod tests {
     }
 
     #[test]
+    fn a_long_read_pays_for_every_request_and_every_packet() {
+        let ns = |ns| Time::ZERO + Span::from_ns(ns);
+        // Two requests of 20 bytes, of which the first is on its way while the second is asked for.
+        let done = link_with(512, 256).read(Time::ZERO, Time::ZERO, 1024);
+        assert_eq!(done, ns(20 + 100 + (1024 + 4 * 20) + 100));
+        // The way up is taken by both.
+        let mut link = link_with(512, 256);
+        link.read(Time::ZERO, Time::ZERO, 1024);
+        assert_eq!(link.write(Time::ZERO, Span::from_ns(10)), ns(40 + 10 + 100));
+        // Reads smaller than a packet make packets as small.
+        let done = link_with(128, 256).read(Time::ZERO, Time::ZERO, 1024);
+        assert_eq!(done, ns(20 + 100 + (1024 + 8 * 20) + 100));
+    }
+
+    #[test]
+    fn no_more_reads_are_under_way_than_there_are_tags() {
+        let slow = |tags| {
+            let mut link = link_with(512, tags);
+            link.latency = Span::from_us(100);
+            link
+        };
+        let (mut few, mut many) = (slow(32), slow(256));
+        let first = few.read(Time::ZERO, Time::ZERO, 1);
+        assert_eq!(first, many.read(Time::ZERO, Time::ZERO, 1));
+        for _ in 1..32 {
+            let done = few.read(Time::ZERO, Time::ZERO, 1);
+            assert_eq!(done, many.read(Time::ZERO, Time::ZERO, 1));
+        }
+        assert!(many.read(Time::ZERO, Time::ZERO, 1) < first + Span::from_us(100));
+        let waited = few.read(Time::ZERO, Time::ZERO, 1);
+        assert!(waited > first + Span::from_us(200), "for a tag");
+        // 256 parts: one round of 256, or eight of 32.
+        let long = |mut link: Link| link.read(Time::ZERO, Time::ZERO, 512 * 256) - Time::ZERO;
+        assert!(long(slow(32)) >= Span::from_us(8 * 200));
+        assert!(long(slow(256)) < Span::from_us(8 * 200));
+    }
+
+    #[test]
     fn a_reservation_for_later_leaves_the_link_free_until_then() {
         let mut link = link();
         let late = link.read(Time::ZERO, Time::ZERO + Span::from_us(10), 64);
@@ -589,52 +548,5 @@ mod tests {
         let first = link.write(Time::ZERO, Span::from_ns(50));
         let second = link.write(Time::ZERO, Span::from_ns(50));
         assert_eq!(second - first, Span::from_ns(50));
-    }
-
-    /// Puts `len` bytes on a lane of an algorithm without rounds.
-    fn reserve(lanes: &mut Lanes, ready: Time, len: u32) -> Lane {
-        let duration = lanes.duration(len, 0);
-        lanes.reserve_for(ready, duration)
-    }
-
-    #[test]
-    fn the_lane_that_is_free_first_works_and_ties_go_to_the_lowest() {
-        let mut lanes = Lanes::new(&EngineGroup {
-            lanes: 2,
-            clock_hz: 1_000_000_000,
-            rate: Rate {
-                startup_cycles: 10,
-                millicycles_per_byte: 500,
-            },
-        });
-        let first = reserve(&mut lanes, Time::ZERO, 100);
-        assert_eq!(first.number, 0);
-        assert_eq!(first.finish, Time::ZERO + Span::from_ns(60));
-        assert_eq!(reserve(&mut lanes, Time::ZERO, 0).number, 1);
-        let third = reserve(&mut lanes, Time::ZERO, 0);
-        assert_eq!(third.number, 1);
-        assert_eq!(third.start, Time::ZERO + Span::from_ns(10));
-    }
-
-    #[test]
-    fn lanes_get_work_in_the_order_in_which_they_are_free() {
-        let mut lanes = Lanes::new(&EngineGroup {
-            lanes: 5,
-            clock_hz: 1_000_000_000,
-            rate: Rate {
-                startup_cycles: 1,
-                millicycles_per_byte: 1_000,
-            },
-        });
-        let mut free = [Time::ZERO; 5];
-        for step in 0..2_000_u64 {
-            let ready = Time::from_ps(step * step % 7 * 1_000 + step * 5_000);
-            let lane = reserve(&mut lanes, ready, (step * 7 % 11 * 4) as u32);
-            let first = *free.iter().min().unwrap();
-            let number = free.iter().position(|&at| at == first).unwrap();
-            assert_eq!(usize::from(lane.number), number, "step {step}");
-            assert_eq!(lane.start, first.max(ready));
-            free[number] = lane.finish;
-        }
     }
 }

@@ -162,8 +162,8 @@ pub const FLAGS: [Flags; 3] = [
 
 /// A constant of the memory map or a limit.
 pub const CONSTANTS: [(&str, u64); 19] = [
-    ("PCI_VENDOR", regs::PCI_VENDOR as u64),
-    ("PCI_DEVICE", regs::PCI_DEVICE as u64),
+    ("PCI_VENDOR", regs::pci::PCI_VENDOR as u64),
+    ("PCI_DEVICE", regs::pci::PCI_DEVICE as u64),
     ("BAR0_LEN", regs::BAR0_LEN as u64),
     ("RING_PAGE", regs::RING_PAGE as u64),
     ("RING_STRIDE", regs::RING_STRIDE as u64),

@@ -8,22 +8,26 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use device_model::pci::{BarAccess, ConfigAccess, Message};
 use device_model::{Card, CardEvent, DmaFault, Host, LinkBacklog};
 use dma::{Coherent, Pool, PoolBuffer};
 use driver::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use regs::{DeviceAddr, Vector};
+use regs::pci::{
+    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix,
+};
+use regs::{DeviceAddr, FunctionId, Vector};
 use timebase::{Span, Time};
 
 use crate::event::Event;
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
 
-/// Offset of the command register in configuration space.
-const PCI_COMMAND: u16 = 0x04;
-/// Memory space and bus master enable.
-const PCI_COMMAND_ENABLE: u32 = 0b110;
+/// Where the machine takes interrupt messages; their data is the vector.
+const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
+/// Reads up to 4 KiB.
+const LONGEST_READ: u32 = 5;
 
 /// Virtual time as everybody in the world reads it.
 pub type Clock = Rc<Cell<Time>>;
@@ -108,13 +112,52 @@ impl Port {
         self.uplink = Some(uplink);
     }
 
-    /// Puts a card into the slot and enables its memory space and bus mastering.
-    pub fn plug(&mut self, mut card: Card) {
-        card.config_write(PCI_COMMAND, PCI_COMMAND_ENABLE);
+    /// Puts a card into the slot and enables it, as a bus driver does: memory space, bus mastering,
+    /// and packets as large as it takes.
+    pub fn plug(&mut self, card: Card) {
         self.card = Some(card);
         self.writes.clear();
         self.interrupts.clear();
         self.pending_vectors = 0;
+        self.configure(header::COMMAND, |command| {
+            command | header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask()
+        });
+        let payload = express::MAX_PAYLOAD_SUPPORTED;
+        let payload = payload.of(self.config(express::DEVICE_CAPABILITIES));
+        self.configure(express::DEVICE_CONTROL, |control| {
+            let sizes = express::MAX_PAYLOAD.mask() | express::MAX_READ_REQUEST.mask();
+            let payload = express::MAX_PAYLOAD.bits(payload);
+            control & !sizes | payload | express::MAX_READ_REQUEST.bits(LONGEST_READ)
+        });
+    }
+
+    /// Gives each vector of the card a message and lets all of them go.
+    fn enable_vectors(&mut self) {
+        let now = self.clock.get();
+        let vectors = msix::TABLE_SIZE.of(self.config(msix::MSIX_CONTROL)) + 1;
+        for vector in 0..vectors {
+            let entry = [MESSAGES.0 as u32, (MESSAGES.0 >> 32) as u32, vector, 0];
+            for (word, value) in (0..).zip(entry) {
+                let offset = MSIX_TABLE + vector * MSIX_ENTRY_LEN + word * 4;
+                let at = BarAccess::physical(MSIX_BAR, offset);
+                self.with_card(|card, side| card.bar_write(now, at, value, side));
+            }
+        }
+        self.configure(msix::MSIX_CONTROL, |control| control | msix::ENABLE.mask());
+    }
+
+    fn config(&mut self, register: ConfigRegister) -> u32 {
+        let now = self.clock.get();
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        self.with_card(|card, side| card.config_read(now, at, side))
+            .unwrap_or(NOBODY)
+    }
+
+    fn configure(&mut self, register: ConfigRegister, change: impl FnOnce(u32) -> u32) {
+        let now = self.clock.get();
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        let value = change(self.config(register));
+        self.with_card(|card, side| card.config_write(now, at, value, side));
     }
 
     /// Pulls the card out at once: nothing under way arrives, and nothing leaves it any more.
@@ -289,6 +332,16 @@ struct CardSide<'a> {
 }
 
 impl CardSide<'_> {
+    /// Windows are those of the physical function: nobody mapped anything for another.
+    #[inline]
+    fn check_owner(function: FunctionId, addr: DeviceAddr) -> Result<(), DmaFault> {
+        if function.is_physical() {
+            Ok(())
+        } else {
+            Err(DmaFault::refused(addr))
+        }
+    }
+
     /// Tells the recorder of a refused access: the card itself may not notice.
     #[cold]
     fn refused(&mut self, fault: DmaFault, is_write: bool) -> DmaFault {
@@ -307,29 +360,52 @@ impl CardSide<'_> {
 
 impl Host for CardSide<'_> {
     #[inline]
-    fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
-        self.windows
-            .read(addr, bytes)
+    fn read(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &mut [u8],
+    ) -> Result<(), DmaFault> {
+        Self::check_owner(function, addr)
+            .and_then(|()| self.windows.read(addr, bytes))
             .map_err(|fault| self.refused(fault, false))
     }
 
     #[inline(always)]
-    fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
-        self.windows
-            .write(addr, bytes)
+    fn write(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault> {
+        Self::check_owner(function, addr)
+            .and_then(|()| self.windows.write(addr, bytes))
             .map_err(|fault| self.refused(fault, true))
     }
 
     #[inline]
-    fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
+    fn in_place(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        len: usize,
+    ) -> Result<Option<&mut [u8]>, DmaFault> {
         // The check comes first because a borrow that is handed out cannot be looked at again.
-        if let Err(fault) = self.windows.check_in_place(addr, len) {
+        let checked =
+            Self::check_owner(function, addr).and_then(|()| self.windows.check_in_place(addr, len));
+        if let Err(fault) = checked {
             return Err(self.refused(fault, true));
         }
         self.windows.in_place(addr, len)
     }
 
-    fn interrupt(&mut self, at: Time, vector: Vector) {
+    fn interrupt(&mut self, at: Time, message: Message) {
+        if message.addr != MESSAGES {
+            let fault = DmaFault::refused(message.addr);
+            self.refused(fault, true);
+            return;
+        }
+        let vector = Vector(message.data as u16);
         let (low, high) = self.delays.interrupt;
         let arrives = at + self.delays.draw(low, high);
         // Messages of different vectors may overtake each other on their way through the host.
@@ -359,9 +435,12 @@ pub struct LinkTransport {
 }
 
 impl LinkTransport {
-    /// A driver's end of `port`. `alive` turns false when its card is pulled out.
+    /// A driver's end of `port`, with the vectors of its card set up, which is the transport's work
+    /// (a kernel does it for a driver in userspace). `alive` turns false when the card is pulled
+    /// out.
     #[must_use]
     pub fn new(port: Rc<RefCell<Port>>, pool: Pool, alive: Rc<Cell<bool>>) -> Self {
+        port.borrow_mut().enable_vectors();
         let (index, clock, recorder) = {
             let port = port.borrow();
             (

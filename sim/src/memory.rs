@@ -236,7 +236,7 @@ impl WindowTable {
         len: usize,
         access: u8,
     ) -> Result<(&mut Window, usize), DmaFault> {
-        let fault = DmaFault { addr };
+        let fault = DmaFault::refused(addr);
         let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
         let window = self
             .windows
@@ -379,7 +379,7 @@ mod tests {
         let unmapped = table.unmap(mapped);
         assert!(unmapped.touched);
         assert_eq!(unmapped.buffer[..], [7; 64]);
-        assert_eq!(table.read(addr, &mut [0; 1]), Err(DmaFault { addr }));
+        assert_eq!(table.read(addr, &mut [0; 1]), Err(DmaFault::refused(addr)));
         assert_eq!(table.explain(addr), FaultReason::Stale);
         let again = table
             .map(unmapped.buffer, Direction::Bidirectional)

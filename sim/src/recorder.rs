@@ -289,6 +289,10 @@ fn card_words(card: u64, event: CardEvent) -> [u64; 3] {
         CardEvent::SessionRekeyed { session } => [pack(0x49, card, session.into()), 0, 0],
         CardEvent::SessionDestroyed { session } => [pack(0x47, card, session.into()), 0, 0],
         CardEvent::Reset => [pack(0x48, card, 0), 0, 0],
+        CardEvent::FunctionReset { function } => [pack(0x4A, card, function.0.into()), 0, 0],
+        CardEvent::ErrorMessage { function, message } => {
+            [pack(0x49, card, message as u64), function.0.into(), 0]
+        }
     }
 }
 

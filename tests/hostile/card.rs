@@ -1,14 +1,17 @@
 //! Any bus traffic at all around one card: registers, doorbells, memory, time and latches.
 
-use device_model::{Card, CardEvent, DmaFault, Host, Latch, Profile, pci};
+use device_model::pci::{ConfigAccess, Message};
+use device_model::{Card, CardEvent, DmaFault, Host, Latch, Profile};
+use regs::pci::header;
 use regs::{
     BAR0_LEN, COMMAND_LEN, CardSession, CipherCode, Command, CommandFlags, Control, DeviceAddr,
-    DigestCode, Doorbell, Opcode, Register, RingControl, RingId, RingRegister, SESSION_BLOCK_LEN,
-    SessionBlock, Slot, Vector,
+    DigestCode, Doorbell, FunctionId, Opcode, Register, RingControl, RingId, RingRegister,
+    SESSION_BLOCK_LEN, SessionBlock, Slot,
 };
 use timebase::{Span, Time};
 
 use super::Story;
+use super::config::config_at;
 
 /// Where memory begins.
 const BASE: u64 = 0x10_0000;
@@ -38,25 +41,40 @@ impl Machine {
         if is_inside {
             Ok((addr.0 - BASE) as usize)
         } else {
-            Err(DmaFault { addr })
+            Err(DmaFault::refused(addr))
         }
     }
 }
 
 impl Host for Machine {
-    fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
+    fn read(
+        &mut self,
+        _function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &mut [u8],
+    ) -> Result<(), DmaFault> {
         let at = Self::find(addr, bytes.len())?;
         bytes.copy_from_slice(&self.memory[at..at + bytes.len()]);
         Ok(())
     }
 
-    fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
+    fn write(
+        &mut self,
+        _function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault> {
         let at = Self::find(addr, bytes.len())?;
         self.memory[at..at + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 
-    fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
+    fn in_place(
+        &mut self,
+        _function: FunctionId,
+        addr: DeviceAddr,
+        len: usize,
+    ) -> Result<Option<&mut [u8]>, DmaFault> {
         if !self.is_direct {
             return Ok(None);
         }
@@ -64,7 +82,7 @@ impl Host for Machine {
         Ok(Some(&mut self.memory[at..at + len]))
     }
 
-    fn interrupt(&mut self, _at: Time, _vector: Vector) {}
+    fn interrupt(&mut self, _at: Time, _message: Message) {}
 
     fn observe(&mut self, _at: Time, event: CardEvent) {
         match event {
@@ -132,8 +150,10 @@ impl Bench {
     }
 
     fn enable(&mut self) {
-        let command = pci::COMMAND_MEMORY | pci::COMMAND_BUS_MASTER;
-        self.card.config_write(pci::COMMAND_AT, command);
+        let command = header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask();
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, header::COMMAND);
+        self.card
+            .config_write(self.now, at, command, &mut self.machine);
     }
 
     /// Enables the function and starts every ring, as a driver would.
@@ -183,7 +203,11 @@ impl Bench {
             6 => self.post_plausible(story),
             7 => self.create_session(story),
             8 | 9 => self.wait(Span::from_ns(u64::from(story.half()) * 16)),
-            10 => self.card.config_write(story.half() & 0xFFC, story.word()),
+            10 => {
+                let at = config_at(story);
+                self.card
+                    .config_write(self.now, at, story.word(), &mut self.machine);
+            }
             11 => self.latch(story),
             12 => self.bring_up(),
             _ => self.reap(story),

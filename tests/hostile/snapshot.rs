@@ -1,7 +1,8 @@
 //! Any bytes at all in place of a snapshot: refused, or a card that behaves.
 
+use device_model::pci::Message;
 use device_model::{Card, CardEvent, DmaFault, Host};
-use regs::{DeviceAddr, Vector};
+use regs::{DeviceAddr, FunctionId};
 use timebase::Time;
 
 /// More steps than any work on the card takes.
@@ -11,16 +12,26 @@ const PATIENCE: usize = 1 << 16;
 struct Void;
 
 impl Host for Void {
-    fn read(&mut self, _addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
+    fn read(
+        &mut self,
+        _function: FunctionId,
+        _addr: DeviceAddr,
+        bytes: &mut [u8],
+    ) -> Result<(), DmaFault> {
         bytes.fill(0);
         Ok(())
     }
 
-    fn write(&mut self, _addr: DeviceAddr, _bytes: &[u8]) -> Result<(), DmaFault> {
+    fn write(
+        &mut self,
+        _function: FunctionId,
+        _addr: DeviceAddr,
+        _bytes: &[u8],
+    ) -> Result<(), DmaFault> {
         Ok(())
     }
 
-    fn interrupt(&mut self, _at: Time, _vector: Vector) {}
+    fn interrupt(&mut self, _at: Time, _message: Message) {}
 
     fn observe(&mut self, _at: Time, _event: CardEvent) {}
 }

@@ -2,9 +2,9 @@
 //!
 //! Owns every offset, bit number and wire layout: registers ([`Register`], [`RingRegister`]), the
 //! 64-byte [`Command`] descriptor, the 32-byte [`Completion`], the [`SessionBlock`] of the admin
-//! ring, the list of algorithms ([`CIPHERS`], [`DIGESTS`]) and the [`Status`] codes. The model
-//! decodes with it, the driver encodes with it. Knows no behaviour: what a register does is the
-//! model's business.
+//! ring, the list of algorithms ([`CIPHERS`], [`DIGESTS`]), the [`Status`] codes, and configuration
+//! space ([`pci`]). The model decodes with it, the driver encodes with it. Knows no behaviour: what
+//! a register does is the model's business.
 //!
 //! All multi-byte values are little-endian, as on PCIe.
 
@@ -14,6 +14,7 @@ mod command;
 mod completion;
 mod map;
 mod migration;
+pub mod pci;
 mod public_key;
 mod record;
 mod register;
@@ -31,14 +32,15 @@ pub use migration::{
     Argument, ArgumentFlags, BLOB_LEN, BLOB_MAGIC, BLOB_TAG_LEN, BLOB_VERSION, BlobHeader,
     KEK_SLOTS, KekOffer, OFFER_MAGIC, WRAPPED_KEK_LEN,
 };
+pub use pci::FunctionId;
 pub use public_key::{
     PUBLIC_KEY_BITS_MAX, PUBLIC_KEY_PARAMS_MAX, PublicKeyError, PublicKeyFlags, PublicKeyOp,
     PublicKeyParams, RANDOM_MAX,
 };
 pub use register::{
     BAR0_LEN, COMPLETION_DOORBELL, Control, DEVICE_ID, DOORBELL_PAGE, DOORBELL_STRIDE,
-    DeviceStatus, Doorbell, INTERRUPT_LINK_ERROR, MAX_RING_ENTRIES, MAX_RING_PAIRS,
-    MIN_RING_ENTRIES, PCI_DEVICE, PCI_VENDOR, RING_PAGE, RING_STRIDE, Register, RingArbitration,
+    DeviceStatus, Doorbell, INTERRUPT_LINK_ERROR, INTERRUPT_MAILBOX, MAX_RING_ENTRIES,
+    MAX_RING_PAIRS, MIN_RING_ENTRIES, RING_PAGE, RING_STRIDE, Register, RingArbitration,
     RingControl, RingId, RingRegister, RingStatus, Target, decode,
 };
 

@@ -10,10 +10,6 @@
 use crate::map::{register_fields, register_map};
 use crate::{Slot, Vector};
 
-/// PCI vendor id. Chosen from the range that no vendor holds.
-pub const PCI_VENDOR: u16 = 0x1DE5;
-/// PCI device id.
-pub const PCI_DEVICE: u16 = 0x5249;
 /// Value of [`Register::DeviceId`]: "RING" in ASCII.
 pub const DEVICE_ID: u32 = u32::from_be_bytes(*b"RING");
 
@@ -36,6 +32,8 @@ pub const MIN_RING_ENTRIES: u32 = 2;
 /// Most entries of a ring.
 pub const MAX_RING_ENTRIES: u32 = 65_536;
 
+/// Bit of [`Register::InterruptStatus`]: the other side of the mailbox sent a word.
+pub const INTERRUPT_MAILBOX: u32 = 1 << 30;
 /// Bit of [`Register::InterruptStatus`]: the function saw a DMA fault or a malformed ring.
 pub const INTERRUPT_LINK_ERROR: u32 = 1 << 31;
 
@@ -54,7 +52,8 @@ register_map! {
         0x010 Control(Control): ReadWrite = 0;
         /// What state the card is in; see [`DeviceStatus`].
         0x014 DeviceStatus(DeviceStatus): ReadOnly = 0;
-        /// Latched causes, one bit for each ring of the first 31 and bit 31 for errors.
+        /// Latched causes, one bit for each ring of the first 30, bit 30 for the mailbox and bit 31
+        /// for errors.
         0x018 InterruptStatus: WriteOneToClear = 0;
         /// A one keeps the cause of that bit from sending an interrupt.
         0x01C InterruptMask: ReadWrite = 0;
@@ -70,6 +69,23 @@ register_map! {
         0x030 ErrorAddressHigh: ReadOnly = 0;
         /// Number of entries the context cache holds.
         0x034 ContextCacheEntries: ReadOnly = 0;
+        /// Number of the function: 0 for the physical one, from 1 on for the virtual ones.
+        0x080 FunctionNumber: ReadOnly = 0;
+        /// Physical function: the number of the virtual function that the next registers are about;
+        /// a number that names none is dropped. Zero in a virtual function.
+        0x084 MailboxSelect: ReadWrite = 0;
+        /// Sends a word to the other side: from a virtual function to the physical one, and from
+        /// there to the selected one.
+        0x088 MailboxSend: Doorbell = 0;
+        /// The last word the other side sent.
+        0x08C MailboxReceived: ReadOnly = 0;
+        /// Who has sent a word: in the physical function bit `n` - 1 for virtual function `n`, in a
+        /// virtual one bit 0.
+        0x090 MailboxWaiting: WriteOneToClear = 0;
+        /// `ErrorRing` of the selected virtual function.
+        0x094 SelectedErrorRing: ReadOnly = 0xFFFF_FFFF;
+        /// `ErrorStatus` of the selected virtual function.
+        0x098 SelectedErrorStatus: ReadOnly = 0;
     }
 }
 

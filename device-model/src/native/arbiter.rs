@@ -107,9 +107,35 @@ impl Arbiter {
         arbiter
     }
 
-    /// As after reset.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::new(self.seats.len());
+    /// As after reset, for `rings` pairs.
+    pub(crate) fn reset(&mut self, rings: usize) {
+        *self = Self::new(rings);
+    }
+
+    /// From now on there are `rings` pairs. Those that stay keep their place, others are as after
+    /// reset.
+    pub(crate) fn resize(&mut self, rings: usize) {
+        let fresh = Self::new(rings.max(self.seats.len()));
+        for ring in rings..self.seats.len() {
+            self.wanting.set(ring, false);
+            self.fresh.set(ring, false);
+            self.classes
+                .iter_mut()
+                .for_each(|pairs| pairs.set(ring, false));
+        }
+        let before = self.seats.len().min(rings);
+        self.seats.truncate(rings);
+        self.seats.extend_from_slice(&fresh.seats[before..rings]);
+        for ring in before..rings {
+            self.reset_one(ring);
+        }
+    }
+
+    /// `ring` is as after reset.
+    pub(crate) fn reset_one(&mut self, ring: usize) {
+        self.wanting.set(ring, false);
+        let reset = regs::RingRegister::RingArbitration.reset_value();
+        self.configure(ring, RingArbitration::from_bits(reset));
     }
 
     pub(crate) fn setting(&self, ring: usize) -> RingArbitration {

@@ -7,6 +7,7 @@ use regs::{CardSession, Command, CommandFlags, DeviceAddr, MAX_SEGMENTS, Opcode,
 use timebase::{Span, Time};
 
 use super::context::ContextTable;
+use super::ring::Owner;
 use super::{service, sized};
 use crate::engine::{Algorithm, Context, Group, Operation};
 use crate::host::DmaFault;
@@ -316,15 +317,16 @@ pub(crate) fn judge_identity(command: &Command, contexts: &ContextTable) -> Opti
     })
 }
 
-/// Judges `command` of the admin ring or of a data ring.
-pub(crate) fn judge(command: &Command, is_admin: bool, contexts: &ContextTable) -> Verdict {
+/// Judges `command` of a ring of `owner`.
+pub(crate) fn judge(command: &Command, owner: &Owner, contexts: &ContextTable) -> Verdict {
+    let is_admin = owner.is_admin();
     let verdict = match (Opcode::from_code(command.opcode), is_admin) {
         (Some(Opcode::Process), false) => judge_process(command, contexts),
         (Some(Opcode::Nop), _) => Ok(Verdict::Task(Task::Settled(Status::Success))),
         (Some(opcode), false) if let Some(kind) = sized::part_of(opcode) => {
             sized::judge_part(command, kind, contexts)
         }
-        (Some(opcode), _) if service::belongs(opcode, is_admin) => service::judge(command, opcode),
+        (Some(opcode), _) if service::belongs(opcode, owner) => service::judge(command, opcode),
         (Some(_) | None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
     };
     let known = CommandFlags::all().bits();

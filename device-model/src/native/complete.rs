@@ -11,7 +11,7 @@ use super::command::{Fault, Identity, Outcome, Task, Work};
 use super::execute::Shop;
 use super::schedule::Aftermath;
 use super::transfer::Bus;
-use crate::card::{Card, LastError};
+use crate::card::Card;
 use crate::host::{CardEvent, Host};
 use crate::interrupt::{Coalesced, cause_of};
 
@@ -43,7 +43,7 @@ impl Card {
             output_len: identity.len,
             fault_addr: 0,
         };
-        if !self.leaves_untouched(identity, host) {
+        if !self.leaves_untouched(ring, identity, host) {
             return self.run_and_complete(host);
         }
         self.agenda.queue.drop_result();
@@ -53,10 +53,10 @@ impl Card {
     /// Runs an identity that has nothing to do: its context is there, the host lets the card work
     /// where the payload lies, and no latch waits. Gives whether it was one.
     #[inline]
-    fn leaves_untouched<H: Host>(&mut self, identity: Identity, host: &mut H) -> bool {
+    fn leaves_untouched<H: Host>(&mut self, ring: usize, identity: Identity, host: &mut H) -> bool {
         let len = identity.len;
         let mut bus = Bus {
-            is_master: self.pci.bus_master(),
+            master: self.rings[ring].owner.master,
             host,
         };
         if self.contexts.identity(identity.session) != Some(identity.generation)
@@ -91,8 +91,8 @@ impl Card {
             output_len,
             fault,
         } = match task {
-            Task::Service(id) => self.run_service((at, task), id, host),
-            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => self.run(task, host),
+            Task::Service(id) => self.run_service((at, ring), (task, id), host),
+            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => self.run(ring, task, host),
         };
         self.agenda.queue.drop_result();
         let entry = Entry {
@@ -102,17 +102,17 @@ impl Card {
             output_len,
             fault_addr: fault.map_or(0, |fault| fault.fault.addr.0),
         };
-        if ring == 0 || fault.is_some() || self.latches.may_strike() {
+        if self.rings[ring].owner.is_admin() || fault.is_some() || self.latches.may_strike() {
             return self.leave_with_care((at, ring), (entry, fault), host);
         }
         self.leave(at, ring, entry, host)
     }
 
-    /// Runs `task`; its order, if it has one, is done with.
+    /// Runs `task` of `ring`; its order, if it has one, is done with.
     #[inline]
-    pub(super) fn run<H: Host>(&mut self, task: Task, host: &mut H) -> Outcome {
+    pub(super) fn run<H: Host>(&mut self, ring: usize, task: Task, host: &mut H) -> Outcome {
         let mut bus = Bus {
-            is_master: self.pci.bus_master(),
+            master: self.rings[ring].owner.master,
             host,
         };
         let mut shop = Shop {
@@ -200,7 +200,7 @@ impl Card {
             phase,
         };
         let mut bus = Bus {
-            is_master: self.pci.bus_master(),
+            master: pair.owner.master,
             host: &mut *host,
         };
         if let Err(fault) = bus.write(addr, &completion.to_bytes()) {
@@ -284,7 +284,9 @@ impl Card {
         host: &mut H,
     ) {
         self.stats.dma_faults += 1;
-        self.last_error.addr = fault.fault.addr;
+        let owner = self.rings[ring].owner.function;
+        self.function_mut(owner).last_error.addr = fault.fault.addr;
+        self.note_dma_fault(at, (owner, fault), host);
         host.observe(
             at,
             CardEvent::DmaFault {
@@ -322,41 +324,31 @@ impl Card {
         (status, addr): (Status, Option<DeviceAddr>),
         host: &mut H,
     ) {
-        self.last_error = LastError {
-            ring: ring as u32,
-            status: status as u32,
-            addr: addr.unwrap_or(self.last_error.addr),
-        };
-        let is_new = self.causes.latched() & INTERRUPT_LINK_ERROR == 0;
-        if self.causes.latch(INTERRUPT_LINK_ERROR) && is_new {
-            self.send(at, 0, host);
+        let function = self.owner_mut(ring);
+        function.note_error(ring, status, addr);
+        let is_new = function.causes.latched() & INTERRUPT_LINK_ERROR == 0;
+        if function.causes.latch(INTERRUPT_LINK_ERROR) && is_new {
+            let admin = function.rings.start;
+            self.send(at, admin, host);
         }
     }
 
     /// `ring` has completions to tell of.
     pub(crate) fn raise_ring<H: Host>(&mut self, at: Time, ring: usize, host: &mut H) {
-        if self.causes.latch(cause_of(RingId(ring as u16))) {
+        let cause = cause_of(self.rings[ring].owner.local);
+        if self.owner_mut(ring).causes.latch(cause) {
             self.send(at, ring, host);
         }
     }
 
-    /// Sends the message of `ring`. A vector that the function lacks, or a card that may not write
-    /// to the bus, sends nothing.
+    /// Sends the message of `ring`, or lets it wait while it may not leave.
     pub(crate) fn send<H: Host>(&mut self, at: Time, ring: usize, host: &mut H) {
         let vector = self.rings[ring].setup.vector;
-        if vector >= u32::from(self.pci.vectors()) || !self.pci.bus_master() {
-            return;
+        let id = RingId(ring as u16);
+        let owner = self.rings[ring].owner.function;
+        match self.owner_mut(ring).pci.signal(vector, id) {
+            Some(message) => self.send_message(at, (id, Vector(vector as u16)), message, host),
+            None => self.update_intx(at, owner, host),
         }
-        let vector = Vector(vector as u16);
-        let at = at + self.profile.interrupt_delay;
-        self.stats.interrupts += 1;
-        host.observe(
-            at,
-            CardEvent::Interrupt {
-                ring: RingId(ring as u16),
-                vector,
-            },
-        );
-        host.interrupt(at, vector);
     }
 }

@@ -5,6 +5,8 @@
 //! other keys while commands with the old ones are on the card keeps the old context, retired,
 //! until the last of them has run.
 
+use std::ops::Range;
+
 use regs::CardSession;
 use timebase::Time;
 use zeroize::Zeroize;
@@ -231,6 +233,20 @@ impl ContextTable {
         check(agrees, "a session that leaves payloads as they are")
     }
 
+    /// Zeroes the sessions of `range`. What a card that keeps keys left
+    /// behind stays: nobody knows whose it is.
+    pub(crate) fn clear_range(&mut self, range: Range<u32>) {
+        let owned = range.start as usize..range.end as usize;
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if owned.contains(&index) {
+                place.context = None;
+                place.is_identity = false;
+                place.passport = Passport::default();
+            }
+        }
+        self.retired.retain(|old| !range.contains(&old.session.0));
+    }
+
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
         for context in self
             .places
@@ -343,6 +359,16 @@ impl ContextCache {
                 if way.tag == session.0 {
                     *way = NO_WAY;
                 }
+            }
+        }
+    }
+
+    /// Forgets the sessions of `range`.
+    pub(crate) fn forget_range(&mut self, range: &Range<u32>) {
+        self.last = NO_WAY;
+        for way in self.sets.as_flattened_mut() {
+            if range.contains(&way.tag) {
+                *way = NO_WAY;
             }
         }
     }

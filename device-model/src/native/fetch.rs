@@ -29,8 +29,10 @@ impl Card {
     /// Looks whether `ring` has something to fetch now.
     #[inline]
     pub(crate) fn update_wanting(&mut self, ring: usize) {
-        let wants =
-            self.is_scheduling() && self.rings[ring].fetch_size(self.profile.fetch_burst) != 0;
+        let pair = &self.rings[ring];
+        let wants = pair.owner.is_enabled
+            && !self.latches.scheduler_hangs
+            && pair.fetch_size(self.profile.fetch_burst) != 0;
         self.arbiter.set_wanting(ring, wants);
     }
 
@@ -71,7 +73,7 @@ impl Card {
         let mut buffer = std::mem::take(&mut self.descriptors);
         let bytes = &mut buffer[..count as usize * COMMAND_LEN];
         let mut bus = Bus {
-            is_master: self.pci.bus_master(),
+            master: self.rings[ring].owner.master,
             host: &mut *host,
         };
         if let Err(fault) = bus.read(self.rings[ring].command_addr(), bytes) {
@@ -109,16 +111,19 @@ impl Card {
         if self.rings[moment.ring].is_aborting() {
             return self.abort_commands(moment.now, moment.ring, commands);
         }
-        let mut is_short_way = moment.ring != 0 && self.rings[moment.ring].fenced.is_empty();
+        let owner = self.rings[moment.ring].owner;
+        let is_data = !owner.is_admin();
+        let mut is_short_way = is_data && self.rings[moment.ring].fenced.is_empty();
         for (index, bytes) in commands.iter().enumerate() {
-            let command = Command::from_bytes(bytes);
+            let mut command = Command::from_bytes(bytes);
+            command.session = owner.session(command.session);
             if is_short_way && let Some(identity) = judge_identity(&command, &self.contexts) {
                 self.dispatch_identity(moment, &command, identity, host);
             } else {
                 let later = commands.len() - index;
                 self.accept(moment, bytes, later as u32, host);
                 let pair = &self.rings[moment.ring];
-                is_short_way = moment.ring != 0 && pair.fenced.is_empty();
+                is_short_way = is_data && pair.fenced.is_empty();
             }
         }
     }
@@ -133,9 +138,10 @@ impl Card {
         later: u32,
         host: &mut H,
     ) {
-        let command = Command::from_bytes(bytes);
+        let mut command = Command::from_bytes(bytes);
         let is_fence = command.flags.contains(CommandFlags::FENCE);
         let pair = &mut self.rings[ring];
+        command.session = pair.owner.session(command.session);
         let has_earlier = pair.outstanding > later;
         if !pair.fenced.is_empty() || (is_fence && has_earlier) {
             pair.fenced.push_back(command);
@@ -166,7 +172,7 @@ impl Card {
     fn dispatch<H: Host>(&mut self, now: Time, ring: usize, command: &Command, host: &mut H) {
         let moment = Moment { now, ring };
         let decoded = self.lines.decode(now);
-        let (task, plan) = match judge(command, ring == 0, &self.contexts) {
+        let (task, plan) = match judge(command, &self.rings[ring].owner, &self.contexts) {
             Verdict::Process(plan) => {
                 let order = Order {
                     command: *command,
@@ -225,7 +231,7 @@ impl Card {
         (finish, task, written): (Time, Task, Span),
     ) {
         let mut finish = finish;
-        if moment.ring == 0 {
+        if self.rings[moment.ring].owner.is_admin() {
             finish = self.agenda.last_finish.max(finish);
             self.agenda.last_finish = finish;
         }
@@ -247,7 +253,7 @@ impl Card {
         let ready = self.look_up(moment.now, identity.session, prepared);
         // What comes in goes out again, and takes as long.
         let wire = self.link.write_time(identity.len);
-        let loaded = self.link.read_for(moment.now, ready, wire);
+        let loaded = self.link.read_for(moment.now, ready, (identity.len, wire));
         let load = (Group::Cipher, algorithm, identity.len);
         let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
         self.put_to_work(moment, command, (finish, Task::Identity(identity), wire));

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use regs::{
-    COMMAND_LEN, COMPLETION_LEN, Command, DeviceAddr, MAX_RING_ENTRIES, MIN_RING_ENTRIES,
-    RingControl, RingStatus, Slot,
+    COMMAND_LEN, COMPLETION_LEN, CardSession, Command, DeviceAddr, FunctionId, MAX_RING_ENTRIES,
+    MIN_RING_ENTRIES, RingControl, RingId, RingStatus, Slot,
 };
 
 use super::command::Work;
@@ -57,9 +57,45 @@ pub(crate) struct Setup {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
+/// Whose a pair is, and what its function lets it do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owner {
+    pub(crate) function: FunctionId,
+    /// Number of the pair among those of its function.
+    pub(crate) local: RingId,
+    /// The function, if it reaches memory.
+    pub(crate) master: Option<FunctionId>,
+    /// The function fetches and works.
+    pub(crate) is_enabled: bool,
+    /// The function's sessions among those of the card.
+    pub(crate) first_session: u32,
+    pub(crate) sessions: u32,
+}
+
+impl Owner {
+    #[inline]
+    pub(crate) const fn is_admin(&self) -> bool {
+        self.local.0 == RingId::ADMIN.0
+    }
+
+    /// The session of the card that a command of the function means; one that no function has, if
+    /// the function has none of that number.
+    #[inline]
+    pub(crate) const fn session(&self, CardSession(own): CardSession) -> CardSession {
+        if own < self.sessions {
+            CardSession(self.first_session + own)
+        } else {
+            CardSession(u32::MAX)
+        }
+    }
+}
+
 /// A ring pair.
 #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Ring {
+    /// What the function knows, kept here for the way of a command.
+    #[serde(skip)]
+    pub(crate) owner: Owner,
     pub(crate) setup: Setup,
     state: RingState,
     drain: Drain,
@@ -127,6 +163,14 @@ impl Setup {
 }
 
 impl Ring {
+    /// A pair as after reset.
+    pub(crate) fn of(owner: Owner) -> Self {
+        Self {
+            owner,
+            ..Self::default()
+        }
+    }
+
     #[inline]
     pub(crate) fn is_running(&self) -> bool {
         self.state == RingState::Running

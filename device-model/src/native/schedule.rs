@@ -172,8 +172,8 @@ impl Card {
                 self.timer_expires(host);
             }
         }
-        if self.resetting_until.is_some_and(|until| until <= now) {
-            self.resetting_until = None;
+        if self.ready_at <= now {
+            self.end_resets(now);
         }
     }
 
@@ -209,11 +209,8 @@ impl Card {
     /// latest when all work that is on the card is done; its time may then lie before `now`.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        if let Some(until) = self.resetting_until {
-            return until;
-        }
         let agenda = &self.agenda;
-        let mut deadline = agenda.fetch_at().min(agenda.timer.0);
+        let mut deadline = agenda.fetch_at().min(agenda.timer.0).min(self.ready_at);
         let finishing = if self.latches.engines_hang {
             0
         } else {
@@ -261,8 +258,8 @@ impl Card {
     pub fn next_internal(&self) -> Time {
         let agenda = &self.agenda;
         let queued = self.finish_at().min(agenda.queue.visible_at());
-        let reset = self.resetting_until.unwrap_or(Time::NEVER);
-        queued.min(agenda.fetch_at()).min(agenda.timer.0).min(reset)
+        let waiting = agenda.fetch_at().min(agenda.timer.0).min(self.ready_at);
+        queued.min(waiting)
     }
 
     #[inline]

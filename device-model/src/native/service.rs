@@ -17,6 +17,7 @@ use super::command::{Kind, OrderId, Outcome, Plan, Task, Verdict, Work, check_st
 use super::execute::{Shop, destination_of, source_of, take};
 use super::migrate;
 use super::public_key;
+use super::ring::Owner;
 use super::schedule::Agenda;
 use super::transfer::Bus;
 use crate::card::Card;
@@ -27,8 +28,9 @@ use crate::timing::Lane;
 /// Number of the public-key lanes among the engine groups, in events.
 const PUBLIC_KEY_GROUP: u8 = Group::ALL.len() as u8;
 
-/// Whether `opcode` is a service command of this kind of ring.
-pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
+/// Whether `opcode` is a service command of this kind of ring. What moves sessions between cards
+/// needs the card's one store of key-encryption keys, which the physical function owns.
+pub(super) const fn belongs(opcode: Opcode, owner: &Owner) -> bool {
     match opcode {
         Opcode::Nop
         | Opcode::Process
@@ -36,15 +38,13 @@ pub(super) const fn belongs(opcode: Opcode, is_admin: bool) -> bool {
         | Opcode::DigestContinue
         | Opcode::DigestEnd => false,
         Opcode::PublicKey | Opcode::Random => true,
-        Opcode::SessionCreate
-        | Opcode::SessionDestroy
-        | Opcode::SessionRekey
-        | Opcode::SessionExport
+        Opcode::SessionCreate | Opcode::SessionDestroy | Opcode::SessionRekey => owner.is_admin(),
+        Opcode::SessionExport
         | Opcode::SessionImport
         | Opcode::KekLoad
         | Opcode::KekOffer
         | Opcode::KekAccept
-        | Opcode::KekDestroy => is_admin,
+        | Opcode::KekDestroy => owner.is_admin() && owner.function.is_physical(),
     }
 }
 
@@ -197,12 +197,12 @@ impl Card {
     /// Runs the service command whose result is visible at `at`.
     pub(super) fn run_service<H: Host>(
         &mut self,
-        (at, task): (Time, Task),
-        id: OrderId,
+        (at, ring): (Time, usize),
+        (task, id): (Task, OrderId),
         host: &mut H,
     ) -> Outcome {
         let command = self.agenda.orders.get(id).command;
-        let outcome = self.run(task, host);
+        let outcome = self.run(ring, task, host);
         if outcome.status == Status::Success {
             self.served(at, &command, host);
         }

@@ -3,26 +3,25 @@
 //! A stream is one run, or a list of up to [`MAX_SEGMENTS`] of them. Owns no payload; gathers into
 //! and scatters from buffers it is given, one host access for each run.
 
-use regs::{DeviceAddr, MAX_SEGMENTS, SEGMENT_LEN, Segment, Status};
+use regs::{DeviceAddr, FunctionId, MAX_SEGMENTS, SEGMENT_LEN, Segment, Status};
 
 use super::command::{Fault, Outcome};
 use crate::host::{DmaFault, Host};
 
 const SEGMENTS: usize = MAX_SEGMENTS as usize;
 
-/// Host memory as the card reaches it: through bus mastering, or not at all.
+/// Host memory as the card reaches it: for a function that is bus master, or not at all.
 pub(crate) struct Bus<'a, H> {
     pub(crate) host: &'a mut H,
-    pub(crate) is_master: bool,
+    pub(crate) master: Option<FunctionId>,
 }
 
 impl<H: Host> Bus<'_, H> {
     #[inline]
     pub(crate) fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), Fault> {
-        let read = if self.is_master {
-            self.host.read(addr, bytes)
-        } else {
-            Err(DmaFault { addr })
+        let read = match self.master {
+            Some(function) => self.host.read(function, addr, bytes),
+            None => Err(DmaFault::refused(addr)),
         };
         read.map_err(|fault| Fault {
             fault,
@@ -32,10 +31,9 @@ impl<H: Host> Bus<'_, H> {
 
     #[inline]
     pub(crate) fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), Fault> {
-        let written = if self.is_master {
-            self.host.write(addr, bytes)
-        } else {
-            Err(DmaFault { addr })
+        let written = match self.master {
+            Some(function) => self.host.write(function, addr, bytes),
+            None => Err(DmaFault::refused(addr)),
         };
         written.map_err(|fault| Fault {
             fault,
@@ -47,10 +45,8 @@ impl<H: Host> Bus<'_, H> {
     /// find out which of the two is not allowed.
     #[inline]
     pub(crate) fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Option<&mut [u8]> {
-        if !self.is_master {
-            return None;
-        }
-        self.host.in_place(addr, len).ok().flatten()
+        let function = self.master?;
+        self.host.in_place(function, addr, len).ok().flatten()
     }
 }
 

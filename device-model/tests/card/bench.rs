@@ -1,10 +1,15 @@
 //! A bench with one card in it: memory with windows, a log, and a driver's half of the rings.
 
-use device_model::{Card, CardEvent, DmaFault, Host, Profile, pci};
+use device_model::pci::{BarAccess, ConfigAccess, Message};
+use device_model::{Card, CardEvent, DmaFault, FaultKind, Host, Profile};
+use regs::pci::{
+    ConfigRegister, Field, MSIX_ADDRESS_LOW, MSIX_BAR, MSIX_DATA, MSIX_ENTRY_LEN,
+    MSIX_VECTOR_CONTROL, express, header, msix,
+};
 use regs::{
     CardSession, CipherCode, Command, CommandFlags, Completion, Control, DeviceAddr, DigestCode,
-    Doorbell, Opcode, Register, RingControl, RingId, RingRegister, SESSION_BLOCK_LEN, SessionBlock,
-    Slot, Status, Vector,
+    Doorbell, FunctionId, Opcode, Register, RingControl, RingId, RingRegister, SESSION_BLOCK_LEN,
+    SessionBlock, Slot, Status, Vector,
 };
 use timebase::{Span, Time};
 
@@ -14,6 +19,12 @@ const MEMORY: usize = 0x8_0000;
 /// Memory for payloads; rings lie below.
 pub(crate) const DATA: u64 = BASE + 0x4_0000;
 const RING_SPACE: u64 = 0x4000;
+/// Where the bench lets interrupt messages go; their data is the vector.
+pub(crate) const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
+/// Memory space and bus mastering.
+pub(crate) const ENABLES: u32 = header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask();
+/// Reads as long as they may be, and packets as large as the reference card takes.
+const SIZES: u32 = express::MAX_READ_REQUEST.bits(5) | express::MAX_PAYLOAD.bits(1);
 
 /// Memory behind the card and what it saw.
 #[derive(Clone)]
@@ -23,14 +34,37 @@ pub(crate) struct Machine {
     pub(crate) no_read: std::ops::Range<u64>,
     pub(crate) no_write: std::ops::Range<u64>,
     pub(crate) in_place: bool,
+    /// How the machine refuses.
+    pub(crate) fault_kind: FaultKind,
+    /// Memory that belongs to a virtual function.
+    pub(crate) domains: Vec<(std::ops::Range<u64>, FunctionId)>,
     pub(crate) log: Vec<(Time, CardEvent)>,
     pub(crate) interrupts: Vec<(Time, Vector)>,
+    pub(crate) virtual_interrupts: Vec<(FunctionId, Vector)>,
+    pub(crate) intx: Vec<(Time, bool)>,
     pub(crate) reads: u64,
     pub(crate) refused: Vec<u64>,
 }
 
 impl Machine {
-    fn find(&self, addr: DeviceAddr, len: usize, closed: &std::ops::Range<u64>) -> Option<usize> {
+    fn fault(&self, addr: DeviceAddr) -> DmaFault {
+        let kind = self.fault_kind;
+        DmaFault { addr, kind }
+    }
+
+    fn find(
+        &self,
+        (function, addr): (FunctionId, DeviceAddr),
+        len: usize,
+        closed: &std::ops::Range<u64>,
+    ) -> Option<usize> {
+        let owner = self
+            .domains
+            .iter()
+            .find(|(range, _)| range.contains(&addr.0));
+        if owner.map_or(FunctionId::PHYSICAL, |&(_, owner)| owner) != function {
+            return None;
+        }
         let end = addr.0.checked_add(len as u64)?;
         let overlaps = addr.0 < closed.end && closed.start < end;
         let inside = addr.0 >= BASE && end <= BASE + MEMORY as u64;
@@ -39,39 +73,64 @@ impl Machine {
 }
 
 impl Host for Machine {
-    fn read(&mut self, addr: DeviceAddr, bytes: &mut [u8]) -> Result<(), DmaFault> {
+    fn read(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &mut [u8],
+    ) -> Result<(), DmaFault> {
         self.reads += 1;
-        let Some(at) = self.find(addr, bytes.len(), &self.no_read) else {
+        let Some(at) = self.find((function, addr), bytes.len(), &self.no_read) else {
             self.refused.push(addr.0);
-            return Err(DmaFault { addr });
+            return Err(self.fault(addr));
         };
         bytes.copy_from_slice(&self.memory[at..at + bytes.len()]);
         Ok(())
     }
 
-    fn write(&mut self, addr: DeviceAddr, bytes: &[u8]) -> Result<(), DmaFault> {
-        let Some(at) = self.find(addr, bytes.len(), &self.no_write) else {
+    fn write(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault> {
+        let Some(at) = self.find((function, addr), bytes.len(), &self.no_write) else {
             self.refused.push(addr.0);
-            return Err(DmaFault { addr });
+            return Err(self.fault(addr));
         };
         self.memory[at..at + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 
-    fn in_place(&mut self, addr: DeviceAddr, len: usize) -> Result<Option<&mut [u8]>, DmaFault> {
+    fn in_place(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        len: usize,
+    ) -> Result<Option<&mut [u8]>, DmaFault> {
         if !self.in_place {
             return Ok(None);
         }
-        let readable = self.find(addr, len, &self.no_read);
-        let writable = self.find(addr, len, &self.no_write);
+        let readable = self.find((function, addr), len, &self.no_read);
+        let writable = self.find((function, addr), len, &self.no_write);
         match readable.and(writable) {
             Some(at) => Ok(Some(&mut self.memory[at..at + len])),
-            None => Err(DmaFault { addr }),
+            None => Err(self.fault(addr)),
         }
     }
 
-    fn interrupt(&mut self, at: Time, vector: Vector) {
-        self.interrupts.push((at, vector));
+    fn interrupt(&mut self, at: Time, message: Message) {
+        assert_eq!(message.addr, MESSAGES);
+        let vector = Vector(message.data as u16);
+        if message.function.is_physical() {
+            self.interrupts.push((at, vector));
+        } else {
+            self.virtual_interrupts.push((message.function, vector));
+        }
+    }
+
+    fn intx(&mut self, at: Time, _function: FunctionId, is_asserted: bool) {
+        self.intx.push((at, is_asserted));
     }
 
     fn observe(&mut self, at: Time, event: CardEvent) {
@@ -121,8 +180,12 @@ impl Bench {
                 no_read: 0..0,
                 no_write: 0..0,
                 in_place: true,
+                fault_kind: FaultKind::Refused,
+                domains: Vec::new(),
                 log: Vec::new(),
                 interrupts: Vec::new(),
+                virtual_interrupts: Vec::new(),
+                intx: Vec::new(),
                 reads: 0,
                 refused: Vec::new(),
             },
@@ -147,12 +210,43 @@ impl Bench {
 
     /// What a machine's firmware and driver do before anything else.
     pub(crate) fn plug_in(&mut self) {
-        let enables = pci::COMMAND_MEMORY | pci::COMMAND_BUS_MASTER;
-        self.card.config_write(pci::COMMAND_AT, enables);
+        self.configure(header::COMMAND, ENABLES);
+        let control = self.config(express::DEVICE_CONTROL);
+        self.configure(express::DEVICE_CONTROL, control | SIZES);
+        self.configure(msix::MSIX_CONTROL, msix::ENABLE.mask());
+        let vectors = msix::TABLE_SIZE.of(self.config(msix::MSIX_CONTROL)) + 1;
+        for vector in 0..vectors {
+            self.set_vector(vector, MSIX_ADDRESS_LOW, MESSAGES.0 as u32);
+            self.set_vector(vector, MSIX_DATA, vector);
+            self.set_vector(vector, MSIX_VECTOR_CONTROL, 0);
+        }
         self.write(
             Register::Control.offset(),
             Control::new().with_enabled(true).into_bits(),
         );
+    }
+
+    /// Writes one dword of an entry of the MSI-X table.
+    pub(crate) fn set_vector(&mut self, vector: u32, at: u32, value: u32) {
+        let at = BarAccess::physical(MSIX_BAR, vector * MSIX_ENTRY_LEN + at);
+        self.card.bar_write(self.now, at, value, &mut self.machine);
+    }
+
+    pub(crate) fn config(&mut self, register: ConfigRegister) -> u32 {
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        self.card.config_read(self.now, at, &mut self.machine)
+    }
+
+    pub(crate) fn configure(&mut self, register: ConfigRegister, value: u32) {
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        self.card
+            .config_write(self.now, at, value, &mut self.machine);
+    }
+
+    /// Whether any bit of `field` of `register` is set.
+    pub(crate) fn is_set(&mut self, register: ConfigRegister, field: Field) -> bool {
+        assert_eq!(field.offset, register.offset);
+        field.of(self.config(register)) != 0
     }
 
     pub(crate) fn write(&mut self, offset: u32, value: u32) {

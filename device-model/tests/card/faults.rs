@@ -1,6 +1,7 @@
 //! DMA that is refused, and silicon that misbehaves.
 
-use device_model::{CardEvent, Latch, STRAY_ADDR, pci};
+use device_model::{CardEvent, Latch, STRAY_ADDR};
+use regs::pci::header;
 use regs::{
     CommandFlags, Control, DeviceAddr, INTERRUPT_LINK_ERROR, Register, RingRegister, RingStatus,
     Segment, Status, Vector,
@@ -124,9 +125,7 @@ fn a_fault_at_the_rings_themselves_stops_the_pair() {
 fn without_bus_mastering_there_is_neither_dma_nor_interrupt() {
     let mut bench = Bench::with_null_session(8);
     bench.machine.interrupts.clear();
-    bench
-        .card
-        .config_write(pci::COMMAND_AT, pci::COMMAND_MEMORY);
+    bench.configure(header::COMMAND, header::MEMORY_SPACE.mask());
     let reads = bench.machine.reads;
     bench.submit(1, encrypt(DATA, 64));
     bench.settle();

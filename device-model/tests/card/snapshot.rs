@@ -1,11 +1,14 @@
 //! A restored card goes on to the bit, and bytes that are no card are refused.
 
+use device_model::pci::{BusError, ErrorCause, PacketHeader};
 use device_model::{Card, Latch, SnapshotError};
 use proptest::prelude::*;
+use regs::pci::{PAGES, aer, header};
 use regs::{CommandFlags, Status};
 use timebase::{Span, Time};
 
 use crate::bench::{Bench, DATA, encrypt, eta_block, nop, profile};
+use crate::virtual_functions::{Guest, enable};
 
 const HEADER: usize = 10;
 
@@ -113,6 +116,37 @@ fn other_files_and_other_formats_are_told_apart() {
     assert_eq!(Card::restore(b"").err(), Some(SnapshotError::NotASnapshot));
     let said = SnapshotError::NotASnapshot.to_string();
     assert!(said.contains("RINGSNAP"), "{said}");
+}
+
+#[test]
+fn functions_and_configuration_space_are_part_of_the_state() {
+    let mut bench = Bench::new();
+    enable(&mut bench, 2);
+    let mut guest = Guest::started(&mut bench, 1);
+    assert_eq!(guest.create(&mut bench, 3, &eta_block()), Status::Success);
+    guest.write(&mut bench, regs::Register::MailboxSend.offset(), 7);
+    bench.configure(header::INTERRUPT_LINE, 5);
+    bench.card.bus_error(
+        bench.now,
+        guest.id,
+        BusError {
+            cause: ErrorCause::Malformed,
+            header: PacketHeader([1, 2, 3, 4]),
+            is_advisory: false,
+        },
+        &mut bench.machine,
+    );
+    let mut other = restored(&bench);
+    assert_eq!(other.card.snapshot(), bench.card.snapshot());
+    for register in PAGES.iter().flat_map(|page| page.registers) {
+        assert_eq!(other.config(*register), bench.config(*register));
+        let own = guest.config(&mut bench, *register);
+        assert_eq!(guest.config(&mut other, *register), own);
+    }
+    assert_eq!(other.read(regs::Register::MailboxWaiting.offset()), 0b10);
+    assert_eq!(other.key_bytes_on_the_card(), 36);
+    let log = aer::HEADER_LOG_3;
+    assert_eq!(guest.config(&mut other, log), 4);
 }
 
 #[test]

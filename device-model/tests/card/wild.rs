@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use device_model::pci::{ConfigAccess, Width};
 use device_model::{CardEvent, Latch};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use regs::{BAR0_LEN, CardSession, Command, CommandFlags, DeviceAddr, Doorbell, RingId, Slot};
+use regs::{
+    BAR0_LEN, CardSession, Command, CommandFlags, DeviceAddr, Doorbell, FunctionId, RingId, Slot,
+};
 use timebase::{Span, Time};
 
 use crate::bench::{BASE, Bench, DATA, encrypt, eta_block};
@@ -170,8 +173,15 @@ fn take(bench: &mut Bench, ledger: &mut Ledger, step: Step) {
             bench.write(offset, doorbell.into_bits());
         }
         Step::Config(at, value) => {
-            bench.card.config_write(at, value);
-            let _ = bench.card.config_read(at);
+            let at = ConfigAccess {
+                function: FunctionId::PHYSICAL,
+                offset: at & !3,
+                width: Width::Dword,
+            };
+            bench
+                .card
+                .config_write(bench.now, at, value, &mut bench.machine);
+            bench.card.config_read(bench.now, at, &mut bench.machine);
         }
         Step::Latch(which) => bench.card.latch(latch(which)),
         Step::Close(range) => bench.machine.no_write = range,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use regs::pci::{ConfigPage, FieldAccess};
 use regs::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
 
 use super::plain;
@@ -110,6 +111,46 @@ pub fn structure(fields: &[WireInfo]) -> String {
         let (offset, len, meaning) = (field.offset, field.len, field.description);
         let name = if field.is_reserved() { "" } else { field.name };
         writeln!(text, "| {offset} | {len} | {name} | {meaning} |").expect(INFALLIBLE);
+    }
+    text
+}
+
+/// A page of configuration space: each register, then its fields.
+///
+/// # Panics
+/// Never: a string takes every row.
+#[must_use]
+pub fn config(page: &ConfigPage) -> String {
+    let mut text = String::from(
+        "| offset | name | bits | access | reset | meaning |\n|---|---|---|---|---|---|\n",
+    );
+    for register in page.registers {
+        let width = usize::from(register.width) * 2 + 2;
+        let (offset, name, reset) = (register.offset, register.name, register.reset);
+        let meaning = plain(register.description);
+        writeln!(
+            text,
+            "| {offset:#05x} | {name} | | | {reset:#0width$x} | {meaning} |"
+        )
+        .expect(INFALLIBLE);
+        for field in register.fields {
+            let bits = match (field.high, field.low) {
+                (high, low) if high == low => low.to_string(),
+                (high, low) => format!("{high}..{low}"),
+            };
+            let access = match field.access {
+                FieldAccess::ReadOnly => "read only",
+                FieldAccess::ReadWrite => "read, write",
+                FieldAccess::WriteOneToClear => "write one to clear",
+                FieldAccess::Action => "write one to act",
+                FieldAccess::Live => "read only, live",
+                FieldAccess::StickyLive => "read only, live, sticky",
+                FieldAccess::StickyReadWrite => "read, write, sticky",
+                FieldAccess::StickyWriteOneToClear => "write one to clear, sticky",
+            };
+            let (name, meaning) = (field.name, plain(field.description));
+            writeln!(text, "| | {name} | {bits} | {access} | | {meaning} |").expect(INFALLIBLE);
+        }
     }
     text
 }

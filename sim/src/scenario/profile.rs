@@ -40,10 +40,13 @@ pub(crate) const BUILTINS: [(&str, &str); 12] = [
 ];
 
 /// Keys of a profile file: those of the card, then those that `crate::profile` reads.
-pub(crate) const KEYS: [&str; 21] = [
+pub(crate) const KEYS: [&str; 24] = [
     "name",
     "ring_pairs",
     "session_capacity",
+    "virtual_functions",
+    "virtual_ring_pairs",
+    "virtual_sessions",
     "context_cache_entries",
     "context_hit_ns",
     "context_miss_ns",
@@ -149,11 +152,19 @@ pub(crate) fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> 
     let ns = |key: &str| Ok(Span::from_ns(top.require(key)?.integer(0..=MAX_NS)?));
     let count = |key: &str| top.require(key)?.count(0..=u32::MAX);
     let ring_pairs = top.require("ring_pairs")?.count(0..=u32::from(u16::MAX))?;
+    let few = |key: &str, default| {
+        let number = top.integer(key, 0..=u64::from(u16::MAX), default)?;
+        Ok(u16::try_from(number).expect("16 bits"))
+    };
+    let sessions = top.integer("virtual_sessions", 0..=u64::from(u32::MAX), 1)?;
     let engines = top.require("engines")?.section(&ENGINES_KEYS)?;
     let profile = Profile {
         name: top.require("name")?.text()?.to_owned(),
         ring_pairs: u16::try_from(ring_pairs).expect("16 bits"),
         session_capacity: count("session_capacity")?,
+        virtual_functions: few("virtual_functions", 0)?,
+        virtual_ring_pairs: few("virtual_ring_pairs", 1)?,
+        virtual_sessions: u32::try_from(sessions).expect("32 bits"),
         context_cache_entries: count("context_cache_entries")?,
         context_hit: ns("context_hit_ns")?,
         context_miss: ns("context_miss_ns")?,

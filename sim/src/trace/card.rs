@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use device_model::CardEvent;
+use device_model::pci::ErrorMessage;
 use driver::DriverEvent;
 use regs::{RingId, Slot};
 use timebase::Time;
@@ -217,6 +218,18 @@ impl<W: Write> Tracer<'_, W> {
             CardEvent::Reset => {
                 self.stop_works(at, |lane, _| lane.0 == card)?;
                 self.instant(at, kind, "function reset", &[])
+            }
+            CardEvent::FunctionReset { function } => {
+                let args = [("function", function.0.into())];
+                self.instant(at, kind, "virtual function reset", &args)
+            }
+            CardEvent::ErrorMessage { function, message } => {
+                let name = match message {
+                    ErrorMessage::Correctable => "correctable error",
+                    ErrorMessage::NonFatal => "non-fatal error",
+                    ErrorMessage::Fatal => "fatal error",
+                };
+                self.instant(at, kind, name, &[("function", function.0.into())])
             }
             // Doorbells are seen as register writes, and a fetch says little beside what follows
             // it.
