@@ -1,11 +1,12 @@
 //! Digests in parts, compression, long IVs and ESN, through the rings.
 
-use device_model::MAX_PAYLOAD;
 use device_model::engine::{Context, Deflater, Job, Operation};
+use device_model::{Card, MAX_PAYLOAD};
 use regs::{
     CipherCode, Command, CommandFlags, DIGEST_STATE_LEN, DeviceAddr, DigestCode, Opcode, Segment,
     SessionBlock, SessionBlockFlags, Status,
 };
+use timebase::Time;
 
 use crate::bench::{Bench, DATA, encrypt};
 
@@ -348,4 +349,33 @@ fn an_esn_is_for_sessions_that_take_one() {
     digest.set_keys(&[], b"key").unwrap();
     let expected = digest_of(&digest, b"data\x01\x02\x03\x04");
     assert_eq!(bench.get(OTHER + 4, 20), expected);
+}
+
+#[test]
+fn parts_and_compression_on_the_card_survive_a_snapshot() {
+    let mut bench = bench_with(&hmac_block(b"a key"));
+    let deflater = SessionBlock::new(CipherCode::Deflate, DigestCode::None);
+    assert_eq!(bench.create(1, &deflater), Status::Success);
+    bench.put(DATA, &[b'w'; 3000]);
+    let mut compress = deflate(CommandFlags::ENCRYPT, 3000, 3000);
+    compress.session.0 = 1;
+    compress.destination = DeviceAddr(OTHER + 0x1000);
+    bench.post(1, part(Opcode::DigestBegin, 3000, 0, STATE));
+    bench.post(1, compress);
+    bench.publish(1);
+    let mut states = 0;
+    while bench.card.next_internal() != Time::NEVER {
+        let card = Card::restore(&bench.card.snapshot()).expect("a snapshot is a card");
+        let mut other = bench.with_card(card);
+        other.settle();
+        assert_eq!(other.reap(1).iter().map(|done| done.status).sum::<u16>(), 0);
+        let key = other.get(OTHER, 0x1100).to_vec();
+        states += 1;
+        bench.now = bench.card.next_internal();
+        bench.card.advance(bench.now, &mut bench.machine);
+        let mut same = bench.with_card(Card::restore(&bench.card.snapshot()).unwrap());
+        same.settle();
+        assert!(same.get(OTHER, 0x1100) == key, "at {}", bench.now);
+    }
+    assert!(states > 3, "{states} states");
 }
