@@ -5,16 +5,21 @@
 //! is refused before anything is posted. Does not know requests (`ocf`) or slots (`ring`).
 
 use regs::{
-    CIPHER_KEY_MAX, CardSession, Command, CommandFlags, DIGEST_KEY_MAX, DeviceAddr, MAX_SEGMENTS,
-    SEGMENT_LEN, Segment,
+    CIPHER_KEY_MAX, CardSession, Command, CommandFlags, DIGEST_KEY_MAX, DeviceAddr, IV_MAX,
+    MAX_SEGMENTS, SEGMENT_LEN, Segment,
 };
 
 /// Longest payload of a command, in bytes. Datasheet: data commands.
 pub(crate) const PAYLOAD_MAX: u32 = 1 << 20;
+/// Bytes of IV that a command itself holds.
+pub(crate) const COMMAND_IV_LEN: usize = 16;
+/// Most bytes of IV beyond those of the command.
+pub(crate) const IV_REST_MAX: usize = IV_MAX - COMMAND_IV_LEN;
 /// Most key bytes of a command: cipher key and digest key.
 pub(crate) const KEYS_MAX: usize = CIPHER_KEY_MAX + DIGEST_KEY_MAX;
-/// Offset of the source's segment list in an area, in bytes; the keys stand before it.
-pub(crate) const SOURCE_LIST_AT: usize = KEYS_MAX.next_multiple_of(64);
+/// Offset of the source's segment list in an area, in bytes; keys and the rest of an IV stand
+/// before it.
+pub(crate) const SOURCE_LIST_AT: usize = (KEYS_MAX + IV_REST_MAX).next_multiple_of(64);
 /// Offset of the destination's segment list in an area, in bytes.
 pub(crate) const DESTINATION_LIST_AT: usize = SOURCE_LIST_AT + LIST_LEN;
 /// Size of the area of a data command, in bytes.
@@ -116,7 +121,12 @@ pub(crate) struct Work {
     pub(crate) flags: CommandFlags,
     pub(crate) aad_len: u16,
     pub(crate) payload_len: u32,
-    pub(crate) iv: [u8; 16],
+    pub(crate) iv: [u8; COMMAND_IV_LEN],
+    /// What the IV has beyond these bytes.
+    pub(crate) iv_rest: [u8; IV_REST_MAX],
+    pub(crate) esn: [u8; 4],
+    /// Bytes that the source stream has before everything else: keys, then the rest of the IV.
+    pub(crate) front_len: u32,
 }
 
 impl Work {
@@ -140,6 +150,7 @@ impl Work {
             destination_len: destination.len,
             payload_len: self.payload_len,
             iv: self.iv,
+            esn: self.esn,
             ..Command::default()
         }
     }
@@ -210,6 +221,9 @@ mod tests {
             aad_len: 0,
             payload_len: 0,
             iv: [0; 16],
+            iv_rest: [0; IV_REST_MAX],
+            esn: [0; 4],
+            front_len: 0,
         };
         let command = work.command(&stream(&[]), &stream(&[]), DeviceAddr(0x1000));
         assert_eq!(command.flags, CommandFlags::ENCRYPT);
@@ -224,6 +238,9 @@ mod tests {
             aad_len: 0,
             payload_len: 2,
             iv: [0; 16],
+            iv_rest: [0; IV_REST_MAX],
+            esn: [0; 4],
+            front_len: 0,
         };
         let two = stream(&[(0, 1), (0x100, 1)]);
         let command = work.command(&two, &two, DeviceAddr(0x1000));

@@ -26,7 +26,7 @@ use crate::card::{Card, DriverState, Shortage, Sink};
 use crate::command::TooBig;
 use crate::mapping::HoldError;
 use crate::ring::{Post, Verdict};
-use crate::session::{Facts, Refusal};
+use crate::session::{Facts, Openness, Refusal};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
 
@@ -132,7 +132,7 @@ impl<T: Transport> CardDriver<T> {
             return self.process_early_or_late(request);
         }
         let facts = self.card.sessions.facts(session);
-        if !facts.is_open {
+        if facts.openness == Openness::Closed {
             self.card.counters.failed.add(1);
             self.fail(request, DriverError::Device);
             return Ok(());
@@ -233,7 +233,11 @@ impl<T: Transport> CardDriver<T> {
         mut request: Box<Request>,
         follows: bool,
     ) -> Result<(), (Box<Request>, Trouble)> {
-        let work = match work(session, facts, &request) {
+        let esn = match facts.openness {
+            Openness::Special => self.card.sessions.takes_esn(session).then_some(request.esn),
+            Openness::Plain | Openness::Closed => None,
+        };
+        let work = match work(session, facts, &request, esn) {
             Ok(work) => work,
             Err(TooBig) => return Err((request, Trouble::TooBig)),
         };
@@ -245,7 +249,7 @@ impl<T: Transport> CardDriver<T> {
         };
         let index = usize::from(facts.ring);
         let ring = &mut card.rings[index];
-        let (command, area) = match bench.describe(ring, (&request, &held), &work, facts) {
+        let (command, area) = match bench.describe(ring, (&request, &held), &work) {
             Ok(described) => described,
             Err(trouble) => {
                 bench.release(&mut card.transport, &mut request, held, None);
@@ -258,6 +262,10 @@ impl<T: Transport> CardDriver<T> {
             let block = block.expect("an open session keeps its block");
             write_keys(ring, area, &request, block);
             secret_len = key_len(facts) as u32;
+        }
+        if let Some(area) = area.filter(|_| work.front_len > secret_len) {
+            let rest_len = (work.front_len - secret_len) as usize;
+            ring.write_area(area, secret_len as usize, &work.iv_rest[..rest_len]);
         }
         let post = Post {
             command,
@@ -316,7 +324,7 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
         let facts = self.card.sessions.facts(session);
         let ring = usize::from(facts.ring);
         if self.card.is_running()
-            && facts.is_open
+            && facts.openness == Openness::Plain
             && self.card.rings[ring].room() > 0
             && let Some(plain) = Plain::of(&request, facts)
         {

@@ -10,10 +10,11 @@ use std::collections::VecDeque;
 
 use regs::{
     CardSession, CipherCode, Command, DeviceAddr, Opcode, RingId, SESSION_BLOCK_LEN, SessionBlock,
-    Status,
+    SessionBlockFlags, Status,
 };
 use zeroize::Zeroize;
 
+use crate::command::COMMAND_IV_LEN;
 use crate::ring::{AreaShape, Post, Ring, Verdict};
 use crate::stats::Counters;
 use crate::{BringUpError, Transport};
@@ -21,13 +22,26 @@ use crate::{BringUpError, Transport};
 /// Entries of the admin ring.
 const ADMIN_ENTRIES: u32 = 64;
 
+/// Whether requests of a session may be posted, and whether they may be plain ones.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Openness {
+    /// None may be posted.
+    #[default]
+    Closed,
+    /// All may be.
+    Plain,
+    /// All may be, but each has something besides its buffers: more IV than a command holds, or a
+    /// sequence number.
+    Special,
+}
+
 /// What the hot path needs to know of a session.
 #[derive(Clone, Copy, Debug, Default)]
 // One word: it is copied for every request.
 #[repr(align(8))]
 pub(crate) struct Facts {
-    /// Requests may be posted.
-    pub(crate) is_open: bool,
+    /// Which requests may be posted.
+    pub(crate) openness: Openness,
     /// The payload is transformed, not only digested.
     pub(crate) has_cipher: bool,
     /// Index of the data ring that all its requests use, so that they stay in order.
@@ -163,7 +177,7 @@ impl Sessions {
         };
         let at = session.0 as usize;
         self.facts[at] = Facts {
-            is_open: false,
+            openness: Openness::Closed,
             has_cipher: block.cipher != CipherCode::None,
             ring: ring_of(session, self.data_rings),
             digest_len: block.digest_len,
@@ -326,7 +340,7 @@ impl Sessions {
         self.restoring = 0;
         for at in 0..self.entries.len() {
             let session = CardSession(at as u32);
-            self.facts[at].is_open = false;
+            self.facts[at].openness = Openness::Closed;
             match self.entries[at].life {
                 Life::Free => {}
                 Life::Closing | Life::Abandoned => self.release(session),
@@ -391,10 +405,25 @@ impl Sessions {
         self.limit = 0;
     }
 
+    /// Whether an open session digests a sequence number behind the payload.
+    pub(crate) fn takes_esn(&self, session: CardSession) -> bool {
+        let block = self.block(session);
+        block.is_some_and(|block| block.flags.contains(SessionBlockFlags::ESN))
+    }
+
     fn set_open(&mut self, session: CardSession) {
         let at = session.0 as usize;
-        self.entries[at].life = Life::Open;
-        self.facts[at].is_open = true;
+        let entry = &mut self.entries[at];
+        entry.life = Life::Open;
+        let block = entry.block.as_ref();
+        let is_special = block.is_some_and(|block| {
+            usize::from(block.iv_len) > COMMAND_IV_LEN
+                || block.flags.contains(SessionBlockFlags::ESN)
+        });
+        self.facts[at].openness = match is_special {
+            true => Openness::Special,
+            false => Openness::Plain,
+        };
     }
 
     fn forget_keys(&mut self, session: CardSession) {

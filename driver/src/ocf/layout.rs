@@ -6,9 +6,9 @@ use std::ops::Range;
 use framework::{Buffer, Operation, Region, Request};
 use regs::{CardSession, Command, CommandFlags, DeviceAddr, Opcode};
 
-use super::params::IV_MAX;
+use super::request::key_len;
 use crate::Direction;
-use crate::command::{PAYLOAD_MAX, TooBig, Work};
+use crate::command::{COMMAND_IV_LEN as IV_MAX, IV_REST_MAX, PAYLOAD_MAX, TooBig, Work};
 use crate::session::Facts;
 
 /// Regions that the card reads and writes, in the order of the streams.
@@ -172,9 +172,15 @@ pub(super) fn span(regions: &[Region]) -> Range<usize> {
     start..end.unwrap_or(start)
 }
 
-/// What the command for `request` does; its lengths fit the card.
+/// What the command for `request` does; its lengths fit the card. `esn` is what the session digests
+/// behind the payload, if anything.
 #[inline]
-pub(super) fn work(session: CardSession, facts: Facts, request: &Request) -> Result<Work, TooBig> {
+pub(super) fn work(
+    session: CardSession,
+    facts: Facts,
+    request: &Request,
+    esn: Option<[u8; 4]>,
+) -> Result<Work, TooBig> {
     let mut flags = flags(request.operation);
     if request.cipher_key.is_some() || request.auth_key.is_some() {
         flags |= CommandFlags::REQUEST_KEYS;
@@ -183,12 +189,20 @@ pub(super) fn work(session: CardSession, facts: Facts, request: &Request) -> Res
     if payload_len > PAYLOAD_MAX {
         return Err(TooBig);
     }
+    let (iv, iv_rest, rest_len) = whole_iv(request, facts.iv_len);
+    let keys_len = match flags.contains(CommandFlags::REQUEST_KEYS) {
+        true => key_len(facts),
+        false => 0,
+    };
     Ok(Work {
         session,
         flags,
         aad_len: u16::try_from(request.aad_len()).map_err(|_| TooBig)?,
         payload_len,
-        iv: iv(request, facts.iv_len),
+        iv,
+        iv_rest,
+        esn: esn.unwrap_or_default(),
+        front_len: (keys_len + rest_len) as u32,
     })
 }
 
@@ -205,7 +219,20 @@ fn flags(operation: Operation) -> CommandFlags {
     }
 }
 
-/// The IV of `request`, `len` bytes, left-aligned.
+/// The IV of `request`, `len` bytes: what a command holds, what is left, and how much that is.
+fn whole_iv(request: &Request, len: u8) -> ([u8; IV_MAX], [u8; IV_REST_MAX], usize) {
+    let rest_len = usize::from(len).saturating_sub(IV_MAX);
+    if rest_len == 0 {
+        return (iv(request, len), [0; IV_REST_MAX], 0);
+    }
+    let bytes = request.iv_bytes(usize::from(len));
+    let (first, behind) = bytes.split_first_chunk().expect("64 bytes");
+    let mut rest = [0; IV_REST_MAX];
+    rest[..rest_len].copy_from_slice(&behind[..rest_len]);
+    (*first, rest, rest_len)
+}
+
+/// The IV of `request`, `len` bytes, left-aligned; a command holds all of it.
 // The common lengths are constants, and what is rare returns a value, so that none goes through
 // memory.
 #[inline(always)]

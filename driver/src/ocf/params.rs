@@ -1,19 +1,17 @@
 //! Session parameters: what the card can serve, and how it reads them.
 
 use framework::{Cipher, Digest, Mode, SessionFlags, SessionParams};
-use regs::{CIPHER_KEY_MAX, CipherCode, DIGEST_KEY_MAX, DigestCode, SessionBlock};
-
-/// Longest IV of a command, in bytes.
-pub(super) const IV_MAX: usize = 16;
+use regs::{
+    CIPHER_KEY_MAX, CipherCode, DIGEST_KEY_MAX, DigestCode, SessionBlock, SessionBlockFlags,
+};
 
 /// Whether the card has what `params`, which are valid, ask for.
 pub(super) fn is_served(params: &SessionParams) -> bool {
     let cipher = params.cipher.map_or(CipherCode::None, cipher_code).info();
     let digest = params.digest.map_or(DigestCode::None, digest_code).info();
-    // Which lengths of IV and digest an algorithm has is checked already.
+    // Which lengths of digest an algorithm has is checked already.
     !matches!(params.mode, Mode::Compress(_))
-        && params.iv_len <= IV_MAX
-        && !params.flags.contains(SessionFlags::ESN)
+        && cipher.iv.takes(params.iv_len)
         && cipher.key.takes(params.cipher_key_len)
         && digest.key.takes(params.auth_key_len)
 }
@@ -27,6 +25,8 @@ pub(super) fn session_block(params: &SessionParams) -> Box<SessionBlock> {
     block.digest = params.digest.map_or(DigestCode::None, digest_code);
     block.digest_len = params.digest_len() as u8;
     block.iv_len = params.iv_len as u8;
+    let has_esn = params.flags.contains(SessionFlags::ESN);
+    block.flags.set(SessionBlockFlags::ESN, has_esn);
     let (no_cipher_key, no_digest_key) = ([0; CIPHER_KEY_MAX], [0; DIGEST_KEY_MAX]);
     let cipher_key = match &params.cipher_key {
         Some(key) => key.bytes(),

@@ -275,18 +275,19 @@ impl Bench {
         Released::InPlace { touched }
     }
 
-    /// Lays out the two streams of `request`; `keys` is where request keys will stand.
+    /// Lays out the two streams of `request`; `front` is where request keys and the rest of
+    /// the IV will stand.
     fn lay_out(
         &mut self,
         request: &Request,
         held: &Held,
         aad_len: u16,
-        keys: Option<(DeviceAddr, u32)>,
+        front: Option<(DeviceAddr, u32)>,
     ) -> Result<(), TooBig> {
         let (source, destination) = (&mut self.source, &mut self.destination);
         source.clear();
         destination.clear();
-        if let Some((addr, len)) = keys {
+        if let Some((addr, len)) = front {
             source.push(addr, len);
         }
         if request.separate_aad.is_some() {
@@ -316,10 +317,9 @@ impl Bench {
         ring: &mut Ring<Job>,
         (request, held): (&Request, &Held),
         work: &Work,
-        facts: Facts,
     ) -> Result<(Command, Option<Area>), Trouble> {
         let short = Trouble::Short(Shortage::Area);
-        if !work.has_keys() {
+        if work.front_len == 0 {
             self.lay_out(request, held, work.aad_len, None)?;
             if !self.source.needs_list() && !self.destination.needs_list() {
                 let nowhere = DeviceAddr::default();
@@ -329,9 +329,9 @@ impl Bench {
         }
         let area = ring.take_area().ok_or(short)?;
         let addr = ring.area_addr(area);
-        if work.has_keys() {
-            let keys = Some((addr, key_len(facts) as u32));
-            if let Err(error) = self.lay_out(request, held, work.aad_len, keys) {
+        if work.front_len != 0 {
+            let front = Some((addr, work.front_len));
+            if let Err(error) = self.lay_out(request, held, work.aad_len, front) {
                 ring.return_area(area);
                 return Err(error.into());
             }
