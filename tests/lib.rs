@@ -61,6 +61,7 @@ impl Rig {
             ring_pairs: profile.ring_pairs,
             ring_entries,
             coalesce_count,
+            sessions: profile.session_capacity,
             coalesce_timer: Span::from_us(5),
             ..DriverConfig::default()
         };

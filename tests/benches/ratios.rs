@@ -1,4 +1,4 @@
-//! `cargo bench` for the benchmark in `examples/ratios.rs`.
+//! `cargo bench` for the benchmark in `examples/ratios/main.rs`.
 //!
 //! Cargo builds benchmarks for unwinding, whatever the profile says, and what ships aborts. So this
 //! has the benchmark built and run as what ships is, with the same arguments.

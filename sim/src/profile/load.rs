@@ -159,7 +159,8 @@ struct Thread {
 }
 
 /// Cards, drivers, framework and threads on one clock.
-struct Machine {
+#[derive(Debug)]
+pub struct Machine {
     load: Load,
     host: Host,
     clock: Clock,
@@ -175,7 +176,12 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(profile: &Profile, host: Host, load: Load) -> Result<Self, LoadError> {
+    /// Cards of `profile` in `host` with sessions open, before the first request. They leave the
+    /// work out until [`set_timing_only`](Self::set_timing_only) says otherwise.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the machine cannot be set up, or does not serve the suite.
+    pub fn new(profile: &Profile, host: Host, load: Load) -> Result<Self, LoadError> {
         let in_flight = load.threads as usize * load.depth as usize;
         let buffer_len = load.aad as usize + load.bytes as usize + DIGEST_ROOM;
         let rings = usize::from(load.ring_pairs(profile)) + 1;
@@ -201,7 +207,20 @@ impl Machine {
         };
         machine.plug(profile, &pool)?;
         machine.open(&pool)?;
+        let now = machine.clock.get();
+        for index in 0..machine.threads.len() {
+            machine.schedule.set(machine.thread_actor(index), now);
+        }
         Ok(machine)
+    }
+
+    /// Lets the cards do the work, or leave it out.
+    pub fn set_timing_only(&mut self, timing_only: bool) {
+        for port in &self.ports {
+            if let Some(card) = port.borrow_mut().card_mut() {
+                card.set_timing_only(timing_only);
+            }
+        }
     }
 
     /// Puts the cards in and starts their drivers.
@@ -267,7 +286,9 @@ impl Machine {
                 left: Time::ZERO,
             });
         }
-        self.settle();
+        for slot in 0..self.drivers.len() {
+            self.settle(slot);
+        }
         while self.step()? {}
         Ok(())
     }
@@ -306,14 +327,13 @@ impl Machine {
         Ok(request)
     }
 
-    /// Lets the threads begin, waits until everything is in flight and measures what follows.
-    fn measure(&mut self) -> Result<Speed, LoadError> {
-        for index in 0..self.threads.len() {
-            self.schedule
-                .set(self.thread_actor(index), self.clock.get());
-        }
+    /// Waits until everything is in flight and measures what follows.
+    ///
+    /// # Errors
+    /// [`LoadError::Request`] if a request is not accepted or does not end well.
+    pub fn measure(&mut self) -> Result<Speed, LoadError> {
         let in_flight = u64::from(self.load.threads) * u64::from(self.load.depth);
-        let begin = 3 * in_flight + 2;
+        let begin = self.count + 3 * in_flight + 2;
         let end = begin + 6 * in_flight;
         let mut began = None;
         while self.count < end {
@@ -346,16 +366,20 @@ impl Machine {
         };
         self.clock.set(at);
         let cards = self.load.cards;
-        if actor < cards {
+        let slot = if actor < cards {
             self.ports[actor as usize].borrow_mut().advance();
+            actor as usize
         } else if actor < 2 * cards {
-            let driver = self.drivers[(actor - cards) as usize];
-            self.framework.service(at, driver);
+            let slot = (actor - cards) as usize;
+            self.framework.service(at, self.drivers[slot]);
             self.take_finished();
+            slot
         } else {
-            self.act((actor - 2 * cards) as usize);
-        }
-        self.settle();
+            let thread = (actor - 2 * cards) as usize;
+            self.act(thread);
+            thread % self.drivers.len()
+        };
+        self.settle(slot);
         match self.failure.take() {
             Some(what) => Err(self.failed(&what)),
             None => Ok(true),
@@ -369,18 +393,16 @@ impl Machine {
         }
     }
 
-    /// Makes the appointments of cards and drivers.
-    fn settle(&mut self) {
+    /// Makes the appointments of the card in `slot` and of its driver: nothing else has changed.
+    fn settle(&mut self, slot: usize) {
         let now = self.clock.get();
-        for index in 0..self.ports.len() {
-            let port = self.ports[index].borrow();
-            let wants = self.framework.driver_deadline(self.drivers[index]);
-            let wants = wants.min(port.interrupt_deadline());
-            let card = Actor(index as u32);
-            self.schedule.set(card, port.card_deadline().max(now));
-            self.schedule
-                .at_latest(self.driver_actor(index), wants.max(now));
-        }
+        let port = self.ports[slot].borrow();
+        let wants = self.framework.driver_deadline(self.drivers[slot]);
+        let wants = wants.min(port.interrupt_deadline());
+        let driver = self.driver_actor(slot);
+        self.schedule
+            .set(Actor(slot as u32), port.card_deadline().max(now));
+        self.schedule.at_latest(driver, wants.max(now));
     }
 
     fn take_finished(&mut self) {

@@ -21,7 +21,7 @@ use timebase::Span;
 pub use data::{DataError, Measurement, Unit, published};
 pub use edit::EditError;
 pub use fit::{Fit, FitError, fit};
-pub use load::{Load, LoadError, Speed, run};
+pub use load::{Load, LoadError, Machine, Speed, run};
 pub use page::render_page;
 pub use table::{render_fit, render_json, render_list, render_text};
 pub use validate::{Errors, Point, ValidateError, Validation, validate};

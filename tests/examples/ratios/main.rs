@@ -4,6 +4,8 @@
 //! the table shows the median, the 10th and 90th percentile, and the goal. Run with `cargo bench`,
 //! which builds it as what ships is built; an argument chooses rows by name.
 
+mod scale;
+
 use std::collections::{BinaryHeap, VecDeque};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -102,6 +104,7 @@ fn row(name: &'static str, unit: &'static str, goal: Goal, measure: Measure) -> 
 fn rows() -> Vec<Row> {
     let mut rows = stack_rows();
     rows.extend(world_rows());
+    rows.extend(scale::rows());
     rows
 }
 
