@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use regs::{
     Argument, ArgumentFlags, BlobHeader, CipherCode, Command, CommandFlags, Completion, Control,
-    DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, FieldInfo, KekOffer, Opcode, PublicKeyFlags,
-    PublicKeyOp, Register, RingArbitration, RingControl, RingRegister, RingStatus, Segment,
-    SessionBlock, SessionBlockFlags, Status,
+    DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, Erratum, FieldInfo, KekOffer, Opcode,
+    PublicKeyFlags, PublicKeyOp, Register, RingArbitration, RingControl, RingRegister, RingStatus,
+    Segment, SessionBlock, SessionBlockFlags, Status,
 };
 use sim::datasheet::markdown;
 
@@ -59,6 +59,7 @@ fn sections() -> Vec<(&'static str, String)> {
         ("cipher-codes", markdown::codes(CipherCode::TABLE, 2)),
         ("digest-codes", markdown::codes(DigestCode::TABLE, 2)),
         ("digest-state", markdown::structure(DIGEST_STATE_LAYOUT)),
+        ("errata", markdown::errata(&Erratum::SHEET)),
         ("ciphers", ciphers()),
         ("digests", digests()),
     ];

@@ -7,8 +7,8 @@
 use regs::pci::NOBODY;
 use regs::{
     BAR0_LEN, COMMAND_LEN, COMPLETION_LEN, CardSession, Control, DEVICE_ID, DeviceStatus, Doorbell,
-    FunctionId, INTERRUPT_LINK_ERROR, INTERRUPT_MAILBOX, Register, RingArbitration, RingControl,
-    RingId, RingRegister, Status, Target, decode,
+    Errata, FunctionId, INTERRUPT_LINK_ERROR, INTERRUPT_MAILBOX, Register, RingArbitration,
+    RingControl, RingId, RingRegister, Status, Target, decode,
 };
 use timebase::{Span, Time};
 
@@ -20,6 +20,7 @@ use crate::interrupt::cause_of;
 use crate::native::admin::Admin;
 use crate::native::arbiter::{Arbiter, RingSet};
 use crate::native::context::{ContextCache, ContextTable};
+use crate::native::errata;
 use crate::native::execute::Scratch;
 use crate::native::ring::Ring;
 use crate::native::schedule::Agenda;
@@ -37,7 +38,7 @@ pub struct Card {
     pub(crate) profile: Profile,
     /// The physical function, then the virtual ones.
     pub(crate) functions: Vec<Function>,
-    /// When the next function is ready after a reset.
+    /// When the next function is ready after a reset, or the next late write is due.
     pub(crate) ready_at: Time,
     /// Those of each function in turn.
     pub(crate) rings: Vec<Ring>,
@@ -60,6 +61,7 @@ pub struct Card {
     #[serde(skip)]
     pub(crate) descriptors: Vec<u8>,
     pub(crate) latches: Latches,
+    pub(crate) errata: errata::Memory,
     pub(crate) stats: CardStats,
     pub(crate) timing_only: bool,
 }
@@ -105,10 +107,11 @@ impl Card {
             service_lines: ServiceLines::new(&profile),
             contexts: ContextTable::new(profile.all_sessions()),
             cache: ContextCache::new(profile.context_cache_entries),
-            scratch: Scratch::default(),
+            scratch: Scratch::new(profile.errata),
             admin: Admin::new(provisioning),
             descriptors: vec![0; profile.fetch_burst as usize * COMMAND_LEN],
-            latches: Latches::default(),
+            latches: Latches::of(profile.errata),
+            errata: errata::Memory::default(),
             stats,
             timing_only: false,
             profile,
@@ -198,6 +201,7 @@ impl Card {
         (id, offset): (FunctionId, u32),
         host: &mut H,
     ) -> u32 {
+        self.errata.register_read();
         let function = self.function(id);
         if !function.pci.memory_enabled() || !offset.is_multiple_of(4) || offset >= BAR0_LEN {
             self.refuse_register(now, (id, offset, false), host);
@@ -270,6 +274,7 @@ impl Card {
 
     fn read_control(&mut self, now: Time, id: FunctionId, register: Register) -> u32 {
         let scheduler_hangs = self.latches.scheduler_hangs;
+        let is_early = self.has(Errata::EARLY_READY);
         let selected = self.selected_error(id);
         let received = self.received_word(id);
         let function = self.function_mut(id);
@@ -280,7 +285,7 @@ impl Card {
             Register::SessionCapacity => function.session_capacity(),
             Register::Control => function.control.into_bits(),
             Register::DeviceStatus => {
-                let resetting = function.resetting_until.is_some();
+                let resetting = function.resetting_until.is_some() && !is_early;
                 let status = DeviceStatus::new().with_ready(!resetting);
                 status.with_resetting(resetting).into_bits()
             }
@@ -299,6 +304,7 @@ impl Card {
             Register::SelectedErrorRing => selected.ring,
             Register::SelectedErrorStatus => selected.status,
             Register::ContextCacheEntries => self.profile.context_cache_entries,
+            Register::Errata => self.profile.errata.bits(),
         }
     }
 
@@ -343,7 +349,8 @@ impl Card {
             | Register::MailboxReceived
             | Register::SelectedErrorRing
             | Register::SelectedErrorStatus
-            | Register::ContextCacheEntries => {}
+            | Register::ContextCacheEntries
+            | Register::Errata => {}
         }
     }
 
@@ -434,8 +441,12 @@ impl Card {
         control: RingControl,
         host: &mut H,
     ) {
-        let turns_off = self.rings[ring].is_running() && !control.enabled();
-        if control.reset() || turns_off {
+        let is_running = self.rings[ring].is_running();
+        if control.reset() && !is_running {
+            self.flush_prefetched(ring);
+        }
+        if control.reset() || (is_running && !control.enabled()) {
+            self.keep_prefetched(ring, host);
             self.stop_ring(ring);
             self.recount_retired();
             self.begin_fetches(now);
@@ -459,11 +470,15 @@ impl Card {
         self.busy.set(ring, false);
         self.arbiter.set_wanting(ring, false);
         self.timer_changed(ring);
+        self.forget_late(ring);
     }
 
     #[inline]
     fn ring_command<H: Host>(&mut self, now: Time, ring: usize, doorbell: Doorbell, host: &mut H) {
         if !self.rings[ring].is_running() {
+            return;
+        }
+        if self.has(Errata::DOORBELL_COLLISION) && self.loses_doorbell(now, ring) {
             return;
         }
         host.observe(
@@ -493,6 +508,7 @@ impl Card {
         if !pair.is_running() {
             return;
         }
+        let acknowledged = pair.completion_head();
         if pair.acknowledge(doorbell.slot).is_err() {
             self.fail_ring(now, ring, Status::BadParameters, host);
             return;
@@ -501,7 +517,10 @@ impl Card {
         let entries = pair.entries();
         let before = pair.coalescer.expiry();
         pair.coalescer.acknowledge(now, head, tail, entries);
-        let fires = doorbell.arm && pair.coalescer.arm(now);
+        let mut fires = doorbell.arm && pair.coalescer.arm(now);
+        if doorbell.arm && self.profile.errata.contains(Errata::SPURIOUS_INTERRUPT) {
+            fires |= pair.fires_for_nothing(acknowledged);
+        }
         if pair.coalescer.expiry() != before {
             self.timer_changed(ring);
         }

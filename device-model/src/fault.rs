@@ -7,7 +7,7 @@
 //! Latches that name the `nth` event count from the moment they are pulled, beginning with zero,
 //! and act once. Of each kind, the last one pulled counts.
 
-use regs::DeviceAddr;
+use regs::{DeviceAddr, Errata};
 
 /// One misbehaviour of the card.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -84,6 +84,15 @@ pub(crate) struct Latches {
 }
 
 impl Latches {
+    /// Those of a card that comes with `errata`: none is pulled, but completions are looked at if
+    /// one of them may be torn.
+    pub(crate) fn of(errata: Errata) -> Self {
+        Self {
+            may_strike: errata.contains(Errata::EARLY_STATUS),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn pull(&mut self, latch: Latch) {
         self.may_strike = true;
         match latch {
@@ -98,7 +107,7 @@ impl Latches {
         }
     }
 
-    /// Whether any latch was pulled, so that the others are worth a look.
+    /// Whether any latch was pulled or an erratum is like one, so that they are worth a look.
     #[inline]
     pub(crate) const fn may_strike(&self) -> bool {
         self.may_strike

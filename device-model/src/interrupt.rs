@@ -87,6 +87,11 @@ impl Coalescer {
         }
     }
 
+    /// Completions that wait.
+    pub(crate) const fn pending(&self) -> u32 {
+        self.pending
+    }
+
     /// Whether any completion waits.
     pub(crate) const fn has_pending(&self) -> bool {
         self.pending != 0

@@ -2,6 +2,7 @@
 //!
 //! Plain data; a profile file is parsed elsewhere.
 
+use regs::Errata;
 use timebase::Span;
 
 /// The link between host and card, one bandwidth for each direction.
@@ -167,6 +168,8 @@ pub struct Profile {
     pub interrupt_delay: Span,
     /// From a reset until the card is ready.
     pub reset_time: Span,
+    /// What the card does wrong.
+    pub errata: Errata,
 }
 
 /// Why a profile describes no card.
@@ -236,6 +239,7 @@ impl Profile {
             entropy: EntropySource::default(),
             interrupt_delay: Span::from_ns(100),
             reset_time: Span::from_us(50),
+            errata: Errata::empty(),
         }
     }
 
@@ -280,7 +284,9 @@ impl Profile {
             self.within(field, span.as_ps(), (0, SPAN_MAX.as_ps()), "up to an hour")?;
         }
         self.validate_engines()?;
-        self.validate_services()
+        self.validate_services()?;
+        let unknown = self.errata.difference(Errata::all()).bits();
+        self.within("errata", unknown.into(), (0, 0), "errata of the sheet")
     }
 
     fn validate_link(&self) -> Result<(), ProfileError> {

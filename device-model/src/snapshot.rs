@@ -8,12 +8,10 @@
 //! What is not in it: host memory, and the buffers that hold payload for the length of one command.
 
 use regs::FunctionId;
-use timebase::Time;
 use zeroize::Zeroizing;
 
 use crate::card::Card;
 use crate::function::Function;
-use crate::native::execute::Scratch;
 use crate::profile::ProfileError;
 
 const MAGIC: [u8; 8] = *b"RINGSNAP";
@@ -96,7 +94,7 @@ impl Card {
         }
         let fresh = Self::new(card.profile.clone())?;
         card.check(&fresh).map_err(SnapshotError::Inconsistent)?;
-        card.scratch = Scratch::default();
+        card.scratch = fresh.scratch;
         card.descriptors = fresh.descriptors;
         Ok(card)
     }
@@ -122,9 +120,7 @@ impl Card {
         for id in (0..=others as u16).map(FunctionId) {
             self.tell_rings(id);
         }
-        let ends = self.functions.iter().filter_map(|f| f.resetting_until);
-        let ready_at = ends.min().unwrap_or(Time::NEVER);
-        check(self.ready_at == ready_at, "end of a reset")
+        check(self.ready_at == self.rare_at(), "end of a reset")
     }
 
     /// Whether the state is one that a card like `fresh` can be in.
@@ -147,6 +143,7 @@ impl Card {
         self.cache.check(&fresh.cache)?;
         self.stats.check(&fresh.stats)?;
         self.admin.check()?;
+        self.errata.check(rings)?;
         for (index, ring) in self.rings.iter().enumerate() {
             let on_card = self.agenda.on_card(index);
             ring.check(index, on_card, self.profile.fetch_burst)?;

@@ -9,9 +9,9 @@ pub mod markdown;
 pub mod svd;
 
 use regs::{
-    Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags, Completion, FieldInfo,
-    KekOffer, Opcode, PublicKeyFlags, PublicKeyOp, Register, RegisterInfo, RingRegister, Segment,
-    Status, WireInfo,
+    Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags, Completion, Errata,
+    FieldInfo, KekOffer, Opcode, PublicKeyFlags, PublicKeyOp, Register, RegisterInfo, RingRegister,
+    Segment, Status, WireInfo,
 };
 
 /// A page of registers in BAR 0, repeated for each ring where it is a ring's.
@@ -145,7 +145,7 @@ pub struct Flags {
 }
 
 /// Every set of flags.
-pub const FLAGS: [Flags; 3] = [
+pub const FLAGS: [Flags; 4] = [
     Flags {
         name: "Command",
         flags: CommandFlags::TABLE,
@@ -157,6 +157,10 @@ pub const FLAGS: [Flags; 3] = [
     Flags {
         name: "PublicKey",
         flags: PublicKeyFlags::TABLE,
+    },
+    Flags {
+        name: "Errata",
+        flags: Errata::TABLE,
     },
 ];
 

@@ -2,9 +2,9 @@
 //!
 //! Owns every offset, bit number and wire layout: registers ([`Register`], [`RingRegister`]), the
 //! 64-byte [`Command`] descriptor, the 32-byte [`Completion`], the [`SessionBlock`] of the admin
-//! ring, the list of algorithms ([`CIPHERS`], [`DIGESTS`]), the [`Status`] codes, and configuration
-//! space ([`pci`]). The model decodes with it, the driver encodes with it. Knows no behaviour: what
-//! a register does is the model's business.
+//! ring, the list of algorithms ([`CIPHERS`], [`DIGESTS`]), the [`Status`] codes, the errata sheet
+//! ([`Erratum`]), and configuration space ([`pci`]). The model decodes with it, the driver encodes
+//! with it. Knows no behaviour: what a register does is the model's business.
 //!
 //! All multi-byte values are little-endian, as on PCIe.
 
@@ -12,6 +12,7 @@ mod admin;
 mod algorithm;
 mod command;
 mod completion;
+mod errata;
 mod map;
 mod migration;
 pub mod pci;
@@ -27,6 +28,7 @@ pub use algorithm::{
 };
 pub use command::{COMMAND_LEN, Command, CommandFlags, MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment};
 pub use completion::{COMPLETION_LEN, Completion, Status};
+pub use errata::{Errata, Erratum};
 pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
 pub use migration::{
     Argument, ArgumentFlags, BLOB_LEN, BLOB_MAGIC, BLOB_TAG_LEN, BLOB_VERSION, BlobHeader,

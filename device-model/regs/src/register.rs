@@ -69,6 +69,8 @@ register_map! {
         0x030 ErrorAddressHigh: ReadOnly = 0;
         /// Number of entries the context cache holds.
         0x034 ContextCacheEntries: ReadOnly = 0;
+        /// Errata that the card has, bit `n` for erratum `n` + 1.
+        0x038 Errata: ReadOnly = 0;
         /// Number of the function: 0 for the physical one, from 1 on for the virtual ones.
         0x080 FunctionNumber: ReadOnly = 0;
         /// Physical function: the number of the virtual function that the next registers are about;

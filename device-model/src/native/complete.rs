@@ -4,7 +4,7 @@
 //! entry is one aligned 32-byte write, hence one packet, whose bytes become visible in order of
 //! address; the status word is its highest.
 
-use regs::{Completion, DeviceAddr, INTERRUPT_LINK_ERROR, RingId, Status, Vector};
+use regs::{Completion, DeviceAddr, Errata, INTERRUPT_LINK_ERROR, RingId, Status, Vector};
 use timebase::Time;
 
 use super::command::{Fault, Identity, Outcome, Task, Work};
@@ -136,7 +136,7 @@ impl Card {
         let pair = &mut self.rings[ring];
         pair.outstanding -= 1;
         let nothing_waits = pair.outstanding != 0 && !pair.waits_for_room();
-        let written = self.write_completion(at, ring, entry, host);
+        let written = self.write_completion(at, ring, (entry, false), host);
         if nothing_waits && written == Aftermath::Quiet {
             return Aftermath::Quiet;
         }
@@ -159,7 +159,7 @@ impl Card {
         self.rings[ring].outstanding -= 1;
         let mut written = Aftermath::Quiet;
         for _ in 0..self.entries_for(ring) {
-            written = self.write_completion(at, ring, entry, host);
+            written = self.write_completion(at, ring, (entry, true), host);
         }
         self.command_left(at, ring, written, host)
     }
@@ -177,13 +177,14 @@ impl Card {
         1
     }
 
-    /// Writes a completion entry into the next slot; a fault there stops the pair.
+    /// Writes a completion entry into the next slot; a fault there stops the pair. One `with_care`
+    /// may be torn.
     #[inline(always)]
     fn write_completion<H: Host>(
         &mut self,
         at: Time,
         ring: usize,
-        entry: Entry,
+        (entry, with_care): (Entry, bool),
         host: &mut H,
     ) -> Aftermath {
         let pair = &mut self.rings[ring];
@@ -203,11 +204,18 @@ impl Card {
             master: pair.owner.master,
             host: &mut *host,
         };
-        if let Err(fault) = bus.write(addr, &completion.to_bytes()) {
+        let bytes = completion.to_bytes();
+        let written = if with_care {
+            self.write_with_care((at, ring), (addr, &bytes), host)
+        } else {
+            bus.write(addr, &bytes)
+        };
+        if let Err(fault) = written {
             self.observe_fault(at, ring, fault, host);
             self.fail_ring(at, ring, Status::WriteFault, host);
             return Aftermath::Changed;
         }
+        let pair = &mut self.rings[ring];
         pair.completed();
         self.stats.completions += 1;
         self.stats.endings.count(entry.status);
@@ -312,6 +320,7 @@ impl Card {
         self.busy.set(ring, false);
         self.arbiter.set_wanting(ring, false);
         self.timer_changed(ring);
+        self.forget_late(ring);
         self.latch_error(at, ring, (status, None), host);
     }
 
@@ -336,7 +345,9 @@ impl Card {
     /// `ring` has completions to tell of.
     pub(crate) fn raise_ring<H: Host>(&mut self, at: Time, ring: usize, host: &mut H) {
         let cause = cause_of(self.rings[ring].owner.local);
-        if self.owner_mut(ring).causes.latch(cause) {
+        let may_send = self.owner_mut(ring).causes.latch(cause);
+        let may_send = may_send || self.has(Errata::SPURIOUS_INTERRUPT);
+        if may_send && !self.loses_message(ring) {
             self.send(at, ring, host);
         }
     }

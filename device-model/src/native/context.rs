@@ -351,6 +351,12 @@ impl ContextCache {
         check(is_like, "size of the context cache")
     }
 
+    /// Whether `session` is in the cache.
+    pub(crate) fn holds(&self, session: CardSession) -> bool {
+        let set = self.set_of(session).map(|index| &self.sets[index]);
+        set.is_some_and(|ways| ways.iter().any(|way| way.tag == session.0))
+    }
+
     /// Forgets `session`.
     pub(crate) fn forget(&mut self, session: CardSession) {
         self.last = NO_WAY;

@@ -4,13 +4,13 @@
 //! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
 //! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
-use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, IV_MAX, Status};
+use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, Errata, IV_MAX, Status};
 use zeroize::Zeroize;
 
 use super::admin::Admin;
 use super::command::{IV_IN_COMMAND, Kind, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task};
 use super::context::ContextTable;
-use super::transfer::{Bus, Stream, StreamRef};
+use super::transfer::{Bus, Side, Stream, StreamRef};
 use crate::engine::{Context, Deflater, Job, Operation};
 use crate::fault::{Latches, STRAY_ADDR};
 use crate::host::Host;
@@ -31,18 +31,24 @@ pub(crate) struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
+        Self::new(Errata::empty())
+    }
+}
+
+impl Scratch {
+    /// Those of a card with `errata`.
+    pub(crate) fn new(errata: Errata) -> Self {
+        let is_picky = errata.contains(Errata::SHORT_LAST_SEGMENT);
         Self {
             prefix: Vec::new(),
             payload: Vec::new(),
             digest: [0; DIGEST_MAX],
             deflater: Deflater::default(),
-            source: Stream::default(),
-            destination: Stream::default(),
+            source: Stream::new(is_picky.then_some(Side::Source)),
+            destination: Stream::new(is_picky.then_some(Side::Destination)),
         }
     }
-}
 
-impl Scratch {
     pub(crate) fn clear(&mut self) {
         self.prefix.fill(0);
         self.payload.fill(0);

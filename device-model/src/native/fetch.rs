@@ -88,6 +88,9 @@ impl Card {
                     count,
                 },
             );
+            if self.errata.has_prefetched() {
+                self.use_prefetched(ring, bytes);
+            }
             self.rings[ring].fetched(count);
             self.busy.set(ring, true);
             self.stats.commands += u64::from(count);

@@ -9,6 +9,7 @@ pub(crate) mod command;
 mod complete;
 pub(crate) mod context;
 mod drain;
+pub(crate) mod errata;
 pub(crate) mod execute;
 mod fetch;
 mod kek;

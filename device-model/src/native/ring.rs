@@ -350,6 +350,17 @@ impl Ring {
         Ok(())
     }
 
+    /// Takes the arming back if nothing waits since what followed `acknowledged` was acknowledged;
+    /// gives whether it did.
+    #[cold]
+    pub(crate) fn fires_for_nothing(&mut self, acknowledged: Slot) -> bool {
+        let fires = self.unreaped() == 0 && acknowledged != self.completion_head();
+        if fires {
+            self.coalescer.expire();
+        }
+        fires
+    }
+
     /// How many commands the next fetch brings; zero if none is wanted now. A fetch waits until the
     /// window has room for all it would bring, so that a busy ring fetches in bursts.
     #[inline]

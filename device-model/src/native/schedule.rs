@@ -173,6 +173,7 @@ impl Card {
             }
         }
         if self.ready_at <= now {
+            self.write_late(now, host);
             self.end_resets(now);
         }
     }

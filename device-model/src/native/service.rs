@@ -7,8 +7,8 @@
 use std::mem;
 
 use regs::{
-    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, KekOffer, Opcode, RANDOM_MAX, RingId,
-    SESSION_BLOCK_LEN, Status, WRAPPED_KEK_LEN,
+    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, Errata, KekOffer, Opcode, RANDOM_MAX,
+    RingId, SESSION_BLOCK_LEN, Status, WRAPPED_KEK_LEN,
 };
 use timebase::Time;
 
@@ -216,14 +216,19 @@ impl Card {
             Some(Opcode::SessionImport) if !replaces(command) => {
                 CardEvent::SessionCreated { session: session.0 }
             }
-            Some(Opcode::SessionCreate) => CardEvent::SessionCreated { session: session.0 },
+            Some(Opcode::SessionCreate) => {
+                self.create_from_cache(session);
+                CardEvent::SessionCreated { session: session.0 }
+            }
             Some(Opcode::SessionRekey | Opcode::SessionImport) => {
                 self.cache.forget(session);
                 self.recount_retired();
                 CardEvent::SessionRekeyed { session: session.0 }
             }
             Some(Opcode::SessionDestroy) => {
-                self.cache.forget(session);
+                if !self.has(Errata::STALE_CONTEXT) {
+                    self.cache.forget(session);
+                }
                 CardEvent::SessionDestroyed { session: session.0 }
             }
             Some(_) | None => return,

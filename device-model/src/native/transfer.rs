@@ -6,6 +6,7 @@
 use regs::{DeviceAddr, FunctionId, MAX_SEGMENTS, SEGMENT_LEN, Segment, Status};
 
 use super::command::{Fault, Outcome};
+use super::errata::SHORTEST_LAST;
 use crate::host::{DmaFault, Host};
 
 const SEGMENTS: usize = MAX_SEGMENTS as usize;
@@ -60,23 +61,34 @@ pub(crate) struct StreamRef {
     pub(crate) len: u32,
 }
 
+/// What a command does with a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Side {
+    /// Reads it.
+    Source,
+    /// Writes it.
+    Destination,
+}
+
 /// The runs of a stream, in order.
 #[derive(Debug)]
 pub(crate) struct Stream {
     runs: [Segment; SEGMENTS],
     count: usize,
-}
-
-impl Default for Stream {
-    fn default() -> Self {
-        Self {
-            runs: [Segment::default(); SEGMENTS],
-            count: 0,
-        }
-    }
+    /// On a card that faults on a short last segment: which way it wants to use it.
+    faults: Option<Side>,
 }
 
 impl Stream {
+    /// An empty stream; `faults` if a list that ends with a short segment faults.
+    pub(super) fn new(faults: Option<Side>) -> Self {
+        Self {
+            runs: [Segment::default(); SEGMENTS],
+            count: 0,
+            faults,
+        }
+    }
+
     /// Becomes the stream that `at` names, reading the list if there is one.
     #[inline]
     pub(crate) fn load<H: Host>(
@@ -131,7 +143,14 @@ impl Stream {
             total += u64::from(run.len);
         }
         self.count = count;
-        Ok(total)
+        let last = self.runs[count - 1];
+        match self.faults {
+            Some(side) if last.len < SHORTEST_LAST => Err(Outcome::from(Fault {
+                fault: DmaFault::refused(last.addr),
+                is_write: side == Side::Destination,
+            })),
+            Some(_) | None => Ok(total),
+        }
     }
 
     /// The address of `len` bytes at `offset`, if they are one run.

@@ -71,9 +71,14 @@ impl VectorTable {
 
     /// As after power-on.
     pub(super) fn clear(&mut self) {
+        self.clear_entries();
+        self.gate = Gate::Off;
+    }
+
+    /// Every vector is masked and has no message; nothing waits.
+    pub(super) fn clear_entries(&mut self) {
         self.entries.fill(RESET);
         self.pending = 0;
-        self.gate = Gate::Off;
     }
 
     /// Forgets the messages that wait.

@@ -9,6 +9,7 @@ use timebase::{Span, Time};
 
 use super::space::KEPT_WHILE_LINKED;
 use crate::card::Card;
+use crate::fault::Latches;
 use crate::function::Function;
 use crate::host::{CardEvent, Host};
 use crate::native::ring::Ring;
@@ -19,7 +20,10 @@ const FLR_MAX: Span = Span::from_ms(100);
 impl Card {
     /// The reset of the control register: configuration space and the vector table stay.
     pub(crate) fn soft_reset<H: Host>(&mut self, now: Time, id: FunctionId, host: &mut H) {
-        let until = now + self.profile.reset_time;
+        let until = match self.reset_goes_wrong(id, host) {
+            true => now + self.profile.reset_time,
+            false => Time::NEVER,
+        };
         if !id.is_physical() {
             self.forget_function(now, id, host);
             return self.begin_reset(now, (id, until), host);
@@ -42,6 +46,7 @@ impl Card {
         let until = now + self.profile.reset_time.min(FLR_MAX);
         if id.is_physical() {
             self.forget_everything();
+            self.errata.clear();
             self.latches.reset();
             self.drop_functions(0);
         } else {
@@ -63,6 +68,7 @@ impl Card {
     /// D3hot: the card stops at once, and only configuration space answers.
     pub(super) fn fall_asleep<H: Host>(&mut self, now: Time, host: &mut H) {
         self.forget_everything();
+        self.errata.clear();
         self.ready_at = Time::NEVER;
         self.update_intx(now, FunctionId::PHYSICAL, host);
     }
@@ -100,7 +106,7 @@ impl Card {
         let function = self.function_mut(id);
         function.resetting_until = Some(until);
         function.heartbeat(now, scheduler_hangs);
-        self.ready_at = self.ready_at.min(until);
+        self.update_ready_at();
         self.tell_rings(id);
         self.update_intx(now, id, host);
         if id.is_physical() {
@@ -122,8 +128,17 @@ impl Card {
                 self.tell_rings(id);
             }
         }
+        self.update_ready_at();
+    }
+
+    /// When the next reset ends or the next late write is due.
+    pub(crate) fn rare_at(&self) -> Time {
         let ends = self.functions.iter().filter_map(|f| f.resetting_until);
-        self.ready_at = ends.min().unwrap_or(Time::NEVER);
+        ends.min().unwrap_or(Time::NEVER).min(self.errata.due())
+    }
+
+    pub(crate) fn update_ready_at(&mut self) {
+        self.ready_at = self.rare_at();
     }
 
     /// Forgets what `id`, a virtual function, had on the card; configuration space is not touched.
@@ -147,6 +162,7 @@ impl Card {
     /// Forgets what was on the card; configuration space is not touched.
     pub(crate) fn forget_everything(&mut self) {
         self.agenda.clear();
+        self.errata.forget();
         self.functions.iter_mut().for_each(Function::forget);
         for ring in &mut self.rings {
             *ring = Ring::of(ring.owner);
@@ -174,7 +190,8 @@ impl Card {
         physical.clear();
         self.link.set_sizes(physical.traffic_sizes());
         self.tell_rings(FunctionId::PHYSICAL);
-        self.latches = Default::default();
+        self.latches = Latches::of(self.profile.errata);
+        self.errata.clear();
         self.ready_at = Time::NEVER;
     }
 }

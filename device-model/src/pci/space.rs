@@ -211,6 +211,11 @@ impl ConfigSpace {
         self.vectors.forget_pending();
     }
 
+    /// The MSI-X table is as after power-on; what waits is forgotten.
+    pub(crate) fn clear_vectors(&mut self) {
+        self.vectors.clear_entries();
+    }
+
     /// Whether the function answers accesses to its BARs.
     #[inline]
     pub(crate) const fn memory_enabled(&self) -> bool {

@@ -24,6 +24,7 @@ struct CardEntry {
     profile: String,
     ring_pairs: u16,
     ring_entries: u32,
+    errata: Vec<&'static str>,
 }
 
 /// The list as text or as JSON.
@@ -65,6 +66,7 @@ impl CardEntry {
             profile: card.profile.name.clone(),
             ring_pairs: card.profile.ring_pairs,
             ring_entries: card.ring_entries,
+            errata: card.profile.errata.names().collect(),
         }
     }
 }
@@ -75,7 +77,17 @@ fn describe(scenario: &Scenario) -> String {
         .iter()
         .map(|card| {
             let rings = format!("{} × {}", card.profile.ring_pairs, card.ring_entries);
-            format!("{} ({}, rings {rings})", card.name, card.profile.name)
+            let errata = match card.profile.errata.names().count() as u64 {
+                0 => String::new(),
+                count => format!(
+                    ", {}",
+                    counted(count, "erratum").replace("erratums", "errata")
+                ),
+            };
+            format!(
+                "{} ({}, rings {rings}{errata})",
+                card.name, card.profile.name
+            )
         })
         .collect();
     if scenario.software {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use regs::pci::{ConfigPage, FieldAccess};
-use regs::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
+use regs::{Access, CodeInfo, Erratum, FieldInfo, RegisterInfo, WireInfo};
 
 use super::plain;
 
@@ -96,6 +96,34 @@ pub fn codes(codes: &[CodeInfo], digits: usize) -> String {
         let meaning = plain(row.description);
         let (code, name) = (row.code, row.name);
         writeln!(text, "| {code:#0width$x} | {name} | {meaning} |").expect(INFALLIBLE);
+    }
+    text
+}
+
+/// The errata sheet: a table of all, then each in full.
+///
+/// # Panics
+/// Never: a string takes every row.
+#[must_use]
+pub fn errata(sheet: &[Erratum]) -> String {
+    let mut text = String::from("| number | bit | name | what it is |\n|---|---|---|---|\n");
+    for erratum in sheet {
+        let (number, name, title) = (erratum.number(), erratum.name, plain(erratum.title()));
+        let bit = number - 1;
+        writeln!(text, "| {number} | {bit} | {name} | {title} |").expect(INFALLIBLE);
+    }
+    for erratum in sheet {
+        let (number, title) = (erratum.number(), plain(erratum.title()));
+        let title = title.trim_end_matches('.');
+        writeln!(text, "\n### Erratum {number}: {title}\n").expect(INFALLIBLE);
+        for (what, says) in [
+            ("Condition", erratum.condition),
+            ("Effect", erratum.effect),
+            ("Work-around", erratum.workaround),
+            ("Status", erratum.status),
+        ] {
+            writeln!(text, "- *{what}*: {says}").expect(INFALLIBLE);
+        }
     }
     text
 }

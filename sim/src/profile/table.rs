@@ -17,6 +17,10 @@ pub fn render_list(devices: &[Device]) -> String {
         if !device.about.is_empty() {
             let _ = writeln!(text, "    {}", device.about);
         }
+        let errata: Vec<&str> = device.profile.errata.names().collect();
+        if !errata.is_empty() {
+            let _ = writeln!(text, "    errata: {}", errata.join(", "));
+        }
         if points > 0 {
             let _ = writeln!(
                 text,

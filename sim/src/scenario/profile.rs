@@ -6,6 +6,7 @@ use device_model::{
     EngineGroup, Engines, EntropySource, Firmware, LinkTiming, Profile, ProfileError,
     PublicKeyEngine, Rate, Rounds,
 };
+use regs::{Errata, Erratum};
 use timebase::Span;
 
 use super::ScenarioError;
@@ -24,9 +25,10 @@ macro_rules! builtin {
 }
 
 /// Built-in profiles: name and text.
-pub(crate) const BUILTINS: [(&str, &str); 12] = [
+pub(crate) const BUILTINS: [(&str, &str); 13] = [
     builtin!("reference"),
     builtin!("slow"),
+    builtin!("errata"),
     builtin!("qat-c62x"),
     builtin!("ti-am64x-sa2ul"),
     builtin!("ti-am65x-sa2ul"),
@@ -40,7 +42,7 @@ pub(crate) const BUILTINS: [(&str, &str); 12] = [
 ];
 
 /// Keys of a profile file: those of the card, then those that `crate::profile` reads.
-pub(crate) const KEYS: [&str; 24] = [
+pub(crate) const KEYS: [&str; 25] = [
     "name",
     "ring_pairs",
     "session_capacity",
@@ -55,6 +57,7 @@ pub(crate) const KEYS: [&str; 24] = [
     "command_overhead_ns",
     "interrupt_delay_ns",
     "reset_time_us",
+    "errata",
     "link",
     "engines",
     "firmware",
@@ -201,9 +204,27 @@ pub(crate) fn read_profile(top: &Section<'_>) -> Result<Profile, ScenarioError> 
             .unwrap_or_default(),
         interrupt_delay: ns("interrupt_delay_ns")?,
         reset_time: Span::from_us(top.require("reset_time_us")?.integer(0..=MAX_NS / 1_000)?),
+        errata: read_errata(top, "errata")?,
     };
     profile.validate().map_err(|error| point_at(top, &error))?;
     Ok(profile)
+}
+
+/// The errata that `key` of `section` lists, none without it.
+pub(super) fn read_errata(section: &Section<'_>, key: &str) -> Result<Errata, ScenarioError> {
+    let Some(item) = section.get(key) else {
+        return Ok(Errata::empty());
+    };
+    let names = Erratum::SHEET.map(|erratum| erratum.name);
+    let mut errata = Errata::empty();
+    for item in item.list()? {
+        let erratum = Erratum::SHEET[item.one_of("erratum", &names)?].flag;
+        if errata.contains(erratum) {
+            return Err(item.error("each erratum once"));
+        }
+        errata |= erratum;
+    }
+    Ok(errata)
 }
 
 fn read_link(link: &Section<'_>) -> Result<LinkTiming, ScenarioError> {
