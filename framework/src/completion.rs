@@ -11,9 +11,11 @@ use timebase::Time;
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverSlot, DriverState};
-use crate::table::{Hot, Phase};
+use crate::table::{Phase, SessionTable};
 use crate::undo::UndoPool;
-use crate::{Completed, DriverError, MigrationPolicy, Request, RequestError, RequestFlags};
+use crate::{
+    Completed, CryptoDriver, DriverError, MigrationPolicy, Request, RequestError, RequestFlags,
+};
 
 /// Submissions of one request on one driver after which a driver that keeps dropping it is believed
 /// to be broken.
@@ -111,9 +113,10 @@ fn well(request: Box<Request>) -> Finished {
 
 /// Takes one request off its session's count, unless more is to be done about it.
 #[inline]
-fn take_back(hots: &mut [Hot], completed: &Completed) -> bool {
+fn take_back(table: &mut SessionTable, completed: &Completed) -> bool {
     let request = &completed.request;
-    let hot = &mut hots[request.session.index as usize];
+    let place = table.place(request.session);
+    let hot = &mut table.hot[place];
     let plain = completed.result.is_ok()
         && request.undo.is_none()
         && !request.flags.intersects(SLOW_BACK)
@@ -125,7 +128,7 @@ fn take_back(hots: &mut [Hot], completed: &Completed) -> bool {
     plain
 }
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Looks for what happened in a driver: after an interrupt, or when its
     /// [`deadline`](Self::driver_deadline) has come. Does nothing for an unknown driver.
     pub fn service(&mut self, now: Time, id: DriverId) {
@@ -136,12 +139,16 @@ impl Framework {
             self.expire(now, driver);
         }
         self.collect(now, driver);
-        let waits = |slot: &DriverSlot| !slot.queue.is_empty() || !slot.key.queue.is_empty();
+        let waits = |slot: &DriverSlot<D>| !slot.queue.is_empty() || !slot.key.queue.is_empty();
         if self.registry.get(driver).is_some_and(waits) {
             self.drain(now, driver);
             if self.registry.slot(driver).is_sync() {
                 self.collect(now, driver);
             }
+        } else if self.registry.get(driver).is_some() {
+            // What made the queue due may have been cancelled.
+            let slot = self.registry.slot_mut(driver);
+            slot.runnable_at = slot.expires_at;
         }
         self.run_kicked(now);
     }
@@ -181,9 +188,9 @@ impl Framework {
     /// take a short way; most often these are all.
     fn complete_each(&mut self, now: Time, driver: usize) {
         self.stats.returns += 1;
-        let (returned, hots) = (&self.output.completed, self.table.hot.as_mut_slice());
+        let (returned, table) = (&self.output.completed, &mut self.table);
         let len = returned.len();
-        let other = returned.iter().position(|it| !take_back(hots, it));
+        let other = returned.iter().position(|it| !take_back(table, it));
         let plain = other.unwrap_or(len);
         let slot = self.registry.slot_mut(driver);
         assert!(slot.in_flight >= plain, "{NOT_HAD}");
@@ -216,7 +223,7 @@ impl Framework {
             mut request,
             result,
         } = completed;
-        let index = request.session.index as usize;
+        let index = self.table.place(request.session);
         let slot = self.registry.slot_mut(driver);
         let hot = &mut self.table.hot[index];
         assert!(slot.in_flight > 0 && hot.in_flight > 0, "{NOT_HAD}");
@@ -252,7 +259,7 @@ impl Framework {
 
     /// A driver dropped a request: its card died or was reset.
     fn complete_dropped(&mut self, driver: usize, mut request: Box<Request>, untouched: bool) {
-        let index = request.session.index as usize;
+        let index = self.table.place(request.session);
         let hot = &self.table.hot[index];
         let intact = untouched || UndoPool::restore(&mut request, hot.rules);
         if intact && !untouched {
@@ -348,7 +355,7 @@ impl Framework {
     /// Holds an ordered request until those before it are done. Per session: a slow session holds
     /// up nobody else.
     fn finish_in_order(&mut self, finished: Finished) {
-        let index = finished.request.session.index as usize;
+        let index = self.table.place(finished.request.session);
         let hot = &mut self.table.hot[index];
         let held = &mut self.table.cold[index].held;
         let ahead = finished.request.order - hot.next_release;

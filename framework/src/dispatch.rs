@@ -14,8 +14,8 @@ use crate::framework::Framework;
 use crate::registry::DriverState;
 use crate::table::{Hot, Lookup, Phase};
 use crate::{
-    Blocked, DriverFlags, DriverSession, Hint, MigrationPolicy, Request, RequestError,
-    RequestFlags, RequestId, RequestInvalid,
+    Blocked, CryptoDriver, DriverFlags, DriverSession, Hint, MigrationPolicy, Request,
+    RequestError, RequestFlags, RequestId, RequestInvalid,
 };
 
 /// Refusals in one drain after which a driver that claims to have room is left alone for a while.
@@ -33,7 +33,7 @@ pub struct Rejected {
     pub reason: RequestInvalid,
 }
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Accepts a request or hands it back; `crypto_dispatch` of crypto_request(9). An accepted
     /// request comes out of [`take_finished`](Self::take_finished) exactly once, perhaps as soon as
     /// this returns.
@@ -47,7 +47,7 @@ impl Framework {
     /// # Errors
     /// [`Rejected`] with the request if it breaks a rule of crypto_request(9) or the queue is full.
     pub fn dispatch(&mut self, now: Time, request: Box<Request>) -> Result<RequestId, Rejected> {
-        let index = request.session.index as usize;
+        let index = self.table.place(request.session);
         let hot = self.table.hot.get(index);
         let Some(hot) = hot.filter(|hot| hot.is_ready(request.session)) else {
             return self.dispatch_waiting(now, request);
@@ -108,11 +108,12 @@ impl Framework {
         };
         let driver = usize::from(place);
         let slot = self.registry.slot_mut(driver);
-        let hots = self.table.hot.as_mut_slice();
+        let table = &mut self.table;
         let mut held: Option<Held> = None;
         let (mut last_id, mut bytes, mut refused) = (self.last_id, 0, None);
         while let Some(mut request) = requests.pop_front() {
-            let hot = hots.get_mut(request.session.index as usize);
+            let at = table.place(request.session);
+            let hot = table.hot.get_mut(at);
             let hot = hot.filter(|hot| hot.is_ready(request.session) && hot.driver == place);
             let Some(hot) = hot.filter(|hot| hot.rules.allow(&request)) else {
                 requests.push_front(request);
@@ -171,7 +172,7 @@ impl Framework {
     /// Place of the driver that would take a request at once.
     #[inline]
     fn free_driver(&self, request: &Request) -> Option<u16> {
-        let hot = self.table.hot.get(request.session.index as usize)?;
+        let hot = self.table.hot.get(self.table.place(request.session))?;
         let slot = hot
             .is_ready(request.session)
             .then(|| self.registry.slot(usize::from(hot.driver)))?;
@@ -181,7 +182,8 @@ impl Framework {
     /// Undoes the counting of a request that was to go straight to a driver.
     #[cold]
     fn withdraw(&mut self, driver: usize, request: &Request) {
-        self.table.hot[request.session.index as usize].in_flight -= 1;
+        let index = self.table.place(request.session);
+        self.table.hot[index].in_flight -= 1;
         let slot = self.registry.slot_mut(driver);
         slot.in_flight -= 1;
         slot.stats.ops -= 1;
@@ -212,7 +214,7 @@ impl Framework {
 
     /// Like dispatch, but only as far as the queue.
     fn dispatch_queued(&mut self, now: Time, request: Box<Request>) -> Result<(), Rejected> {
-        let hot = self.table.hot.get(request.session.index as usize);
+        let hot = self.table.hot.get(self.table.place(request.session));
         let Some(hot) = hot.filter(|hot| hot.is_ready(request.session)) else {
             return self.dispatch_waiting(now, request).map(drop);
         };
@@ -325,7 +327,8 @@ impl Framework {
     /// Makes a request the framework's: from here on it ends exactly once.
     fn accept(&mut self, request: &mut Request) -> RequestId {
         let id = self.next_id();
-        let hot = &mut self.table.hot[request.session.index as usize];
+        let index = self.table.place(request.session);
+        let hot = &mut self.table.hot[index];
         stamp(request, hot, id);
         self.stats.accepted(1, request.payload.len as u64);
         id
@@ -340,7 +343,8 @@ impl Framework {
         mut request: Box<Request>,
         hint: Hint,
     ) -> bool {
-        let hot = &mut self.table.hot[request.session.index as usize];
+        let index = self.table.place(request.session);
+        let hot = &mut self.table.hot[index];
         debug_assert!(hot.phase == Phase::Ready && usize::from(hot.driver) == driver);
         let slot = self.registry.slot_mut(driver);
         if needs_undo(&request, hot, slot.flags) {

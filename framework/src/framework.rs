@@ -11,7 +11,7 @@ use crate::completion::{Finished, FinishedQueue};
 use crate::event::{EventLog, FrameworkEvent};
 use crate::registry::{DriverId, DriverInfo, Registry};
 use crate::stats::{DriverStats, FrameworkStats};
-use crate::table::{Lookup, SessionTable};
+use crate::table::{Lookup, Phase, SessionTable};
 use crate::undo::UndoPool;
 use crate::{CryptoDriver, DriverOutput, KeyFinished, RegisterError, RequestId, SessionId};
 
@@ -46,9 +46,12 @@ impl Default for Limits {
 
 /// OpenCrypto. Every call takes the present time and returns at once; what ended is fetched with
 /// [`take_finished`](Self::take_finished).
-pub struct Framework {
+///
+/// `D` is what a registered driver is known as. Drivers that may go to other threads make a
+/// framework that may: `Framework<dyn CryptoDriver + Send>`.
+pub struct Framework<D: ?Sized = dyn CryptoDriver> {
     pub(crate) limits: Limits,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Registry<D>,
     pub(crate) table: SessionTable,
     pub(crate) finished: FinishedQueue,
     pub(crate) finished_keys: VecDeque<KeyFinished>,
@@ -66,13 +69,22 @@ impl Framework {
     /// A framework without drivers.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        Self::with_number(limits, 0)
+    }
+}
+
+impl<D: CryptoDriver + ?Sized> Framework<D> {
+    /// One of several frameworks that work side by side, without drivers. Its requests and sessions
+    /// have names that no other has: their numbers begin with the framework's own.
+    #[must_use]
+    pub fn with_number(limits: Limits, number: u8) -> Self {
         Self {
             limits,
-            registry: Registry::default(),
-            table: SessionTable::default(),
+            registry: Registry::new(),
+            table: SessionTable::with_number(number),
             finished: FinishedQueue::default(),
             finished_keys: VecDeque::new(),
-            last_id: 0,
+            last_id: RequestId::first_of(number).0,
             kicked: false,
             output: DriverOutput::default(),
             undo: UndoPool::default(),
@@ -86,7 +98,7 @@ impl Framework {
     ///
     /// # Panics
     /// Where [`try_register`](Self::try_register) fails.
-    pub fn register(&mut self, driver: Box<dyn CryptoDriver>) -> DriverId {
+    pub fn register(&mut self, driver: Box<D>) -> DriverId {
         self.try_register(driver).expect("a driver of some kind")
     }
 
@@ -96,14 +108,25 @@ impl Framework {
     /// # Errors
     /// [`RegisterError`] if the driver says that it is neither hardware nor software, or 65,535
     /// drivers are registered.
-    pub fn try_register(
-        &mut self,
-        driver: Box<dyn CryptoDriver>,
-    ) -> Result<DriverId, RegisterError> {
-        let id = self.registry.insert(driver)?;
+    pub fn try_register(&mut self, driver: Box<D>) -> Result<DriverId, RegisterError> {
+        let id = self.registry.next_id()?;
+        self.register_as(id, driver)?;
+        Ok(id)
+    }
+
+    /// [`try_register`](Self::try_register) under an id that somebody else chose, who has several
+    /// frameworks and wants a driver to have one id in all of them.
+    ///
+    /// # Errors
+    /// [`RegisterError`] if the driver says that it is neither hardware nor software.
+    ///
+    /// # Panics
+    /// If a driver has that place.
+    pub fn register_as(&mut self, id: DriverId, driver: Box<D>) -> Result<(), RegisterError> {
+        self.registry.insert(id, driver)?;
         self.events
             .push(FrameworkEvent::DriverRegistered { driver: id });
-        Ok(id)
+        Ok(())
     }
 
     /// The first driver, by index, whose name begins with `prefix`; `crypto_find_driver`.
@@ -191,13 +214,13 @@ impl Framework {
 
     /// A driver itself.
     #[must_use]
-    pub fn driver(&self, id: DriverId) -> Option<&(dyn CryptoDriver + 'static)> {
+    pub fn driver(&self, id: DriverId) -> Option<&D> {
         Some(self.registry.find(id)?.driver.as_ref())
     }
 
     /// A driver itself, to change what only its owner knows about. Call
     /// [`service`](Self::service) afterwards if something may have happened in it.
-    pub fn driver_mut(&mut self, id: DriverId) -> Option<&mut (dyn CryptoDriver + 'static)> {
+    pub fn driver_mut(&mut self, id: DriverId) -> Option<&mut D> {
         let index = self.registry.index_of(id)?;
         Some(self.registry.slot_mut(index).driver.as_mut())
     }
@@ -219,6 +242,14 @@ impl Framework {
         self.find(id).map(|index| self.table.name(index))
     }
 
+    /// The names of all sessions that are not freed.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        let places = 0..self.table.hot.len();
+        let is_live =
+            |at: &usize| !matches!(self.table.hot[*at].phase, Phase::Vacant | Phase::Closing);
+        places.filter(is_live).map(|at| self.table.name(at))
+    }
+
     /// Place of a session under any of its names.
     pub(crate) fn find(&self, id: SessionId) -> Option<usize> {
         match self.table.lookup(id) {
@@ -233,7 +264,7 @@ impl Framework {
     }
 }
 
-impl std::fmt::Debug for Framework {
+impl<D: ?Sized> std::fmt::Debug for Framework<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Framework")
             .field("limits", &self.limits)
@@ -242,5 +273,7 @@ impl std::fmt::Debug for Framework {
     }
 }
 
+#[cfg(test)]
+mod single_tests;
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,8 @@ use crate::event::FrameworkEvent;
 use crate::framework::Framework;
 use crate::registry::{DriverSlot, DriverState};
 use crate::{
-    DriverFlags, KeyBlocked, KeyCompleted, KeyDriverError, KeyError, KeyFinished, KeyInvalid,
-    KeyOp, KeyOps, KeyRejected, KeyRequest, RequestId,
+    CryptoDriver, DriverFlags, KeyBlocked, KeyCompleted, KeyDriverError, KeyError, KeyFinished,
+    KeyInvalid, KeyOp, KeyOps, KeyRejected, KeyRequest, RequestId,
 };
 
 /// Refusals in one drain after which a driver that claims to have room is left alone for a while.
@@ -34,7 +34,7 @@ pub(crate) struct KeySlot {
     pub(crate) in_flight: usize,
 }
 
-impl DriverSlot {
+impl<D: CryptoDriver + ?Sized> DriverSlot<D> {
     fn is_key_blocked(&self) -> bool {
         let refused_at = self.key.refused_at;
         refused_at.is_some_and(|generation| self.driver.key_unblock_generation() == generation)
@@ -46,7 +46,7 @@ impl DriverSlot {
     }
 }
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Accepts a key operation or hands it back; `crypto_kdispatch`. An accepted one comes out of
     /// [`take_finished_key`](Self::take_finished_key) exactly once, with [`KeyError::NoDriver`] if
     /// no driver of its choice offers it.

@@ -10,9 +10,11 @@ use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverState};
 use crate::table::{Draining, Phase};
-use crate::{DriverSession, OpenError, RequestError, SessionError, SessionId, SessionParams};
+use crate::{
+    CryptoDriver, DriverSession, OpenError, RequestError, SessionError, SessionId, SessionParams,
+};
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Opens a session on the best driver that `choice` accepts; `crypto_newsession` of
     /// crypto_session(9). It can be used at once: requests wait until the driver has opened it.
     ///

@@ -11,7 +11,8 @@ use crate::registry::{DriverId, DriverState};
 use crate::stats::Counter;
 use crate::table::Phase;
 use crate::{
-    DriverFlags, DriverStats, FrameworkStats, MigrationPolicy, Mode, SessionId, SessionParams,
+    CryptoDriver, DriverFlags, DriverStats, FrameworkStats, MigrationPolicy, Mode, SessionId,
+    SessionParams,
 };
 
 /// Where a session is in its life.
@@ -74,7 +75,7 @@ pub struct Listing {
     pub sessions: Vec<SessionListing>,
 }
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Everything there is now.
     #[must_use]
     pub fn listing(&self) -> Listing {
@@ -134,6 +135,24 @@ fn algorithms(params: &SessionParams) -> String {
 }
 
 impl Listing {
+    /// What there is in two frameworks that share their drivers. A driver is as far from leaving as
+    /// it is in the one that lists it first.
+    #[must_use]
+    pub fn together(mut self, other: Self) -> Self {
+        self.stats = self.stats.together(other.stats);
+        for driver in other.drivers {
+            match self.drivers.iter_mut().find(|it| it.id == driver.id) {
+                Some(same) => {
+                    same.blocked |= driver.blocked;
+                    same.stats = same.stats.together(driver.stats);
+                }
+                None => self.drivers.push(driver),
+            }
+        }
+        self.sessions.extend(other.sessions);
+        self
+    }
+
     /// The listing as one JSON object.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -12,7 +12,7 @@ use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverState};
 use crate::table::{Draining, Phase};
-use crate::{Request, RequestError, SessionError, SessionId};
+use crate::{CryptoDriver, Request, RequestError, SessionError, SessionId};
 
 /// Which sessions [`Framework::rebalance`] moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,7 +24,7 @@ pub enum Rebalance {
     Onto(DriverId),
 }
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Takes a driver out in an orderly way; `crypto_unregister_all`. Returns at once. Its sessions
     /// move to other drivers now, idle ones too; requests it has finish there. The driver is told
     /// to detach, serviced as before, and forgotten when it says that it is quiet. After
@@ -261,7 +261,7 @@ impl Framework {
         for _ in 0..self.registry.slot(driver).queue.len() {
             let queue = &mut self.registry.slot_mut(driver).queue;
             let request = queue.pop_front().expect("as many requests as counted");
-            if only.is_none_or(|index| index == request.session.index as usize) {
+            if only.is_none_or(|index| index == self.table.place(request.session)) {
                 self.redirect(request);
             } else {
                 queue.push_back(request);
@@ -271,7 +271,7 @@ impl Framework {
 
     /// A request that no driver has seen, of a session that is not what it was: it ends, or waits.
     fn redirect(&mut self, request: Box<Request>) {
-        let index = request.session.index as usize;
+        let index = self.table.place(request.session);
         let hot = &self.table.hot[index];
         let error = match hot.phase {
             Phase::Closing => RequestError::Cancelled,

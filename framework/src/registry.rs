@@ -28,10 +28,19 @@ pub struct DriverId {
 }
 
 impl DriverId {
-    /// The id as one number, for logs: the slot in the low half, its generation in the high half.
+    /// The id as one number: the slot in the low half, its generation in the high half.
     #[must_use]
     pub const fn as_u32(self) -> u32 {
         (self.generation as u32) << 16 | self.index as u32
+    }
+
+    /// The id that [`as_u32`](Self::as_u32) gave as a number.
+    #[must_use]
+    pub const fn from_u32(number: u32) -> Self {
+        Self {
+            index: number as u16,
+            generation: (number >> 16) as u16,
+        }
     }
 }
 
@@ -57,8 +66,8 @@ pub enum DriverState {
 }
 
 /// A driver and what waits for it.
-pub(crate) struct DriverSlot {
-    pub(crate) driver: Box<dyn CryptoDriver>,
+pub(crate) struct DriverSlot<D: ?Sized> {
+    pub(crate) driver: Box<D>,
     pub(crate) id: DriverId,
     pub(crate) flags: DriverFlags,
     pub(crate) state: DriverState,
@@ -82,7 +91,7 @@ pub(crate) struct DriverSlot {
     pub(crate) stats: DriverStats,
 }
 
-impl DriverSlot {
+impl<D: CryptoDriver + ?Sized> DriverSlot<D> {
     /// Whether the driver's last refusal still stands. A level, compared with the driver's own
     /// counter: a wake-up that came between refusal and this question is not lost.
     pub(crate) fn is_blocked(&self) -> bool {
@@ -159,40 +168,52 @@ pub struct DriverInfo<'a> {
     pub stats: DriverStats,
 }
 
-#[derive(Default)]
-struct Place {
+struct Place<D: ?Sized> {
     generation: u16,
-    slot: Option<DriverSlot>,
+    slot: Option<DriverSlot<D>>,
 }
 
 /// All drivers, by index.
-#[derive(Default)]
-pub(crate) struct Registry {
-    places: Vec<Place>,
+pub(crate) struct Registry<D: ?Sized> {
+    places: Vec<Place<D>>,
 }
 
-impl Registry {
-    pub(crate) fn insert(
-        &mut self,
-        driver: Box<dyn CryptoDriver>,
-    ) -> Result<DriverId, RegisterError> {
-        let flags = driver.flags();
-        if !flags.intersects(DriverFlags::HARDWARE | DriverFlags::SOFTWARE) {
-            return Err(RegisterError::NoKind(flags));
-        }
+impl<D: CryptoDriver + ?Sized> Registry<D> {
+    /// No drivers.
+    pub(crate) const fn new() -> Self {
+        Self { places: Vec::new() }
+    }
+
+    /// The id that the next driver gets.
+    pub(crate) fn next_id(&self) -> Result<DriverId, RegisterError> {
         let free = self.places.iter().position(|place| place.slot.is_none());
         let index = free.unwrap_or(self.places.len());
         if index == DRIVERS_MAX {
             return Err(RegisterError::TooMany(index));
         }
-        if index == self.places.len() {
-            self.places.push(Place::default());
+        let place = self.places.get(index);
+        Ok(DriverId {
+            index: u16::try_from(index).expect("an index below the limit"),
+            generation: place.map_or(0, |place| place.generation),
+        })
+    }
+
+    /// Adds a driver under an id whose place is vacant.
+    pub(crate) fn insert(&mut self, id: DriverId, driver: Box<D>) -> Result<(), RegisterError> {
+        let flags = driver.flags();
+        if !flags.intersects(DriverFlags::HARDWARE | DriverFlags::SOFTWARE) {
+            return Err(RegisterError::NoKind(flags));
+        }
+        let index = usize::from(id.index);
+        while self.places.len() <= index {
+            self.places.push(Place {
+                generation: 0,
+                slot: None,
+            });
         }
         let place = &mut self.places[index];
-        let id = DriverId {
-            index: u16::try_from(index).expect("an index below the limit"),
-            generation: place.generation,
-        };
+        assert!(place.slot.is_none(), "a vacant place");
+        place.generation = id.generation;
         place.slot = Some(DriverSlot {
             flags,
             driver,
@@ -210,7 +231,7 @@ impl Registry {
             key: KeySlot::default(),
             stats: DriverStats::default(),
         });
-        Ok(id)
+        Ok(())
     }
 
     /// Forgets a driver; its id names nothing from now on.
@@ -231,28 +252,28 @@ impl Registry {
     }
 
     #[inline]
-    pub(crate) fn find(&self, id: DriverId) -> Option<&DriverSlot> {
+    pub(crate) fn find(&self, id: DriverId) -> Option<&DriverSlot<D>> {
         self.get(usize::from(id.index)).filter(|slot| slot.id == id)
     }
 
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> Option<&DriverSlot> {
+    pub(crate) fn get(&self, index: usize) -> Option<&DriverSlot<D>> {
         self.places.get(index)?.slot.as_ref()
     }
 
     /// The driver at `index`, which the caller knows to be registered.
     #[inline]
-    pub(crate) fn slot(&self, index: usize) -> &DriverSlot {
+    pub(crate) fn slot(&self, index: usize) -> &DriverSlot<D> {
         self.places[index].slot.as_ref().expect("a driver here")
     }
 
     /// The driver at `index`, which the caller knows to be registered.
     #[inline]
-    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut DriverSlot {
+    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut DriverSlot<D> {
         self.places[index].slot.as_mut().expect("a driver here")
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &DriverSlot> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &DriverSlot<D>> {
         self.places.iter().filter_map(|place| place.slot.as_ref())
     }
 

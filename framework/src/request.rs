@@ -9,6 +9,23 @@ use crate::{Buffer, Key, SessionId};
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u64);
 
+/// Bits of a request's number that count; the number of its framework is above.
+const COUNT_BITS: u32 = 56;
+
+impl RequestId {
+    /// What the numbers of a framework's requests follow upon.
+    pub(crate) const fn first_of(framework: u8) -> Self {
+        Self((framework as u64) << COUNT_BITS)
+    }
+
+    /// The number of the framework that has or had the request; zero but for those that
+    /// [work side by side](crate::Framework::with_number).
+    #[must_use]
+    pub const fn framework(self) -> u8 {
+        (self.0 >> COUNT_BITS) as u8
+    }
+}
+
 /// What a request asks for; `crp_op`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Operation {

@@ -87,6 +87,23 @@ pub struct SessionId {
 }
 
 impl SessionId {
+    /// The session's place among those of its framework: a small number, used again once the
+    /// session is gone.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        (self.index & ((1 << Self::PLACE_BITS) - 1)) as usize
+    }
+
+    /// The number of the session's framework; zero but for those that
+    /// [work side by side](crate::Framework::with_number).
+    #[must_use]
+    pub const fn framework(self) -> u8 {
+        (self.index >> Self::PLACE_BITS) as u8
+    }
+
+    /// Bits of `index` that are the place; the framework's number is above.
+    pub(crate) const PLACE_BITS: u32 = 24;
+
     /// The name as one number, for logs.
     #[must_use]
     pub const fn as_u64(self) -> u64 {

@@ -187,6 +187,39 @@ impl FrameworkStats {
         ]
     }
 
+    /// The counters of two frameworks together; of the greatest numbers the greater.
+    #[must_use]
+    pub fn together(self, other: Self) -> Self {
+        Self {
+            ops: self.ops + other.ops,
+            errors: self.errors + other.errors,
+            bytes: self.bytes + other.bytes,
+            rejected: self.rejected + other.rejected,
+            queue_full: self.queue_full + other.queue_full,
+            refusals: self.refusals + other.refusals,
+            blocks: self.blocks + other.blocks,
+            queued: self.queued + other.queued,
+            queued_max: self.queued_max.max(other.queued_max),
+            in_flight: self.in_flight + other.in_flight,
+            in_flight_max: self.in_flight_max.max(other.in_flight_max),
+            sessions: self.sessions + other.sessions,
+            migrations: self.migrations + other.migrations,
+            moves: self.moves + other.moves,
+            drains: self.drains + other.drains,
+            returns: self.returns + other.returns,
+            cancelled: self.cancelled + other.cancelled,
+            timed_out: self.timed_out + other.timed_out,
+            moved: self.moved + other.moved,
+            key_ops: self.key_ops + other.key_ops,
+            key_errors: self.key_errors + other.key_errors,
+            key_blocks: self.key_blocks + other.key_blocks,
+            resubmitted: self.resubmitted + other.resubmitted,
+            undo_copies: self.undo_copies + other.undo_copies,
+            undo_bytes: self.undo_bytes + other.undo_bytes,
+            undo_restores: self.undo_restores + other.undo_restores,
+        }
+    }
+
     /// Counts requests that dispatch accepted.
     #[inline]
     pub(crate) fn accepted(&mut self, ops: usize, bytes: u64) {
@@ -219,6 +252,21 @@ pub struct DriverStats {
 }
 
 impl DriverStats {
+    /// The counters of a driver in two frameworks together.
+    #[must_use]
+    pub fn together(self, other: Self) -> Self {
+        Self {
+            ops: self.ops + other.ops,
+            errors: self.errors + other.errors,
+            bytes: self.bytes + other.bytes,
+            refusals: self.refusals + other.refusals,
+            blocks: self.blocks + other.blocks,
+            in_flight: self.in_flight + other.in_flight,
+            queued: self.queued + other.queued,
+            sessions: self.sessions + other.sessions,
+        }
+    }
+
     /// Every counter under its name.
     #[must_use]
     pub fn counters(&self) -> Vec<Counter> {

@@ -103,9 +103,25 @@ pub(crate) struct SessionTable {
     pub(crate) hot: Vec<Hot>,
     pub(crate) cold: Vec<Cold>,
     free: Vec<u32>,
+    /// What the index of a name has beside the place; see [`SessionTable::place`].
+    number: u32,
 }
 
 impl SessionTable {
+    /// An empty table whose names differ from those of tables with other numbers.
+    pub(crate) fn with_number(number: u8) -> Self {
+        Self {
+            number: u32::from(number) << SessionId::PLACE_BITS,
+            ..Self::default()
+        }
+    }
+
+    /// Where a session with this name would be; outside the table for names of another table.
+    #[inline]
+    pub(crate) fn place(&self, id: SessionId) -> usize {
+        (id.index ^ self.number) as usize
+    }
+
     /// Number of sessions, closing ones included.
     pub(crate) fn len(&self) -> usize {
         self.hot.len() - self.free.len()
@@ -170,13 +186,13 @@ impl SessionTable {
     /// The current name of the session at `index`.
     pub(crate) fn name(&self, index: usize) -> SessionId {
         SessionId {
-            index: u32::try_from(index).expect("a place below the limit"),
+            index: self.number | u32::try_from(index).expect("a place below the limit"),
             generation: self.hot[index].generation,
         }
     }
 
     pub(crate) fn lookup(&self, id: SessionId) -> Lookup {
-        let index = id.index as usize;
+        let index = self.place(id);
         let Some(hot) = self.hot.get(index) else {
             return Lookup::Unknown;
         };

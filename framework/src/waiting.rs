@@ -9,9 +9,9 @@ use timebase::Time;
 
 use crate::framework::Framework;
 use crate::table::Phase;
-use crate::{CancelError, Request, RequestError, RequestId, SessionId};
+use crate::{CancelError, CryptoDriver, Request, RequestError, RequestId, SessionId};
 
-impl Framework {
+impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Ends a request that still waits with [`RequestError::Cancelled`]; its data is untouched.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Framework {
         // Numbers are unique: a request of another session has another.
         let place = queue
             .iter()
-            .position(|it| it.id == id && it.session.index as usize == index);
+            .position(|it| it.id == id && it.session.index == session.index);
         let request = place.and_then(|place| queue.remove(place));
         let request = request.ok_or(CancelError::NotWaiting)?;
         self.stats.cancelled += 1;

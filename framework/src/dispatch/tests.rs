@@ -4,8 +4,7 @@ use timebase::Time;
 
 use crate::testing::{Bench, NOW, request};
 use crate::{
-    DriverChoice, DriverFlags, FrameworkEvent, Hint, Limits, MigrationPolicy, RequestFlags,
-    RequestInvalid,
+    DriverChoice, DriverFlags, FrameworkEvent, Hint, Limits, MigrationPolicy, RequestInvalid,
 };
 
 const REPORT: MigrationPolicy = MigrationPolicy::Report;
@@ -205,40 +204,6 @@ fn a_bad_request_in_a_batch_is_handed_back_and_the_others_go_on() {
     );
     assert_eq!((card.taken(), batch.len()), (vec![1], 1));
     assert_eq!(card.hints(), [Hint::Last]);
-}
-
-#[test]
-fn batch_requests_wait_for_each_other_but_not_longer_than_the_deadline() {
-    let mut bench = Bench::new();
-    let (id, card) = bench.card("card");
-    let session = bench.session(REPORT);
-    assert_eq!(bench.framework.deadline(), Time::NEVER);
-    for _ in 0..3 {
-        bench.dispatch_flagged(session, RequestFlags::BATCH);
-    }
-    assert_eq!(card.taken(), [0; 0]);
-    assert_eq!(bench.framework.deadline(), NOW);
-    assert_eq!(bench.framework.driver_deadline(id), NOW);
-    bench.framework.service(NOW, id);
-    assert_eq!(card.hints(), [Hint::More, Hint::More, Hint::Last]);
-    assert_eq!(bench.framework.deadline(), Time::NEVER);
-}
-
-#[test]
-fn a_full_batch_and_a_request_without_the_flag_both_end_the_waiting() {
-    let limits = Limits {
-        batch_len: 3,
-        ..Limits::default()
-    };
-    let mut bench = Bench::with_limits(limits);
-    let (_, card) = bench.card("card");
-    let session = bench.session(REPORT);
-    for _ in 0..4 {
-        bench.dispatch_flagged(session, RequestFlags::BATCH);
-    }
-    assert_eq!(card.taken(), [1, 2, 3]);
-    bench.dispatch(session);
-    assert_eq!(card.taken(), [1, 2, 3, 4, 5]);
 }
 
 #[test]

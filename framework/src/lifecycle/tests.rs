@@ -140,7 +140,7 @@ fn a_freed_name_stays_free_when_its_place_is_used_again() {
     let old = bench.session(REPORT);
     bench.framework.close_session(NOW, old).unwrap();
     let new = bench.session(REPORT);
-    assert_eq!(old.index, new.index);
+    assert_eq!(old.place(), new.place());
     let rejected = bench.framework.dispatch(NOW, request(old)).unwrap_err();
     assert_eq!(rejected.reason, RequestInvalid::NoSession);
     assert_eq!(bench.framework.session_current(old), None);

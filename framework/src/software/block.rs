@@ -23,7 +23,7 @@ use crate::Cipher;
 const BLOCK_MAX: usize = 16;
 
 /// A block cipher with an expanded key, which is zeroed when dropped.
-pub(super) trait BlockCipher {
+pub(super) trait BlockCipher: Send {
     /// Encrypts one block.
     fn encrypt(&self, block: &mut [u8]);
     /// Decrypts one block.

@@ -144,19 +144,6 @@ fn the_most_urgent_of_what_waits_goes_first_and_equals_in_order() {
 }
 
 #[test]
-fn an_asynchronous_request_is_not_done_in_the_callers_time() {
-    let mut bench = Bench::new();
-    let (id, soft) = bench.driver("soft", DriverFlags::SOFTWARE | DriverFlags::SYNC);
-    let session = bench.session(MigrationPolicy::Report);
-    let request = bench.dispatch_flagged(session, RequestFlags::ASYNC);
-    assert!(soft.taken().is_empty());
-    assert_eq!(bench.framework.driver_deadline(id), NOW);
-    bench.framework.service(NOW, id);
-    assert_eq!(bench.finished(), [(request, Ok(()))]);
-    assert_eq!(bench.framework.driver_deadline(id), Time::NEVER);
-}
-
-#[test]
 fn asynchronous_means_nothing_to_a_card() {
     let mut bench = Bench::new();
     let (_, card) = bench.card("card");
