@@ -229,7 +229,7 @@ impl<T: Transport, J> Card<T, J> {
     }
 
     /// Queues the creation of a session.
-    pub(crate) fn open(&mut self, block: Box<SessionBlock>) -> Result<CardSession, Refusal> {
+    pub(crate) fn open(&mut self, block: SessionBlock) -> Result<CardSession, Refusal> {
         if matches!(self.state(), DriverState::Lost | DriverState::Detaching) {
             return Err(Refusal::Device);
         }

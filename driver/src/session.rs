@@ -86,13 +86,6 @@ enum Life {
     Closing,
 }
 
-#[derive(Debug)]
-struct Entry {
-    life: Life,
-    /// Boxed so that a growing table leaves no copies of keys behind.
-    block: Option<Box<SessionBlock>>,
-}
-
 /// An admin command in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdminJob {
@@ -105,7 +98,10 @@ pub(crate) struct AdminJob {
 pub(crate) struct Sessions {
     pub(crate) ring: Ring<AdminJob>,
     facts: Vec<Facts>,
-    entries: Vec<Entry>,
+    lives: Vec<Life>,
+    /// The parameters of sessions that are, or are to be, on the card. The keys of one are behind a
+    /// pointer, so that a growing table leaves no copies behind.
+    blocks: Vec<Option<SessionBlock>>,
     free: Vec<CardSession>,
     queue: VecDeque<CardSession>,
     limit: u32,
@@ -128,7 +124,8 @@ impl Sessions {
         Ok(Self {
             ring: Ring::new(transport, RingId::ADMIN, ADMIN_ENTRIES, areas, shared)?,
             facts: Vec::new(),
-            entries: Vec::new(),
+            lives: Vec::new(),
+            blocks: Vec::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
             limit,
@@ -148,7 +145,7 @@ impl Sessions {
 
     /// The stored keys of `session`.
     pub(crate) fn block(&self, session: CardSession) -> Option<&SessionBlock> {
-        self.entries.get(session.0 as usize)?.block.as_deref()
+        self.blocks.get(session.0 as usize)?.as_ref()
     }
 
     /// Sessions that must be on the card again before requests are taken.
@@ -162,16 +159,14 @@ impl Sessions {
     }
 
     /// Takes a slot for `block` and queues its creation.
-    pub(crate) fn open(&mut self, block: Box<SessionBlock>) -> Result<CardSession, Refusal> {
+    pub(crate) fn open(&mut self, block: SessionBlock) -> Result<CardSession, Refusal> {
         let session = match self.free.pop() {
             Some(session) => session,
-            None if self.entries.len() < self.limit as usize => {
+            None if self.lives.len() < self.limit as usize => {
                 self.facts.push(Facts::default());
-                self.entries.push(Entry {
-                    life: Life::Free,
-                    block: None,
-                });
-                CardSession(self.entries.len() as u32 - 1)
+                self.lives.push(Life::Free);
+                self.blocks.push(None);
+                CardSession(self.lives.len() as u32 - 1)
             }
             None => return Err(Refusal::NoRoom),
         };
@@ -185,10 +180,8 @@ impl Sessions {
             cipher_key_len: block.cipher_key().len() as u8,
             digest_key_len: block.digest_key().len() as u8,
         };
-        self.entries[at] = Entry {
-            life: Life::Opening,
-            block: Some(block),
-        };
+        self.lives[at] = Life::Opening;
+        self.blocks[at] = Some(block);
         self.queue.push_back(session);
         Ok(session)
     }
@@ -196,18 +189,18 @@ impl Sessions {
     /// Zeroes the keys of `session` and queues its destruction. A session that is not open is
     /// ignored.
     pub(crate) fn close(&mut self, session: CardSession) {
-        let Some(entry) = self.entries.get_mut(session.0 as usize) else {
+        let Some(life) = self.lives.get_mut(session.0 as usize) else {
             return;
         };
-        match entry.life {
+        match *life {
             Life::Free | Life::Closing | Life::Abandoned => return,
-            Life::Opening => entry.life = Life::Abandoned,
+            Life::Opening => *life = Life::Abandoned,
             Life::Restoring => {
-                entry.life = Life::Abandoned;
+                *life = Life::Abandoned;
                 self.restoring -= 1;
             }
             Life::Open => {
-                entry.life = Life::Closing;
+                *life = Life::Closing;
                 self.queue.push_back(session);
             }
             Life::Broken => {
@@ -225,7 +218,7 @@ impl Sessions {
             let Some(session) = self.queue.pop_front() else {
                 break;
             };
-            match self.entries[session.0 as usize].life {
+            match self.lives[session.0 as usize] {
                 Life::Opening | Life::Restoring => self.post_create(transport, session),
                 Life::Closing => self.post_destroy(transport, session),
                 // Closed before its creation was posted: the card never knew of it.
@@ -247,7 +240,7 @@ impl Sessions {
 
     fn post_create<T: Transport>(&mut self, transport: &mut T, session: CardSession) {
         let area = self.ring.take_area().expect("as many areas as records");
-        let block = self.entries[session.0 as usize].block.as_deref();
+        let block = self.block(session);
         let mut bytes = [0; SESSION_BLOCK_LEN];
         block
             .expect("a session to create has its block")
@@ -304,7 +297,7 @@ impl Sessions {
             self.release(session);
             return None;
         }
-        match (self.entries[at].life, result) {
+        match (self.lives[at], result) {
             (Life::Opening, Ok(())) => {
                 self.set_open(session);
                 Some((session, Ok(())))
@@ -317,12 +310,12 @@ impl Sessions {
                 self.restoring -= 1;
                 match result {
                     Ok(()) => self.set_open(session),
-                    Err(_) => self.entries[at].life = Life::Broken,
+                    Err(_) => self.lives[at] = Life::Broken,
                 }
                 None
             }
             (Life::Abandoned, Ok(())) => {
-                self.entries[at].life = Life::Closing;
+                self.lives[at] = Life::Closing;
                 self.queue.push_back(session);
                 None
             }
@@ -338,15 +331,15 @@ impl Sessions {
     pub(crate) fn on_reset(&mut self) {
         self.queue.clear();
         self.restoring = 0;
-        for at in 0..self.entries.len() {
+        for at in 0..self.lives.len() {
             let session = CardSession(at as u32);
             self.facts[at].openness = Openness::Closed;
-            match self.entries[at].life {
+            match self.lives[at] {
                 Life::Free => {}
                 Life::Closing | Life::Abandoned => self.release(session),
                 Life::Opening => self.queue.push_back(session),
                 Life::Open | Life::Broken | Life::Restoring => {
-                    self.entries[at].life = Life::Restoring;
+                    self.lives[at] = Life::Restoring;
                     self.restoring += 1;
                     self.queue.push_back(session);
                 }
@@ -367,12 +360,13 @@ impl Sessions {
         let limit = self.limit;
         self.queue.retain(|session| session.0 < limit);
         self.free.retain(|session| session.0 < limit);
-        for at in limit as usize..self.entries.len() {
-            if self.entries[at].life == Life::Opening {
+        for at in limit as usize..self.lives.len() {
+            if self.lives[at] == Life::Opening {
                 refused(CardSession(at as u32));
             }
         }
-        self.entries.truncate(limit as usize);
+        self.lives.truncate(limit as usize);
+        self.blocks.truncate(limit as usize);
         self.facts.truncate(limit as usize);
         for (at, facts) in self.facts.iter_mut().enumerate() {
             facts.ring = ring_of(CardSession(at as u32), data_rings);
@@ -381,9 +375,9 @@ impl Sessions {
 
     /// Queues the destruction of every session; tells `unopened` of those whose opener still waits.
     pub(crate) fn close_all(&mut self, mut unopened: impl FnMut(CardSession)) {
-        for at in 0..self.entries.len() {
+        for at in 0..self.lives.len() {
             let session = CardSession(at as u32);
-            if self.entries[at].life == Life::Opening {
+            if self.lives[at] == Life::Opening {
                 unopened(session);
             }
             self.close(session);
@@ -392,12 +386,13 @@ impl Sessions {
 
     /// Drops every session at once: the card is gone. Tells `unopened` of those whose opener waits.
     pub(crate) fn clear(&mut self, mut unopened: impl FnMut(CardSession)) {
-        for (at, entry) in self.entries.iter().enumerate() {
-            if entry.life == Life::Opening {
+        for (at, life) in self.lives.iter().enumerate() {
+            if *life == Life::Opening {
                 unopened(CardSession(at as u32));
             }
         }
-        self.entries.clear();
+        self.lives.clear();
+        self.blocks.clear();
         self.facts.clear();
         self.free.clear();
         self.queue.clear();
@@ -413,9 +408,8 @@ impl Sessions {
 
     fn set_open(&mut self, session: CardSession) {
         let at = session.0 as usize;
-        let entry = &mut self.entries[at];
-        entry.life = Life::Open;
-        let block = entry.block.as_ref();
+        self.lives[at] = Life::Open;
+        let block = self.block(session);
         let is_special = block.is_some_and(|block| {
             usize::from(block.iv_len) > COMMAND_IV_LEN
                 || block.flags.contains(SessionBlockFlags::ESN)
@@ -429,16 +423,13 @@ impl Sessions {
     fn forget_keys(&mut self, session: CardSession) {
         let at = session.0 as usize;
         self.facts[at] = Facts::default();
-        self.entries[at].block = None;
+        self.blocks[at] = None;
     }
 
     fn release(&mut self, session: CardSession) {
         let at = session.0 as usize;
-        self.facts[at] = Facts::default();
-        self.entries[at] = Entry {
-            life: Life::Free,
-            block: None,
-        };
+        self.lives[at] = Life::Free;
+        self.forget_keys(session);
         self.free.push(session);
     }
 }

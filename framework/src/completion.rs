@@ -11,7 +11,7 @@ use timebase::Time;
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverSlot, DriverState};
-use crate::table::{Phase, SessionTable};
+use crate::table::{Hot, Passing, Phase};
 use crate::undo::UndoPool;
 use crate::{
     Completed, CryptoDriver, DriverError, MigrationPolicy, Request, RequestError, RequestFlags,
@@ -316,7 +316,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Has a dropped or queued request wait in its session, in dispatch order.
     pub(crate) fn put_back(&mut self, index: usize, request: Box<Request>) {
         self.note_expiry(index, request.expires);
-        let waiting = &mut self.table.cold[index].waiting;
+        let waiting = &mut self.table.cold[index].passing_or_new().waiting;
         let position = waiting.partition_point(|other| other.id < request.id);
         waiting.insert(position, request);
     }
@@ -357,13 +357,15 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     fn finish_in_order(&mut self, finished: Finished) {
         let index = self.table.place(finished.request.session);
         let hot = &mut self.table.hot[index];
-        let held = &mut self.table.cold[index].held;
+        let cold = &mut self.table.cold[index];
+        let is_held = |passing: &Passing| !passing.held.is_empty();
         let ahead = finished.request.order - hot.next_release;
-        if ahead == 0 && held.is_empty() {
+        if ahead == 0 && !cold.passing().is_some_and(is_held) {
             hot.next_release += 1;
             self.call_back(finished);
             return;
         }
+        let held = &mut cold.passing_or_new().held;
         let place = usize::try_from(ahead).expect("a distance within the queues' bounds");
         while held.len() <= place {
             held.push_back(None);
@@ -376,7 +378,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
 
     /// The ordered request of a session that is next, if it is done.
     fn take_held(&mut self, index: usize) -> Option<Finished> {
-        let held = &mut self.table.cold[index].held;
+        let held = &mut self.table.cold[index].passing_mut()?.held;
         let next = held.front_mut()?.take()?;
         held.pop_front();
         self.table.hot[index].next_release += 1;

@@ -295,7 +295,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             let _ = self.bind(now, index);
         }
         let homeless = self.table.hot[index].phase == Phase::Homeless;
-        let queue_full = self.table.cold[index].waiting.len() >= self.limits.queue_len;
+        let queue_full = self.table.cold[index].waiting_len() >= self.limits.queue_len;
         if !stale && !homeless && queue_full {
             return Err(self.reject(request, RequestInvalid::QueueFull));
         }
@@ -307,7 +307,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             self.fail(request, RequestError::Moved(name));
         } else {
             self.note_expiry(index, request.expires);
-            self.table.cold[index].waiting.push_back(request);
+            let passing = self.table.cold[index].passing_or_new();
+            passing.waiting.push_back(request);
             self.stats.queued += 1;
             self.events.push(FrameworkEvent::Queued { request: id });
         }

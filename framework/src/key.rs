@@ -13,6 +13,11 @@ impl Key {
         Self(bytes.into())
     }
 
+    /// One key after the other.
+    pub(crate) fn joined(first: &Self, second: &Self) -> Self {
+        Self([first.bytes(), second.bytes()].concat().into())
+    }
+
     /// The key bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

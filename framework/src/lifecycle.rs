@@ -76,7 +76,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             let driver = usize::from(self.table.hot[index].driver);
             self.evict(driver, Some(index));
         }
-        while let Some(request) = self.table.cold[index].waiting.pop_front() {
+        while let Some(request) = self.table.cold[index].pop_waiting() {
             self.fail(request, RequestError::Cancelled);
         }
         self.events
@@ -92,9 +92,11 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let mut error = SessionError::NoDriver;
         loop {
             let cold = &self.table.cold[index];
-            let params = cold.params.as_ref().expect("parameters of a live session");
-            let Some(driver) = self.registry.choose(params, cold.choice, &cold.tried) else {
-                self.table.cold[index].tried.clear();
+            let Some(driver) = self
+                .registry
+                .choose(&cold.params(), cold.choice, cold.tried())
+            else {
+                self.table.cold[index].forget_tried();
                 self.table.hot[index].phase = Phase::Homeless;
                 return Err(error);
             };
@@ -106,7 +108,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
                 }
                 Err(failure) => {
                     error = SessionError::Open(failure);
-                    self.table.cold[index].tried.push(id);
+                    self.table.cold[index].passing_or_new().tried.push(id);
                 }
             }
         }
@@ -119,10 +121,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         index: usize,
         driver: usize,
     ) -> Result<DriverSession, OpenError> {
-        let params = self.table.cold[index].params.as_ref();
-        let params = params.expect("parameters of a live session");
+        let params = self.table.cold[index].params();
         let slot = self.registry.slot_mut(driver);
-        slot.driver.open_session(now, params)
+        slot.driver.open_session(now, &params)
     }
 
     /// Makes `driver`, which is opening the session, the session's driver.
@@ -130,12 +131,13 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let hot = &mut self.table.hot[index];
         hot.driver = u16::try_from(driver).expect("an index below the limit");
         (hot.driver_session, hot.bound, hot.phase) = (session, true, Phase::Waiting);
-        self.table.cold[index].opening = true;
+        hot.opening = true;
         let slot = self.registry.slot_mut(driver);
         slot.sessions += 1;
         slot.opening.push_back((session, index));
-        for request in &self.table.cold[index].waiting {
-            slot.note_expiry(request.expires);
+        if let Some(passing) = self.table.cold[index].passing() {
+            let waiting = passing.waiting.iter();
+            waiting.for_each(|request| slot.note_expiry(request.expires));
         }
         if slot.is_sync() {
             self.kick(driver);
@@ -156,9 +158,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             return;
         };
         let id = slot.id;
-        self.table.cold[index].opening = false;
+        self.table.hot[index].opening = false;
         if result.is_ok() {
-            self.table.cold[index].tried.clear();
+            self.table.cold[index].forget_tried();
             if self.table.hot[index].phase != Phase::Closing {
                 let session = self.table.name(index);
                 self.events.push(FrameworkEvent::SessionOpened {
@@ -169,7 +171,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         } else {
             self.unbind(index);
             if self.table.hot[index].phase != Phase::Closing {
-                self.table.cold[index].tried.push(id);
+                self.table.cold[index].passing_or_new().tried.push(id);
                 self.rebind(now, index, (id, MoveReason::OpenFailed));
             }
         }
@@ -203,8 +205,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         if hot.phase == Phase::Ready || hot.phase == Phase::Vacant || hot.in_flight > 0 {
             return;
         }
-        let (phase, opening) = (hot.phase, self.table.cold[index].opening);
-        if let Some(Draining { driver, session }) = self.table.cold[index].draining.take() {
+        let (phase, opening) = (hot.phase, hot.opening);
+        let passing = self.table.cold[index].passing_mut();
+        let draining = passing.and_then(|passing| passing.draining.take());
+        if let Some(Draining { driver, session }) = draining {
             self.close_on(now, driver, session);
         }
         match phase {
@@ -219,12 +223,15 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let hot = &mut self.table.hot[index];
         hot.phase = Phase::Ready;
         let driver = usize::from(hot.driver);
-        let waiting = &mut self.table.cold[index].waiting;
-        if waiting.is_empty() {
-            return;
+        let cold = &mut self.table.cold[index];
+        if cold.waiting_len() == 0 {
+            return cold.tidy();
         }
         let slot = self.registry.slot_mut(driver);
-        waiting.drain(..).for_each(|request| slot.insert(request));
+        while let Some(request) = cold.pop_waiting() {
+            slot.insert(request);
+        }
+        cold.tidy();
         self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());
         self.kick(driver);
     }

@@ -109,10 +109,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             id: self.table.name(index),
             state,
             driver: hot.bound.then(|| self.registry.slot(driver).id),
-            algorithms: cold.params.as_ref().map_or(String::new(), algorithms),
+            algorithms: algorithms(&cold.params()),
             policy: hot.policy,
             in_flight: hot.in_flight as usize,
-            waiting: cold.waiting.len(),
+            waiting: cold.waiting_len(),
         })
     }
 }

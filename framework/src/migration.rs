@@ -11,7 +11,7 @@ use crate::error::NoSuchDriver;
 use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverState};
-use crate::table::{Draining, Phase};
+use crate::table::{Draining, Passing, Phase};
 use crate::{CryptoDriver, Request, RequestError, SessionError, SessionId};
 
 /// Which sessions [`Framework::rebalance`] moves.
@@ -100,7 +100,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         if hot.phase != Phase::Ready {
             return None;
         }
-        let params = cold.params.as_ref()?;
+        let params = &cold.params();
         let current = usize::from(hot.driver);
         let target = match only {
             Some(driver) => driver,
@@ -126,8 +126,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         if from == driver {
             return Ok(());
         }
-        let params = cold.params.as_ref().expect("parameters of a live session");
-        if self.registry.score(driver, params, cold.choice).is_none() {
+        let score = self.registry.score(driver, &cold.params(), cold.choice);
+        if score.is_none() {
             return Err(SessionError::NoDriver);
         }
         let session = self
@@ -187,7 +187,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Takes a session off its driver: at once if the driver has no request of it, else when the
     /// last one is back.
     fn leave(&mut self, now: Time, index: usize) -> DriverId {
-        let hot = &self.table.hot[index];
+        let hot = &mut self.table.hot[index];
+        // Nobody waits for the answer any more, and the driver is past being asked to close: only
+        // `move_all` takes a session away that is opening.
+        let was_opening = std::mem::take(&mut hot.opening);
         let (driver, session, in_flight) = (
             usize::from(hot.driver),
             hot.driver_session,
@@ -196,14 +199,14 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.unbind(index);
         let slot = self.registry.slot_mut(driver);
         let id = slot.id;
+        if was_opening {
+            return id;
+        }
         let cold = &mut self.table.cold[index];
-        if cold.opening {
-            // Nobody waits for the answer any more, and the driver is past being asked to close:
-            // only `move_all` takes a session away that is opening.
-            cold.opening = false;
-        } else if in_flight && cold.draining.is_none() {
+        let drains = |passing: &Passing| passing.draining.is_some();
+        if in_flight && !cold.passing().is_some_and(drains) {
             let driver = id;
-            cold.draining = Some(Draining { driver, session });
+            cold.passing_or_new().draining = Some(Draining { driver, session });
         } else {
             self.close_on(now, id, session);
         }
@@ -249,8 +252,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
 
     /// Sends what waits in the session where it belongs after the session changed.
     fn redirect_waiting(&mut self, index: usize) {
-        for _ in 0..self.table.cold[index].waiting.len() {
-            let request = self.table.cold[index].waiting.pop_front();
+        for _ in 0..self.table.cold[index].waiting_len() {
+            let request = self.table.cold[index].pop_waiting();
             self.redirect(request.expect("as many requests as counted"));
         }
     }

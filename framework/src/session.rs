@@ -77,6 +77,72 @@ impl SessionParams {
     }
 }
 
+/// Parameters as the table of sessions keeps them: in a fraction of the memory, because there may
+/// be millions.
+#[derive(Debug)]
+pub(crate) struct StoredParams {
+    mode: Mode,
+    flags: SessionFlags,
+    cipher: Option<Cipher>,
+    digest: Option<Digest>,
+    cipher_key_len: u16,
+    auth_key_len: u16,
+    iv_len: u8,
+    auth_digest_len: u8,
+    has_cipher_key: bool,
+    has_auth_key: bool,
+    /// The keys that there are, the cipher's first.
+    keys: Key,
+}
+
+impl StoredParams {
+    /// Takes over `params`, which are valid.
+    pub(crate) fn new(params: SessionParams) -> Self {
+        let small = |len: usize| u8::try_from(len).expect("a length within validated bounds");
+        let key = |len: usize| u16::try_from(len).expect("a key length within validated bounds");
+        Self {
+            mode: params.mode,
+            flags: params.flags,
+            cipher: params.cipher,
+            digest: params.digest,
+            cipher_key_len: key(params.cipher_key_len),
+            auth_key_len: key(params.auth_key_len),
+            iv_len: small(params.iv_len),
+            auth_digest_len: small(params.auth_digest_len),
+            has_cipher_key: params.cipher_key.is_some(),
+            has_auth_key: params.auth_key.is_some(),
+            keys: match (params.cipher_key, params.auth_key) {
+                (Some(key), None) | (None, Some(key)) => key,
+                (None, None) => Key::new(&[]),
+                (Some(cipher), Some(auth)) => Key::joined(&cipher, &auth),
+            },
+        }
+    }
+
+    /// The parameters as they were.
+    pub(crate) fn restore(&self) -> SessionParams {
+        let (cipher_key_len, auth_key_len) = (self.cipher_key_len.into(), self.auth_key_len.into());
+        let first_len = if self.has_cipher_key {
+            cipher_key_len
+        } else {
+            0
+        };
+        let (cipher_key, auth_key) = self.keys.bytes().split_at(first_len);
+        SessionParams {
+            mode: self.mode,
+            flags: self.flags,
+            cipher: self.cipher,
+            digest: self.digest,
+            cipher_key_len,
+            cipher_key: self.has_cipher_key.then(|| Key::new(cipher_key)),
+            auth_key_len,
+            auth_key: self.has_auth_key.then(|| Key::new(auth_key)),
+            iv_len: self.iv_len.into(),
+            auth_digest_len: self.auth_digest_len.into(),
+        }
+    }
+}
+
 /// Name of a session. A session that moved to another driver gets a new name under the policy that
 /// reports moves; the old one then answers with
 /// [`RequestError::Moved`](crate::RequestError::Moved).

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use crate::choice::{DriverChoice, MigrationPolicy};
 use crate::completion::Finished;
 use crate::registry::DriverId;
+use crate::session::StoredParams;
 use crate::validate::Rules;
 use crate::{DriverSession, Request, SessionId, SessionParams};
 
@@ -46,6 +47,10 @@ pub(crate) struct Hot {
     pub(crate) driver: u16,
     /// Whether `driver` and `driver_session` name something.
     pub(crate) bound: bool,
+    /// Whether the driver has not said yet that the session is open.
+    pub(crate) opening: bool,
+    /// First generation that belongs to this session: names from here to the current one are its.
+    pub(crate) oldest: u32,
     pub(crate) driver_session: DriverSession,
     /// Requests that a driver has.
     pub(crate) in_flight: u32,
@@ -70,12 +75,14 @@ impl Hot {
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
     /// The parameters with the keys; `None` once the session is gone.
-    pub(crate) params: Option<SessionParams>,
+    params: Option<StoredParams>,
     pub(crate) choice: DriverChoice,
-    /// First generation that belongs to this session: names from here to the current one are its.
-    pub(crate) oldest: u32,
-    /// Whether the driver has not said yet that the session is open.
-    pub(crate) opening: bool,
+    passing: Option<Box<Passing>>,
+}
+
+/// What few sessions have at a time: those that open, move, or keep order.
+#[derive(Debug, Default)]
+pub(crate) struct Passing {
     /// The driver that the session is leaving, while that still has requests.
     pub(crate) draining: Option<Draining>,
     /// Requests accepted before the session is ready, by id.
@@ -84,6 +91,68 @@ pub(crate) struct Cold {
     pub(crate) held: VecDeque<Option<Finished>>,
     /// Drivers that failed to open the session since it last was open.
     pub(crate) tried: Vec<DriverId>,
+}
+
+impl Passing {
+    fn is_empty(&self) -> bool {
+        let Self {
+            draining,
+            waiting,
+            held,
+            tried,
+        } = self;
+        draining.is_none() && waiting.is_empty() && held.is_empty() && tried.is_empty()
+    }
+}
+
+impl Cold {
+    /// The parameters of a session that lives.
+    pub(crate) fn params(&self) -> SessionParams {
+        let params = self.params.as_ref();
+        params.expect("parameters of a live session").restore()
+    }
+
+    /// What few sessions have, if this one has any of it.
+    pub(crate) fn passing(&self) -> Option<&Passing> {
+        self.passing.as_deref()
+    }
+
+    /// What few sessions have, to take from it.
+    pub(crate) fn passing_mut(&mut self) -> Option<&mut Passing> {
+        self.passing.as_deref_mut()
+    }
+
+    /// What few sessions have, to add to it.
+    pub(crate) fn passing_or_new(&mut self) -> &mut Passing {
+        self.passing.get_or_insert_default()
+    }
+
+    /// Gives the memory of what few sessions have back if there is none of it.
+    pub(crate) fn tidy(&mut self) {
+        self.passing = self.passing.take().filter(|passing| !passing.is_empty());
+    }
+
+    /// Number of requests that wait with the session.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.passing().map_or(0, |passing| passing.waiting.len())
+    }
+
+    /// Takes the oldest request that waits with the session.
+    pub(crate) fn pop_waiting(&mut self) -> Option<Box<Request>> {
+        self.passing_mut()?.waiting.pop_front()
+    }
+
+    /// Drivers that failed to open the session since it last was open.
+    pub(crate) fn tried(&self) -> &[DriverId] {
+        self.passing().map_or(&[], |passing| &passing.tried)
+    }
+
+    /// Forgets which drivers failed to open the session.
+    pub(crate) fn forget_tried(&mut self) {
+        if let Some(passing) = self.passing_mut() {
+            passing.tried.clear();
+        }
+    }
 }
 
 /// What a name means.
@@ -143,6 +212,8 @@ impl SessionTable {
                 policy,
                 driver: 0,
                 bound: false,
+                opening: false,
+                oldest: 0,
                 driver_session: DriverSession::default(),
                 in_flight: 0,
                 rules,
@@ -156,8 +227,8 @@ impl SessionTable {
         assert!(hot.phase == Phase::Vacant, "a vacant place");
         (hot.phase, hot.policy, hot.rules) = (Phase::Homeless, policy, rules);
         let cold = &mut self.cold[index];
-        (cold.params, cold.choice) = (Some(params), choice);
-        cold.oldest = hot.generation;
+        (cold.params, cold.choice) = (Some(StoredParams::new(params)), choice);
+        hot.oldest = hot.generation;
         index
     }
 
@@ -165,20 +236,21 @@ impl SessionTable {
     pub(crate) fn retire_names(&mut self, index: usize) {
         let hot = &mut self.hot[index];
         hot.generation = hot.generation.wrapping_add(1);
-        self.cold[index].oldest = hot.generation;
+        hot.oldest = hot.generation;
     }
 
     /// Frees the place and zeroes the keys. Its names were retired.
     pub(crate) fn remove(&mut self, index: usize) {
         let (hot, cold) = (&mut self.hot[index], &mut self.cold[index]);
+        cold.forget_tried();
+        cold.tidy();
         assert!(
-            hot.in_flight == 0 && cold.waiting.is_empty() && cold.held.is_empty(),
+            hot.in_flight == 0 && cold.passing.is_none(),
             "no request belongs to a session that is freed"
         );
         hot.phase = Phase::Vacant;
         hot.bound = false;
         cold.params = None;
-        cold.tried.clear();
         self.free
             .push(u32::try_from(index).expect("a place below the limit"));
     }
@@ -203,7 +275,7 @@ impl SessionTable {
             return Lookup::Current(index);
         }
         let age = hot.generation.wrapping_sub(id.generation);
-        if age <= hot.generation.wrapping_sub(self.cold[index].oldest) {
+        if age <= hot.generation.wrapping_sub(hot.oldest) {
             Lookup::Stale(index)
         } else {
             Lookup::Unknown

@@ -23,7 +23,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let queue = match hot.phase {
             Phase::Ready => &mut self.registry.slot_mut(usize::from(hot.driver)).queue,
             Phase::Vacant | Phase::Waiting | Phase::Homeless | Phase::Closing => {
-                &mut self.table.cold[index].waiting
+                &mut self.table.cold[index].passing_or_new().waiting
             }
         };
         // Numbers are unique: a request of another session has another.
@@ -62,8 +62,11 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let mut next = take_expired(now, &mut slot.queue, &mut expired);
         for (hot, cold) in self.table.hot.iter().zip(&mut self.table.cold) {
             let is_here = hot.bound && usize::from(hot.driver) == driver;
-            if is_here && hot.phase == Phase::Waiting {
-                next = next.min(take_expired(now, &mut cold.waiting, &mut expired));
+            if is_here
+                && hot.phase == Phase::Waiting
+                && let Some(passing) = cold.passing_mut()
+            {
+                next = next.min(take_expired(now, &mut passing.waiting, &mut expired));
             }
         }
         (slot.expires_at, slot.runnable_at) = (next, next);

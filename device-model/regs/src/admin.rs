@@ -39,24 +39,13 @@ pub struct SessionBlock {
     /// What the session does differently.
     pub flags: SessionBlockFlags,
     cipher_key_len: u8,
-    digest_key_len: u8,
     keys: Keys,
 }
 
-#[derive(Clone, Eq, PartialEq, Zeroize, ZeroizeOnDrop)]
-struct Keys {
-    cipher: [u8; CIPHER_KEY_MAX],
-    digest: [u8; DIGEST_KEY_MAX],
-}
-
-impl Default for Keys {
-    fn default() -> Self {
-        Self {
-            cipher: [0; CIPHER_KEY_MAX],
-            digest: [0; DIGEST_KEY_MAX],
-        }
-    }
-}
+/// The cipher key, then the digest key: as many bytes as they have, because drivers and cards keep
+/// a block for each of many sessions.
+#[derive(Clone, Default, Eq, PartialEq, Zeroize, ZeroizeOnDrop)]
+struct Keys(Box<[u8]>);
 
 /// Why bytes are not a session block.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,13 +88,19 @@ impl SessionBlock {
     /// The cipher key.
     #[must_use]
     pub fn cipher_key(&self) -> &[u8] {
-        &self.keys.cipher[..usize::from(self.cipher_key_len)]
+        &self.keys()[..usize::from(self.cipher_key_len)]
     }
 
     /// The digest key.
     #[must_use]
     pub fn digest_key(&self) -> &[u8] {
-        &self.keys.digest[..usize::from(self.digest_key_len)]
+        &self.keys()[usize::from(self.cipher_key_len)..]
+    }
+
+    /// The cipher key, followed by the digest key.
+    #[must_use]
+    pub fn keys(&self) -> &[u8] {
+        &self.keys.0
     }
 
     /// Sets the keys.
@@ -120,11 +115,8 @@ impl SessionBlock {
         if digest.len() > DIGEST_KEY_MAX {
             return Err(SessionBlockError::KeyLength(digest.len()));
         }
-        self.keys.zeroize();
-        self.keys.cipher[..cipher.len()].copy_from_slice(cipher);
-        self.keys.digest[..digest.len()].copy_from_slice(digest);
+        self.keys = Keys([cipher, digest].concat().into());
         self.cipher_key_len = cipher.len() as u8;
-        self.digest_key_len = digest.len() as u8;
         Ok(())
     }
 
@@ -134,12 +126,13 @@ impl SessionBlock {
         bytes[0] = self.cipher as u8;
         bytes[1] = self.digest as u8;
         bytes[2] = self.cipher_key_len;
-        bytes[3] = self.digest_key_len;
+        bytes[3] = self.digest_key().len() as u8;
         bytes[4] = self.digest_len;
         bytes[5] = self.iv_len;
         bytes[6] = self.flags.bits();
-        bytes[CIPHER_KEY_AT..DIGEST_KEY_AT].copy_from_slice(&self.keys.cipher);
-        bytes[DIGEST_KEY_AT..].copy_from_slice(&self.keys.digest);
+        let (cipher_key, digest_key) = (self.cipher_key(), self.digest_key());
+        bytes[CIPHER_KEY_AT..][..cipher_key.len()].copy_from_slice(cipher_key);
+        bytes[DIGEST_KEY_AT..][..digest_key.len()].copy_from_slice(digest_key);
     }
 
     /// The block that stands in `bytes`. What the codes and lengths mean together is for the card

@@ -10,13 +10,14 @@ use ctr::flavors;
 use super::block::{AesKey, BLOCK_LEN, Block, with_aes};
 use super::parts;
 
-/// Longest payload with a nonce of `iv_len` bytes.
-pub(super) const fn payload_max(iv_len: usize) -> usize {
+/// Bits that the length of a payload, in bytes, may have with a nonce of `iv_len` bytes: those of
+/// the length field, and not those that no length in memory has.
+pub(super) const fn payload_bits(iv_len: u8) -> u8 {
     let length_bytes = 15 - iv_len;
-    if length_bytes < size_of::<usize>() {
-        (1 << (8 * length_bytes)) - 1
+    if length_bytes < size_of::<usize>() as u8 {
+        8 * length_bytes
     } else {
-        usize::MAX
+        isize::BITS as u8 - 1
     }
 }
 

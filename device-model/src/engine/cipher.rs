@@ -33,9 +33,9 @@ pub(super) enum Cipher {
     Xts(Box<XtsKeys>),
     /// Any other block cipher in CBC mode.
     OtherCbc(CbcKey),
-    Arc4(Zeroizing<Box<[u8]>>),
+    Arc4(Box<Zeroizing<Vec<u8>>>),
     ChaCha20(Box<StreamKey>),
-    Gcm(Box<GcmKeys>),
+    Gcm(GcmKeys),
     /// Compresses, which a [`Deflater`](super::Deflater) does.
     Deflate,
     /// Any other cipher that brings its own digest.
@@ -53,7 +53,7 @@ impl Cipher {
             CipherCode::AesCbc => Self::Cbc(AesKey::new(key)?),
             CipherCode::AesCtr => Self::Ctr(AesKey::new(key)?),
             CipherCode::AesXts => Self::Xts(Box::new(XtsKeys::new(key)?)),
-            CipherCode::AesGcm => Self::Gcm(Box::new(GcmKeys::new(key)?)),
+            CipherCode::AesGcm => Self::Gcm(GcmKeys::new(key)?),
             CipherCode::DesCbc
             | CipherCode::TripleDesCbc
             | CipherCode::BlowfishCbc
@@ -61,7 +61,7 @@ impl Cipher {
             | CipherCode::SkipjackCbc
             | CipherCode::CamelliaCbc
             | CipherCode::Sm4Cbc => Self::OtherCbc(CbcKey::new(code, key)?),
-            CipherCode::Arc4 => Self::Arc4(Zeroizing::new(key.into())),
+            CipherCode::Arc4 => Self::Arc4(Box::new(Zeroizing::new(key.into()))),
             CipherCode::ChaCha20 => Self::ChaCha20(Box::new(StreamKey::new(key)?)),
             CipherCode::AesCcm | CipherCode::ChaCha20Poly1305 | CipherCode::XChaCha20Poly1305 => {
                 Self::OtherAead(Box::new(Aead::new(code, key)?))

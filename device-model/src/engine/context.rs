@@ -6,7 +6,7 @@ use regs::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::ccm;
 use super::cipher::Cipher;
@@ -22,29 +22,21 @@ use crate::engine::Group;
 pub struct Context {
     cipher: Cipher,
     digester: Digester,
-    cipher_code: CipherCode,
-    digest_code: DigestCode,
-    digest_len: u8,
-    iv_len: u8,
-    flags: SessionBlockFlags,
-    cipher_key_len: u8,
-    digest_key_len: u8,
-    /// The bytes of an IV, as a little-endian number, that count.
-    iv_mask: u128,
+    /// What the context was made of.
+    block: SessionBlock,
     /// A payload's length has none of these bits.
     payload_mask: u8,
-    payload_min: usize,
-    payload_max: usize,
-    raw_keys: Box<[u8]>,
+    /// A payload's length, in bytes, is at least this.
+    payload_min: u8,
+    /// A payload's length, in bytes, has no more bits.
+    payload_bits: u8,
 }
 
 /// As its session block, keys included.
 impl Serialize for Context {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let block = self.block_with(&self.raw_keys);
-        let block = block.map_err(|_| serde::ser::Error::custom("a context without its keys"))?;
         let mut bytes = Zeroizing::new([0; SESSION_BLOCK_LEN]);
-        block.write_to(&mut bytes);
+        self.block.write_to(&mut bytes);
         serializer.serialize_bytes(bytes.as_slice())
     }
 }
@@ -67,28 +59,16 @@ impl Context {
     /// make an algorithm that the card has.
     pub fn new(block: &SessionBlock) -> Result<Self, Status> {
         check_lengths(block)?;
-        let (key, digest_key) = (block.cipher_key(), block.digest_key());
         Ok(Self {
-            cipher: Cipher::new(block.cipher, key)?,
-            digester: Digester::new(block.digest, digest_key)?,
-            cipher_code: block.cipher,
-            digest_code: block.digest,
-            digest_len: block.digest_len,
-            iv_len: block.iv_len,
-            flags: block.flags,
-            cipher_key_len: key.len() as u8,
-            digest_key_len: digest_key.len() as u8,
-            iv_mask: match u32::from(block.iv_len) {
-                len @ 0..16 => (1 << (8 * len)) - 1,
-                _ => u128::MAX,
-            },
+            cipher: Cipher::new(block.cipher, block.cipher_key())?,
+            digester: Digester::new(block.digest, block.digest_key())?,
+            block: block.clone(),
             payload_mask: block.cipher.info().block_len - 1,
-            payload_min: usize::from(block.cipher == CipherCode::AesXts),
-            payload_max: match block.cipher {
-                CipherCode::AesCcm => ccm::payload_max(usize::from(block.iv_len)),
-                _ => usize::MAX,
+            payload_min: u8::from(block.cipher == CipherCode::AesXts),
+            payload_bits: match block.cipher {
+                CipherCode::AesCcm => ccm::payload_bits(block.iv_len),
+                _ => isize::BITS as u8 - 1,
             },
-            raw_keys: [key, digest_key].concat().into(),
         })
     }
 
@@ -101,54 +81,44 @@ impl Context {
         if keys.len() != self.key_len() {
             return Err(Status::BadLength);
         }
-        Self::new(&self.block_with(keys)?)
-    }
-
-    /// The session block that makes this context.
-    ///
-    /// # Errors
-    /// None: what made a context makes it again.
-    pub fn block(&self) -> Result<SessionBlock, Status> {
-        self.block_with(&self.raw_keys)
-    }
-
-    /// The session block that makes this context, its keys being `keys`.
-    fn block_with(&self, keys: &[u8]) -> Result<SessionBlock, Status> {
-        let (cipher_key, digest_key) = keys.split_at(usize::from(self.cipher_key_len));
-        let mut block = SessionBlock::default();
-        block.cipher = self.cipher_code;
-        block.digest = self.digest_code;
-        block.digest_len = self.digest_len;
-        block.iv_len = self.iv_len;
-        block.flags = self.flags;
+        let (cipher_key, digest_key) = keys.split_at(self.block.cipher_key().len());
+        let mut block = self.block.clone();
         block
             .set_keys(cipher_key, digest_key)
             .map_err(|_| Status::BadParameters)?;
-        Ok(block)
+        Self::new(&block)
+    }
+
+    /// The session block that makes this context.
+    #[must_use]
+    pub const fn block(&self) -> &SessionBlock {
+        &self.block
     }
 
     /// Whether `block` asks for what this context does, with keys of the same lengths.
     #[must_use]
     pub fn differs_in_keys_alone(&self, block: &SessionBlock) -> bool {
+        let mut mine = self.block.clone();
         let (cipher_key, digest_key) = (block.cipher_key(), block.digest_key());
-        cipher_key.len() == usize::from(self.cipher_key_len)
-            && digest_key.len() == usize::from(self.digest_key_len)
-            && self.block_with(&[cipher_key, digest_key].concat()).as_ref() == Ok(block)
+        cipher_key.len() == mine.cipher_key().len()
+            && digest_key.len() == mine.digest_key().len()
+            && mine.set_keys(cipher_key, digest_key).is_ok()
+            && mine == *block
     }
 
     /// Bytes of digest that [`Job::digest`] holds; zero without a digest.
     #[must_use]
     #[inline]
     pub const fn digest_len(&self) -> usize {
-        self.digest_len as usize
+        self.block.digest_len as usize
     }
 
     pub(super) const fn cipher_code(&self) -> CipherCode {
-        self.cipher_code
+        self.block.cipher
     }
 
     pub(super) const fn digest_code(&self) -> DigestCode {
-        self.digest_code
+        self.block.digest
     }
 
     pub(super) const fn digester(&self) -> &Digester {
@@ -166,21 +136,21 @@ impl Context {
     #[must_use]
     #[inline]
     pub const fn iv_len(&self) -> usize {
-        self.iv_len as usize
+        self.block.iv_len as usize
     }
 
     /// Whether [`Job::esn`] counts.
     #[must_use]
     #[inline]
     pub const fn takes_esn(&self) -> bool {
-        self.flags.contains(SessionBlockFlags::ESN)
+        self.block.flags.contains(SessionBlockFlags::ESN)
     }
 
     /// Bytes of both keys together.
     #[must_use]
     #[inline]
-    pub const fn key_len(&self) -> usize {
-        self.cipher_key_len as usize + self.digest_key_len as usize
+    pub fn key_len(&self) -> usize {
+        self.block.keys().len()
     }
 
     /// Whether payload goes out: true for every session with a cipher.
@@ -194,14 +164,16 @@ impl Context {
     #[must_use]
     #[inline]
     pub const fn takes_payload(&self, len: usize) -> bool {
-        len & self.payload_mask as usize == 0 && len >= self.payload_min && len <= self.payload_max
+        len & self.payload_mask as usize == 0
+            && len >= self.payload_min as usize
+            && len >> self.payload_bits == 0
     }
 
     /// Whether additional authenticated data has a place in the algorithm.
     #[must_use]
     #[inline]
     pub const fn takes_aad(&self) -> bool {
-        self.digest_len != 0 && self.has_cipher()
+        self.block.digest_len != 0 && self.has_cipher()
     }
 
     /// Whether payload bytes stay as they are, whatever the operation.
@@ -215,7 +187,7 @@ impl Context {
     #[must_use]
     #[inline]
     pub const fn group(&self) -> Group {
-        match (self.has_cipher(), self.digest_len != 0) {
+        match (self.has_cipher(), self.block.digest_len != 0) {
             (true, false) => Group::Cipher,
             (false, _) => Group::Digest,
             (true, true) => Group::Combined,
@@ -224,24 +196,18 @@ impl Context {
 
     /// What decides how long its commands take.
     #[inline]
-    pub(crate) const fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         Algorithm {
-            cipher: self.cipher_code,
-            key_len: self.cipher_key_len,
-            digest: self.digest_code,
+            cipher: self.block.cipher,
+            key_len: self.block.cipher_key().len() as u8,
+            digest: self.block.digest,
         }
     }
 
     /// The raw keys as they lie in context memory, for residue checks.
     #[must_use]
     pub fn raw_keys(&self) -> &[u8] {
-        &self.raw_keys
-    }
-
-    /// Takes the raw keys out without zeroing them: what silicon that forgets to clean leaves
-    /// behind.
-    pub(crate) fn leak_raw_keys(mut self) -> Box<[u8]> {
-        std::mem::take(&mut self.raw_keys)
+        self.block.keys()
     }
 
     /// Does `job`.
@@ -263,18 +229,18 @@ impl Context {
             (Cipher::Gcm(keys), _) => process_gcm(keys, &iv, job),
             (Cipher::Deflate, _) => Err(Status::BadParameters),
             (Cipher::OtherAead(aead), _) => aead.process(&job.iv[..self.iv_len()], job),
-            (_, _) if self.flags.contains(SessionBlockFlags::DIGEST_FIRST) => {
+            (_, _) if self.block.flags.contains(SessionBlockFlags::DIGEST_FIRST) => {
                 self.digest_first(&iv, job)
             }
             (_, Operation::Seal) => {
                 self.cipher.encrypt(&iv, job.payload);
-                if self.digest_len != 0 {
+                if self.block.digest_len != 0 {
                     self.write_digest(&iv, &mut job);
                 }
                 Ok(())
             }
             (_, Operation::Open) => {
-                if self.digest_len != 0 {
+                if self.block.digest_len != 0 {
                     self.check_digest(&iv, &job)?;
                 }
                 self.cipher.decrypt(&iv, job.payload);
@@ -330,7 +296,11 @@ impl Context {
             Some(whole) => *whole,
             None => short_iv(iv),
         };
-        (u128::from_le_bytes(bytes) & self.iv_mask).to_le_bytes()
+        let mask = match self.block.iv_len {
+            len @ 0..16 => (1 << (8 * len)) - 1,
+            _ => u128::MAX,
+        };
+        (u128::from_le_bytes(bytes) & mask).to_le_bytes()
     }
 }
 
@@ -341,19 +311,10 @@ fn short_iv(iv: &[u8]) -> [u8; 16] {
     whole
 }
 
-impl Drop for Context {
-    fn drop(&mut self) {
-        self.raw_keys.zeroize();
-    }
-}
-
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context")
-            .field("cipher", &self.cipher_code)
-            .field("digest", &self.digest_code)
-            .field("digest_len", &self.digest_len)
-            .field("iv_len", &self.iv_len)
+            .field("block", &self.block)
             .finish_non_exhaustive()
     }
 }

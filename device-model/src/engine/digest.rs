@@ -35,7 +35,7 @@ pub(super) enum Digester {
     Blake2bKeyed(Box<Blake2bMac512>),
     Blake2s(Box<Blake2s256>),
     Blake2sKeyed(Box<Blake2sMac256>),
-    Gmac(Box<GcmKeys>),
+    Gmac(GcmKeys),
     CcmMac(AesKey),
     Poly1305(Box<Poly1305>),
 }
@@ -81,7 +81,7 @@ impl Digester {
             DigestCode::Blake2b => Self::Blake2bKeyed(keyed(key)?),
             DigestCode::Blake2s if key.is_empty() => Self::Blake2s(Box::default()),
             DigestCode::Blake2s => Self::Blake2sKeyed(keyed(key)?),
-            DigestCode::AesGmac => Self::Gmac(Box::new(GcmKeys::new(key)?)),
+            DigestCode::AesGmac => Self::Gmac(GcmKeys::new(key)?),
             DigestCode::AesCcmMac => Self::CcmMac(AesKey::new(key)?),
             DigestCode::Poly1305 => Self::Poly1305(keyed(key)?),
         })

@@ -5,6 +5,7 @@
 //! other keys while commands with the old ones are on the card keeps the old context, retired,
 //! until the last of them has run.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use regs::CardSession;
@@ -30,15 +31,13 @@ pub(crate) struct Passport {
     pub(crate) epoch: u32,
 }
 
-/// One place of the table.
-#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+/// What every command needs to know of a place of the table.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Place {
-    context: Option<Box<Context>>,
     /// Counts creations, so that a command cannot use a context made after it.
     generation: u32,
     /// Whether there is a context and it leaves payloads as they are.
     is_identity: bool,
-    passport: Passport,
 }
 
 /// A context whose session has a newer one.
@@ -46,7 +45,7 @@ struct Place {
 struct Retired {
     session: CardSession,
     generation: u32,
-    context: Box<Context>,
+    context: Context,
     /// Commands that still need it.
     waiting: usize,
 }
@@ -55,6 +54,11 @@ struct Retired {
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ContextTable {
     places: Vec<Place>,
+    /// The context of each place. What is secret in one is behind a pointer, so that a growing
+    /// table leaves no copies behind.
+    contexts: Vec<Option<Context>>,
+    /// Of sessions that have anything in theirs.
+    passports: BTreeMap<u32, Passport>,
     retired: Vec<Retired>,
     capacity: u32,
     residue: Vec<Box<[u8]>>,
@@ -73,6 +77,8 @@ impl ContextTable {
     pub(crate) const fn new(capacity: u32) -> Self {
         Self {
             places: Vec::new(),
+            contexts: Vec::new(),
+            passports: BTreeMap::new(),
             retired: Vec::new(),
             capacity,
             residue: Vec::new(),
@@ -82,8 +88,8 @@ impl ContextTable {
     /// The context of `session` and its generation.
     #[inline]
     pub(crate) fn get(&self, session: CardSession) -> Option<(&Context, u32)> {
-        let place = self.places.get(session.0 as usize)?;
-        Some((place.context.as_deref()?, place.generation))
+        let context = self.contexts.get(session.0 as usize)?.as_ref()?;
+        Some((context, self.places[session.0 as usize].generation))
     }
 
     /// The context of `session` that a command was judged by; `None` if it is gone.
@@ -91,7 +97,7 @@ impl ContextTable {
     pub(crate) fn of_generation(&self, session: CardSession, generation: u32) -> Option<&Context> {
         let place = self.places.get(session.0 as usize)?;
         if place.generation == generation {
-            return place.context.as_deref();
+            return self.contexts[session.0 as usize].as_ref();
         }
         let is_it = |old: &&Retired| old.session == session && old.generation == generation;
         Some(&self.retired.iter().find(is_it)?.context)
@@ -106,14 +112,16 @@ impl ContextTable {
 
     /// What the session has beside its context.
     pub(crate) fn passport(&self, session: CardSession) -> Passport {
-        let place = self.places.get(session.0 as usize);
-        place.map_or_else(Passport::default, |place| place.passport)
+        let passport = self.passports.get(&session.0);
+        passport.copied().unwrap_or_default()
     }
 
     /// Gives a session that exists something beside its context.
     pub(crate) fn set_passport(&mut self, session: CardSession, passport: Passport) {
-        if let Some(place) = self.places.get_mut(session.0 as usize) {
-            place.passport = passport;
+        if passport == Passport::default() {
+            self.passports.remove(&session.0);
+        } else if self.get(session).is_some() {
+            self.passports.insert(session.0, passport);
         }
     }
 
@@ -136,33 +144,38 @@ impl ContextTable {
         self.check_free(session)?;
         let index = session.0 as usize;
         if index >= self.places.len() {
-            self.places.resize_with(index + 1, Place::default);
+            self.places.resize(index + 1, Place::default());
+            self.contexts.resize_with(index + 1, || None);
         }
-        let place = &mut self.places[index];
-        place.is_identity = context.is_identity();
-        place.context = Some(Box::new(context));
-        place.generation = place.generation.wrapping_add(1);
+        self.renew(session, context);
         Ok(())
+    }
+
+    /// Puts a context into a place that there is; gives the one before it and its generation.
+    fn renew(&mut self, session: CardSession, context: Context) -> (Option<Context>, u32) {
+        let index = session.0 as usize;
+        let Place { generation, .. } = self.places[index];
+        self.places[index] = Place {
+            generation: generation.wrapping_add(1),
+            is_identity: context.is_identity(),
+        };
+        (self.contexts[index].replace(context), generation)
     }
 
     /// Gives `session` another context. The old one is retired; [`recount`](Self::recount) is to
     /// tell how many commands need it. Without a session nothing happens.
     pub(crate) fn replace(&mut self, session: CardSession, context: Context) {
-        let Some(place) = self.places.get_mut(session.0 as usize) else {
+        if self.get(session).is_none() {
             return;
-        };
-        let Some(old) = place.context.take() else {
-            return;
-        };
-        self.retired.push(Retired {
-            session,
-            generation: place.generation,
-            context: old,
-            waiting: usize::MAX,
-        });
-        place.is_identity = context.is_identity();
-        place.context = Some(Box::new(context));
-        place.generation = place.generation.wrapping_add(1);
+        }
+        if let (Some(old), generation) = self.renew(session, context) {
+            self.retired.push(Retired {
+                session,
+                generation,
+                context: old,
+                waiting: usize::MAX,
+            });
+        }
     }
 
     /// Whether a context is retired and not yet zeroed.
@@ -193,16 +206,15 @@ impl ContextTable {
     /// Zeroes a context and what is retired of its session; gives whether there was one. A card
     /// that keeps keys leaves them in its memory.
     pub(crate) fn destroy(&mut self, session: CardSession, keep_keys: bool) -> bool {
-        let Some(place) = self.places.get_mut(session.0 as usize) else {
+        let context = self.contexts.get_mut(session.0 as usize);
+        let Some(context) = context.and_then(Option::take) else {
             return false;
         };
-        let Some(context) = place.context.take() else {
-            return false;
-        };
-        place.is_identity = false;
+        self.places[session.0 as usize].is_identity = false;
+        self.passports.remove(&session.0);
         self.retired.retain(|old| old.session != session);
         if keep_keys && self.residue.len() < RESIDUE_MAX {
-            self.residue.push(context.leak_raw_keys());
+            self.residue.push(context.raw_keys().into());
         }
         true
     }
@@ -210,6 +222,8 @@ impl ContextTable {
     /// Zeroes everything.
     pub(crate) fn clear(&mut self) {
         self.places.clear();
+        self.contexts.clear();
+        self.passports.clear();
         self.retired.clear();
         for residue in &mut self.residue {
             residue.zeroize();
@@ -225,10 +239,12 @@ impl ContextTable {
             "number of a session",
         )?;
         check(self.residue.len() <= RESIDUE_MAX, "keys left behind")?;
-        let mut places = self.places.iter();
-        let agrees = places.all(|place| {
-            let context = place.context.as_deref();
-            place.is_identity == context.is_some_and(Context::is_identity)
+        check(self.places.len() == self.contexts.len(), "contexts")?;
+        let is_open = |session: &u32| self.get(CardSession(*session)).is_some();
+        check(self.passports.keys().all(is_open), "passport of a session")?;
+        let mut places = self.places.iter().zip(&self.contexts);
+        let agrees = places.all(|(place, context)| {
+            place.is_identity == context.as_ref().is_some_and(Context::is_identity)
         });
         check(agrees, "a session that leaves payloads as they are")
     }
@@ -236,23 +252,17 @@ impl ContextTable {
     /// Zeroes the sessions of `range`. What a card that keeps keys left
     /// behind stays: nobody knows whose it is.
     pub(crate) fn clear_range(&mut self, range: Range<u32>) {
-        let owned = range.start as usize..range.end as usize;
-        for (index, place) in self.places.iter_mut().enumerate() {
-            if owned.contains(&index) {
-                place.context = None;
-                place.is_identity = false;
-                place.passport = Passport::default();
-            }
+        let end = self.places.len().min(range.end as usize);
+        for index in range.start as usize..end {
+            self.places[index].is_identity = false;
+            self.contexts[index] = None;
         }
+        self.passports.retain(|session, _| !range.contains(session));
         self.retired.retain(|old| !range.contains(&old.session.0));
     }
 
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        for context in self
-            .places
-            .iter()
-            .filter_map(|place| place.context.as_ref())
-        {
+        for context in self.contexts.iter().flatten() {
             visit("context table", context.raw_keys());
         }
         for old in &self.retired {

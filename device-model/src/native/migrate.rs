@@ -61,7 +61,7 @@ pub(super) fn export(
     let exporter = vault.serial();
     let kek = vault.kek(slot)?;
     let salt = random.draw(is_stuck)?;
-    context.block()?.write_to(parts.block);
+    context.block().write_to(parts.block);
     let mut algorithm = [0; 16];
     algorithm.copy_from_slice(&parts.block[..16]);
     let header = BlobHeader {

@@ -18,11 +18,10 @@ pub(super) fn is_served(params: &SessionParams) -> bool {
 
 /// The parameters as the card reads them. Without a session key the lengths still count, because
 /// requests bring keys of these lengths; the key is zeroes then and never used.
-pub(super) fn session_block(params: &SessionParams) -> Box<SessionBlock> {
-    // Made in its box, so that no copy of the keys is left on the stack.
-    let mut block = Box::<SessionBlock>::default();
-    block.cipher = params.cipher.map_or(CipherCode::None, cipher_code);
-    block.digest = params.digest.map_or(DigestCode::None, digest_code);
+pub(super) fn session_block(params: &SessionParams) -> SessionBlock {
+    let cipher = params.cipher.map_or(CipherCode::None, cipher_code);
+    let digest = params.digest.map_or(DigestCode::None, digest_code);
+    let mut block = SessionBlock::new(cipher, digest);
     block.digest_len = params.digest_len() as u8;
     block.iv_len = params.iv_len as u8;
     let has_esn = params.flags.contains(SessionFlags::ESN);
