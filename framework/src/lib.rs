@@ -3,7 +3,8 @@
 //!
 //! Owns sessions and their keys, the choice of a driver, queues, completion order and migration.
 //! Knows no hardware: a card is reached through [`CryptoDriver`] (seam 1). Has no clock and no
-//! thread: every call takes `now`, and what happened comes out as data.
+//! thread: every call takes `now`, and what happened comes out as data. The feature `runtime` adds
+//! a way to run it that has both.
 
 mod algorithm;
 mod buffer;
@@ -24,9 +25,13 @@ pub mod listing;
 mod migration;
 mod registry;
 mod request;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 mod session;
 pub mod software;
 mod stats;
+#[cfg(feature = "runtime")]
+mod sync;
 mod table;
 #[cfg(test)]
 mod testing;
