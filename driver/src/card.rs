@@ -8,10 +8,11 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use regs::{CardSession, DEVICE_ID, DeviceAddr, Register, RingId, SessionBlock};
+use regs::{CardSession, DEVICE_ID, DeviceAddr, Errata, Register, RingId, SessionBlock};
 use timebase::Time;
 
 use crate::command::AREA_LEN;
+use crate::errata::{Quirks, TORN_RETRY};
 use crate::interrupt::Vectors;
 use crate::ring::{AreaShape, Post, Ring, Stall, Verdict};
 use crate::session::{Refusal, Sessions};
@@ -116,6 +117,7 @@ pub(crate) struct Card<T, J> {
     pub(crate) generation: u64,
     pub(crate) config: DriverConfig,
     pub(crate) vectors: Vectors,
+    pub(crate) quirks: Quirks,
     pub(crate) phase: Phase,
     pub(crate) shared: Vec<DeviceAddr>,
     /// Rings with work in flight, bit `n` for ring `n`.
@@ -150,12 +152,13 @@ impl<T: Transport, J> Card<T, J> {
             ALL_ONES => return Err(BringUpError::Gone),
             id => return Err(BringUpError::ForeignDevice { id }),
         }
+        let quirks = Quirks::new(transport.read(Register::Errata.offset()), &config);
         let vector_count = transport.vectors();
         if vector_count == 0 {
             return Err(BringUpError::NoVectors);
         }
         let mut shared = Vec::new();
-        let memory = make_rings(&mut transport, &config, &mut shared);
+        let memory = make_rings(&mut transport, &config, quirks, &mut shared);
         let (sessions, rings) = match memory {
             Ok(memory) => memory,
             Err(error) => {
@@ -170,6 +173,7 @@ impl<T: Transport, J> Card<T, J> {
             sessions,
             counters: Arc::default(),
             generation: 0,
+            quirks,
             config,
             phase: Phase::Resetting {
                 until: None,
@@ -275,7 +279,8 @@ impl<T: Transport, J> Card<T, J> {
         ring.progress_at = self.now;
         ring.stall = Stall::None;
         self.busy |= ADMIN_BIT << (index + 1);
-        self.watchdog_at = self.watchdog_at.min(self.now + self.config.watchdog);
+        let patience = self.quirks.patience(self.config.watchdog);
+        self.watchdog_at = self.watchdog_at.min(self.now + patience);
     }
 
     /// Rings the doorbell of every ring with commands that the card does not know of.
@@ -289,12 +294,14 @@ impl<T: Transport, J> Card<T, J> {
     #[inline(never)]
     fn publish_held_back(&mut self) {
         self.count_posted();
+        let rung = self.held_back;
         while self.held_back != 0 {
             let ring = self.held_back.trailing_zeros() as usize;
             self.held_back &= self.held_back - 1;
             self.rings[ring - 1].publish(&mut self.transport);
             self.counters.doorbells.add(1);
         }
+        self.confirm_doorbells(rung);
     }
 
     /// Counts what was posted since the last time, before anything of it can complete.
@@ -346,6 +353,9 @@ impl<T: Transport, J> Card<T, J> {
                 if now >= self.watchdog_at {
                     self.watch(sink);
                 }
+                if self.quirks.is_torn {
+                    self.watchdog_at = self.watchdog_at.min(now + TORN_RETRY);
+                }
                 self.settle(sink);
             }
         }
@@ -379,6 +389,7 @@ impl<T: Transport, J> Card<T, J> {
         let error_rings = self.vectors.rings_of(fired & ERROR_VECTOR);
         let mut is_explained = error_rings == 0;
         self.is_hungry = false;
+        self.quirks.is_torn = false;
         while todo != 0 {
             let ring = todo.trailing_zeros();
             todo &= todo - 1;
@@ -409,12 +420,13 @@ impl<T: Transport, J> Card<T, J> {
             sink.finish(transport, counters, job, verdict);
         };
         let reaped = ring.reap(&mut self.transport, budget, counters, finish);
-        if reaped.entries == 0 && !is_hit {
+        self.quirks.is_torn |= reaped.is_torn;
+        if reaped.entries == 0 && (!is_hit || self.quirks.leaves_alone(reaped)) {
             return 0;
         }
         self.is_hungry |= reaped.is_exhausted;
         // With the budget spent, service runs again at once: an interrupt would be for nothing.
-        ring.acknowledge(&mut self.transport, !reaped.is_exhausted);
+        ring.acknowledge(&mut self.transport, !reaped.is_exhausted && !reaped.is_torn);
         self.counters.completion_doorbells.add(1);
         if reaped.entries == 0 {
             return 0;
@@ -454,9 +466,10 @@ impl<T: Transport, J> Card<T, J> {
                 ended.push((job, verdict));
             },
         );
-        if reaped.entries > 0 || is_hit {
+        self.quirks.is_torn |= reaped.is_torn;
+        if reaped.entries > 0 || (is_hit && !self.quirks.leaves_alone(reaped)) {
             self.is_hungry |= reaped.is_exhausted;
-            ring.acknowledge(&mut self.transport, !reaped.is_exhausted);
+            ring.acknowledge(&mut self.transport, !reaped.is_exhausted && !reaped.is_torn);
             self.counters.completion_doorbells.add(1);
         }
         if reaped.jobs > 0 {
@@ -491,7 +504,11 @@ impl<T: Transport, J> Card<T, J> {
             self.busy |= ADMIN_BIT;
             self.sessions.ring.progress_at = self.now;
             self.sessions.ring.stall = Stall::None;
-            self.watchdog_at = self.watchdog_at.min(self.now + self.config.watchdog);
+            let patience = self.quirks.patience(self.config.watchdog);
+            self.watchdog_at = self.watchdog_at.min(self.now + patience);
+        }
+        if has_posted {
+            self.confirm_doorbells(ADMIN_BIT);
         }
     }
 
@@ -536,15 +553,23 @@ impl<T: Transport, J> Card<T, J> {
 fn make_rings<T: Transport, J>(
     transport: &mut T,
     config: &DriverConfig,
+    quirks: Quirks,
     shared: &mut Vec<DeviceAddr>,
 ) -> Result<(Sessions, Vec<Ring<J>>), BringUpError> {
     let areas = AreaShape {
         len: AREA_LEN,
         max_count: MAX_AREAS,
     };
-    let sessions = Sessions::new(transport, config.sessions, config.ring_pairs, shared)?;
-    let rings = (1..=config.ring_pairs)
+    let mut sessions = Sessions::new(transport, config.sessions, config.ring_pairs, shared)?;
+    let mut rings = (1..=config.ring_pairs)
         .map(|id| Ring::new(transport, RingId(id), config.ring_entries, areas, shared))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    if quirks.avoids(Errata::EARLY_STATUS) {
+        sessions.ring.mark_consumed_entries();
+        rings.iter_mut().for_each(Ring::mark_consumed_entries);
+    }
+    if quirks.avoids(Errata::STALE_CONTEXT) {
+        sessions.rekey_created();
+    }
     Ok((sessions, rings))
 }

@@ -96,6 +96,14 @@ impl Stream {
         self.count > 1
     }
 
+    /// Whether the stream needs a list that ends with less than `len` bytes.
+    pub(crate) fn ends_below(&self, len: u32) -> bool {
+        self.needs_list()
+            && self.segments[..self.count]
+                .last()
+                .is_some_and(|last| last.len < len)
+    }
+
     /// The run of a stream that needs no list; an empty stream is zero bytes at address zero.
     #[inline]
     fn run(&self) -> Segment {

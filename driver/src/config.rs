@@ -1,7 +1,7 @@
 //! What a user may choose about a driver, and why a card is not brought up.
 
 use dma::PoolError;
-use regs::{MAX_RING_ENTRIES, MAX_RING_PAIRS, MIN_RING_ENTRIES};
+use regs::{Errata, MAX_RING_ENTRIES, MAX_RING_PAIRS, MIN_RING_ENTRIES};
 use timebase::Span;
 
 use crate::MapError;
@@ -28,6 +28,8 @@ pub struct DriverConfig {
     pub reap_budget: u32,
     /// Most session slots to use, at least 1. A card with fewer is used with those it has.
     pub sessions: u32,
+    /// Errata of the card that the driver does not work around, to see what they do.
+    pub ignore_errata: Errata,
 }
 
 /// What is wrong with a [`DriverConfig`].
@@ -86,6 +88,7 @@ impl Default for DriverConfig {
             reset_timeout: Span::from_ms(100),
             reap_budget: 256,
             sessions: 4096,
+            ignore_errata: Errata::empty(),
         }
     }
 }

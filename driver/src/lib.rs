@@ -10,6 +10,7 @@
 mod card;
 mod command;
 mod config;
+mod errata;
 mod interrupt;
 mod mapping;
 mod ocf;

@@ -5,6 +5,7 @@
 //! `params`.
 
 mod layout;
+mod packed;
 mod params;
 mod request;
 
@@ -15,7 +16,7 @@ use framework::{
     Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
     DriverSession, Hint, OpenError, ProbeScore, Request, SessionParams,
 };
-use regs::{CardSession, RingId, Status};
+use regs::{CardSession, Errata, RingId, Status};
 use timebase::Time;
 
 use self::layout::{Plain, iv, work};
@@ -24,6 +25,7 @@ use self::params::{is_served, session_block};
 use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};
 use crate::command::TooBig;
+use crate::errata::SHORTEST_LAST;
 use crate::mapping::HoldError;
 use crate::ring::{Post, Verdict};
 use crate::session::{Facts, Openness, Refusal};
@@ -57,9 +59,14 @@ impl<T: Transport> CardDriver<T> {
     /// [`BringUpError`] if the configuration is invalid, nobody or another device answers, the path
     /// has no interrupt vectors, or ring memory cannot be had.
     pub fn new(transport: T, config: DriverConfig) -> Result<Self, BringUpError> {
+        let card = Card::new(transport, config)?;
+        let mut bench = Bench::new();
+        if card.quirks.avoids(Errata::SHORT_LAST_SEGMENT) {
+            bench.shortest_last = SHORTEST_LAST;
+        }
         Ok(Self {
-            card: Card::new(transport, config)?,
-            bench: Bench::new(),
+            card,
+            bench,
             ended: Vec::new(),
         })
     }
@@ -250,7 +257,11 @@ impl<T: Transport> CardDriver<T> {
         let index = usize::from(facts.ring);
         let ring = &mut card.rings[index];
         let (command, area) = match bench.describe(ring, (&request, &held), &work) {
-            Ok(described) => described,
+            Ok(Some(described)) => described,
+            Ok(None) => {
+                bench.release(&mut card.transport, &mut request, held, None);
+                return self.submit_packed(facts, request, &work, follows);
+            }
             Err(trouble) => {
                 bench.release(&mut card.transport, &mut request, held, None);
                 return Err((request, trouble));
@@ -398,6 +409,13 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
                 let copy_out = is_good.then_some(counters);
                 let untouched = self.bench.release(transport, &mut request, held, copy_out);
                 (request, untouched)
+            }
+            Job::Packed {
+                mut request,
+                packed,
+            } => {
+                packed.release(transport, &mut request, is_good.then_some(counters));
+                (request, true)
             }
         };
         let result = if is_good {

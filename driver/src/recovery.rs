@@ -23,6 +23,7 @@ const MAX_FRUITLESS_RESETS: u32 = 3;
 impl<T: Transport, J> Card<T, J> {
     /// Tells the card to reset.
     pub(crate) fn write_reset(&mut self) {
+        self.prepare_reset();
         // Off first: some hardware does not survive a reset while it fetches.
         self.write_control(Control::new());
         self.write_control(Control::new().with_reset(true));
@@ -56,7 +57,7 @@ impl<T: Transport, J> Card<T, J> {
         let Some(status) = self.read_device_status() else {
             return self.lose(sink);
         };
-        if status.ready() && !status.resetting() {
+        if status.ready() && !status.resetting() && self.is_awake() {
             self.hand_back(sink);
             return match then {
                 Then::Use => self.bring_up(sink),
@@ -97,6 +98,7 @@ impl<T: Transport, J> Card<T, J> {
 
     /// Writes the registers of the admin ring and of `used` data rings, and arms them.
     fn program(&mut self, used: usize) {
+        self.prepare_rings(used);
         let (transport, config, vectors) = (&mut self.transport, &self.config, self.vectors);
         self.sessions.ring.rewind();
         self.sessions
@@ -137,6 +139,9 @@ impl<T: Transport, J> Card<T, J> {
             }
             self.ring_again(id);
             next = next.min(now + limit);
+        }
+        if next != Time::NEVER {
+            next = next.min(now + self.quirks.patience(limit));
         }
         self.watchdog_at = next;
     }

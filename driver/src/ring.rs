@@ -6,6 +6,8 @@
 //! fetched it. At most `entries - 1` commands are in flight, so neither ring can overflow. Does not
 //! look into jobs (`ocf`, `session`) and does not decide when to look (`card`).
 
+mod mark;
+
 use std::mem::{forget, replace};
 use std::sync::atomic::{Ordering, fence};
 
@@ -76,6 +78,8 @@ pub(crate) struct Reaped {
     pub(crate) jobs: u32,
     /// Whether the budget ended before the entries did.
     pub(crate) is_exhausted: bool,
+    /// Whether the last entry is not whole yet.
+    pub(crate) is_torn: bool,
 }
 
 /// A command to post, and what the ring keeps of it until it completes.
@@ -157,6 +161,9 @@ pub(crate) struct Ring<J> {
     /// Phase bit of entries of the current lap.
     phase: bool,
     in_flight: u32,
+    /// On a card that writes the status word early: the first entry that may have to be marked as
+    /// consumed.
+    to_mark: Option<Slot>,
     /// Counts posts.
     generation: u32,
     records: Vec<Record<J>>,
@@ -219,6 +226,7 @@ impl<J> Ring<J> {
             head: Slot(0),
             phase: true,
             in_flight: 0,
+            to_mark: None,
             generation: 0,
             records: (0..capacity).map(record).collect(),
             first_free: 0,
@@ -252,6 +260,11 @@ impl<J> Ring<J> {
         self.in_flight
     }
 
+    /// First slot the card does not know of.
+    pub(crate) fn published(&self) -> Slot {
+        self.published
+    }
+
     /// Commands that may be posted now.
     #[inline]
     pub(crate) fn room(&self) -> u32 {
@@ -271,6 +284,9 @@ impl<J> Ring<J> {
         (self.tail, self.published, self.head) = (Slot(0), Slot(0), Slot(0));
         self.phase = true;
         self.stall = Stall::None;
+        if self.to_mark.is_some() {
+            self.mark_consumed_entries();
+        }
     }
 
     /// Writes the pair's registers and turns it on.
@@ -378,6 +394,10 @@ impl<J> Ring<J> {
     /// Tells the card what was reaped; with `arm` it sends an interrupt for whatever comes next.
     #[inline]
     pub(crate) fn acknowledge<T: Transport>(&mut self, transport: &mut T, arm: bool) {
+        if let Some(from) = self.to_mark {
+            self.mark_consumed(from);
+            transport.barrier();
+        }
         let doorbell = Doorbell {
             slot: self.head,
             arm,
@@ -407,6 +427,12 @@ impl<J> Ring<J> {
             let index = record_of(cookie);
             let record = self.records.get_mut(index as usize);
             let Some(record) = record.filter(|record| record.cookie == cookie) else {
+                if self.to_mark.is_some() && cookie == FREE {
+                    self.step_back(slot);
+                    reaped.entries -= 1;
+                    reaped.is_torn = true;
+                    break;
+                }
                 counters.strange_completions.add(1);
                 transport.observe(DriverEvent::Strange {
                     ring: self.id,

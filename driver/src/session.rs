@@ -74,6 +74,8 @@ enum Life {
     Free,
     /// To be created; its opener waits.
     Opening,
+    /// Created, and to be given its keys again; its opener waits.
+    Rekeying,
     /// To be created again after a reset; it was open before.
     Restoring,
     /// Closed before its creation ended.
@@ -84,6 +86,12 @@ enum Life {
     Broken,
     /// To be destroyed.
     Closing,
+}
+
+impl Life {
+    fn has_opener(self) -> bool {
+        matches!(self, Self::Opening | Self::Rekeying)
+    }
 }
 
 /// An admin command in flight.
@@ -107,6 +115,8 @@ pub(crate) struct Sessions {
     limit: u32,
     data_rings: u16,
     restoring: u32,
+    /// A session that was created gets its keys a second time before it is used.
+    rekeys: bool,
 }
 
 impl Sessions {
@@ -131,7 +141,13 @@ impl Sessions {
             limit,
             data_rings,
             restoring: 0,
+            rekeys: false,
         })
+    }
+
+    /// From now on gives every session that was created its keys a second time.
+    pub(crate) fn rekey_created(&mut self) {
+        self.rekeys = true;
     }
 
     /// What the hot path needs to know of `session`; closed if there is no such session.
@@ -195,6 +211,13 @@ impl Sessions {
         match *life {
             Life::Free | Life::Closing | Life::Abandoned => return,
             Life::Opening => *life = Life::Abandoned,
+            // What is queued is destroyed instead of rekeyed; what is in flight, afterwards.
+            Life::Rekeying => {
+                *life = match self.queue.contains(&session) {
+                    true => Life::Closing,
+                    false => Life::Abandoned,
+                };
+            }
             Life::Restoring => {
                 *life = Life::Abandoned;
                 self.restoring -= 1;
@@ -219,7 +242,10 @@ impl Sessions {
                 break;
             };
             match self.lives[session.0 as usize] {
-                Life::Opening | Life::Restoring => self.post_create(transport, session),
+                Life::Opening | Life::Restoring => {
+                    self.post_block(transport, session, Opcode::SessionCreate);
+                }
+                Life::Rekeying => self.post_block(transport, session, Opcode::SessionRekey),
                 Life::Closing => self.post_destroy(transport, session),
                 // Closed before its creation was posted: the card never knew of it.
                 Life::Abandoned => {
@@ -238,7 +264,12 @@ impl Sessions {
         has_posted
     }
 
-    fn post_create<T: Transport>(&mut self, transport: &mut T, session: CardSession) {
+    fn post_block<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        session: CardSession,
+        opcode: Opcode,
+    ) {
         let area = self.ring.take_area().expect("as many areas as records");
         let block = self.block(session);
         let mut bytes = [0; SESSION_BLOCK_LEN];
@@ -247,7 +278,6 @@ impl Sessions {
             .write_to(&mut bytes);
         self.ring.write_area(area, 0, &bytes);
         bytes.zeroize();
-        let opcode = Opcode::SessionCreate;
         let command = Command {
             opcode: opcode as u8,
             session,
@@ -298,11 +328,16 @@ impl Sessions {
             return None;
         }
         match (self.lives[at], result) {
-            (Life::Opening, Ok(())) => {
+            (Life::Opening, Ok(())) if self.rekeys => {
+                self.lives[at] = Life::Rekeying;
+                self.queue.push_back(session);
+                None
+            }
+            (Life::Opening | Life::Rekeying, Ok(())) => {
                 self.set_open(session);
                 Some((session, Ok(())))
             }
-            (Life::Opening, Err(refusal)) => {
+            (Life::Opening | Life::Rekeying, Err(refusal)) => {
                 self.release(session);
                 Some((session, Err(refusal)))
             }
@@ -337,7 +372,10 @@ impl Sessions {
             match self.lives[at] {
                 Life::Free => {}
                 Life::Closing | Life::Abandoned => self.release(session),
-                Life::Opening => self.queue.push_back(session),
+                Life::Opening | Life::Rekeying => {
+                    self.lives[at] = Life::Opening;
+                    self.queue.push_back(session);
+                }
                 Life::Open | Life::Broken | Life::Restoring => {
                     self.lives[at] = Life::Restoring;
                     self.restoring += 1;
@@ -361,7 +399,7 @@ impl Sessions {
         self.queue.retain(|session| session.0 < limit);
         self.free.retain(|session| session.0 < limit);
         for at in limit as usize..self.lives.len() {
-            if self.lives[at] == Life::Opening {
+            if self.lives[at].has_opener() {
                 refused(CardSession(at as u32));
             }
         }
@@ -377,7 +415,7 @@ impl Sessions {
     pub(crate) fn close_all(&mut self, mut unopened: impl FnMut(CardSession)) {
         for at in 0..self.lives.len() {
             let session = CardSession(at as u32);
-            if self.lives[at] == Life::Opening {
+            if self.lives[at].has_opener() {
                 unopened(session);
             }
             self.close(session);
@@ -387,7 +425,7 @@ impl Sessions {
     /// Drops every session at once: the card is gone. Tells `unopened` of those whose opener waits.
     pub(crate) fn clear(&mut self, mut unopened: impl FnMut(CardSession)) {
         for (at, life) in self.lives.iter().enumerate() {
-            if *life == Life::Opening {
+            if life.has_opener() {
                 unopened(CardSession(at as u32));
             }
         }

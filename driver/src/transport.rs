@@ -138,6 +138,10 @@ pub trait Transport {
     /// Vectors that fired since the last call, bit `n` for vector `n`.
     fn take_interrupts(&mut self) -> u128;
 
+    /// Programs the vectors anew, on a card that forgets them in a soft reset. A path that has
+    /// programmed them writes the table again; one on which somebody else does need do nothing.
+    fn restore_vectors(&mut self) {}
+
     /// Whether a card is still in the slot, as far as the path can tell without asking the card.
     fn is_present(&self) -> bool {
         true

@@ -11,7 +11,7 @@ use timebase::Time;
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
 use crate::registry::{DriverId, DriverSlot, DriverState};
-use crate::table::{Hot, Passing, Phase};
+use crate::table::{Passing, Phase, SessionTable};
 use crate::undo::UndoPool;
 use crate::{
     Completed, CryptoDriver, DriverError, MigrationPolicy, Request, RequestError, RequestFlags,

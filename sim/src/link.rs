@@ -520,6 +520,12 @@ impl Transport for LinkTransport {
         }
     }
 
+    fn restore_vectors(&mut self) {
+        if self.alive.get() {
+            self.port.borrow_mut().enable_vectors();
+        }
+    }
+
     fn is_present(&self) -> bool {
         self.alive.get()
     }

@@ -12,6 +12,7 @@ use regs::{Command, DeviceAddr, SessionBlock};
 use zeroize::Zeroize;
 
 use super::layout::{Regions, span};
+use super::packed::Packed;
 use crate::card::Shortage;
 use crate::command::{DESTINATION_LIST_AT, KEYS_MAX, SOURCE_LIST_AT, Stream, TooBig, Work};
 use crate::mapping::{self, Hold, HoldError, Mapper};
@@ -59,6 +60,11 @@ pub(super) enum Job {
     Any {
         request: Box<Request>,
         held: Box<Held>,
+    },
+    /// One that the card has copies of.
+    Packed {
+        request: Box<Request>,
+        packed: Box<Packed>,
     },
 }
 
@@ -118,6 +124,8 @@ pub(super) struct Bench {
     source: Stream,
     destination: Stream,
     mapper: Mapper,
+    /// Shortest last segment of a list, in bytes.
+    pub(super) shortest_last: u32,
     #[expect(
         clippy::vec_box,
         reason = "the boxes are what is kept for the next request"
@@ -131,6 +139,7 @@ impl Bench {
             source: Stream::new(),
             destination: Stream::new(),
             mapper: Mapper::default(),
+            shortest_last: 0,
             spare: Vec::new(),
         }
     }
@@ -312,19 +321,20 @@ impl Bench {
     }
 
     /// Lays out `request` for `ring` and takes the area it needs; nothing is taken on failure.
+    /// `None` if it needs a list that the card faults on.
     pub(super) fn describe(
         &mut self,
         ring: &mut Ring<Job>,
         (request, held): (&Request, &Held),
         work: &Work,
-    ) -> Result<(Command, Option<Area>), Trouble> {
+    ) -> Result<Option<(Command, Option<Area>)>, Trouble> {
         let short = Trouble::Short(Shortage::Area);
         if work.front_len == 0 {
             self.lay_out(request, held, work.aad_len, None)?;
             if !self.source.needs_list() && !self.destination.needs_list() {
                 let nowhere = DeviceAddr::default();
                 let command = work.command(&self.source, &self.destination, nowhere);
-                return Ok((command, None));
+                return Ok(Some((command, None)));
             }
         }
         let area = ring.take_area().ok_or(short)?;
@@ -336,6 +346,12 @@ impl Bench {
                 return Err(error.into());
             }
         }
+        if [&self.source, &self.destination].map(|stream| stream.ends_below(self.shortest_last))
+            != [false; 2]
+        {
+            ring.return_area(area);
+            return Ok(None);
+        }
         let lists = [
             (&self.source, SOURCE_LIST_AT),
             (&self.destination, DESTINATION_LIST_AT),
@@ -345,10 +361,8 @@ impl Bench {
                 stream.write_list(|at, bytes| ring.write_area(area, list_at + at, bytes));
             }
         }
-        Ok((
-            work.command(&self.source, &self.destination, addr),
-            Some(area),
-        ))
+        let command = work.command(&self.source, &self.destination, addr);
+        Ok(Some((command, Some(area))))
     }
 }
 
@@ -404,6 +418,17 @@ pub(super) fn key_len(facts: Facts) -> usize {
 /// Writes the keys of `request` to `area`; a key it does not bring is the session's.
 pub(super) fn write_keys(ring: &Ring<Job>, area: Area, request: &Request, block: &SessionBlock) {
     let mut keys = [0; KEYS_MAX];
+    let len = gather_keys(request, block, &mut keys);
+    ring.write_area(area, 0, &keys[..len]);
+    keys.zeroize();
+}
+
+/// Writes the keys of `request` to the front of `keys`; gives how many bytes they are.
+pub(super) fn gather_keys(
+    request: &Request,
+    block: &SessionBlock,
+    keys: &mut [u8; KEYS_MAX],
+) -> usize {
     let cipher_key = request
         .cipher_key
         .as_ref()
@@ -415,6 +440,5 @@ pub(super) fn write_keys(ring: &Ring<Job>, area: Area, request: &Request, block:
     let len = cipher_key.len() + digest_key.len();
     keys[..cipher_key.len()].copy_from_slice(cipher_key);
     keys[cipher_key.len()..len].copy_from_slice(digest_key);
-    ring.write_area(area, 0, &keys[..len]);
-    keys.zeroize();
+    len
 }

@@ -319,6 +319,7 @@ impl Transport for FakeCard {
         }
         match decode(offset, RingId(PAIRS)) {
             Some(Target::Control(Register::DeviceId)) => self.device_id,
+            Some(Target::Control(Register::Errata)) => 0,
             Some(Target::Control(Register::RingPairs)) => u32::from(PAIRS),
             Some(Target::Control(Register::SessionCapacity)) => self.session_capacity,
             Some(Target::Control(Register::InterruptStatus)) => self.causes,

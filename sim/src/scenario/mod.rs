@@ -65,6 +65,8 @@ pub struct CardSpec {
     pub watchdog: Span,
     /// Whether the card is in its slot when the run begins.
     pub present: bool,
+    /// Errata of the card that the driver does not work around.
+    pub ignore_errata: regs::Errata,
 }
 
 /// Who asks for what.

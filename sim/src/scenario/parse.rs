@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use device_model::Latch;
+use regs::Errata;
 use timebase::{Span, Time};
 
 use super::diagnostic::Source;
-use super::profile::{builtin_profile, named_profile};
+use super::profile::{builtin_profile, named_profile, read_errata};
 use super::reader::{Item, Section, read_document};
 use super::{
     Action, CardSpec, Count, Expectation, FaultSpec, Placement, Scenario, ScenarioError, Suite,
@@ -28,7 +29,7 @@ const KEYS: [&str; 12] = [
     "fault",
     "expect",
 ];
-const CARD_KEYS: [&str; 8] = [
+const CARD_KEYS: [&str; 9] = [
     "name",
     "profile",
     "ring_pairs",
@@ -37,6 +38,7 @@ const CARD_KEYS: [&str; 8] = [
     "coalesce_timer_us",
     "watchdog_us",
     "present",
+    "ignore_errata",
 ];
 const WORKLOAD_KEYS: [&str; 12] = [
     "consumers",
@@ -268,6 +270,7 @@ fn read_card(card: &Section<'_>, slot: usize, base: &Path) -> Result<CardSpec, S
         let pairs = item.count(1..=regs::MAX_RING_PAIRS)?;
         profile.ring_pairs = u16::try_from(pairs).expect("at most 64");
     }
+    let profile_errata = profile.errata;
     let entries = regs::MIN_RING_ENTRIES..=regs::MAX_RING_ENTRIES;
     let us =
         |key: &str, low, default| Ok(Span::from_us(card.integer(key, low..=MAX_US, default)?));
@@ -287,7 +290,23 @@ fn read_card(card: &Section<'_>, slot: usize, base: &Path) -> Result<CardSpec, S
         },
         watchdog: us("watchdog_us", 1, 10_000)?,
         present: card.boolean("present", true)?,
+        ignore_errata: read_ignored(card, profile_errata)?,
     })
+}
+
+/// The errata that the driver ignores; the card has them.
+fn read_ignored(card: &Section<'_>, has: Errata) -> Result<Errata, ScenarioError> {
+    let ignored = read_errata(card, "ignore_errata")?;
+    match (
+        ignored.difference(has).names().next(),
+        card.get("ignore_errata"),
+    ) {
+        (Some(name), Some(item)) => {
+            let found = format!("the profile has no erratum `{name}` to ignore");
+            Err(item.complain(found, "errata of the card's profile"))
+        }
+        _ => Ok(ignored),
+    }
 }
 
 fn read_workload(workload: &Section<'_>) -> Result<Workload, ScenarioError> {

@@ -88,6 +88,7 @@ impl World<'_> {
             coalesce_count: spec.coalesce_count,
             coalesce_timer: spec.coalesce_timer,
             watchdog: spec.watchdog,
+            ignore_errata: spec.ignore_errata,
             ..DriverConfig::default()
         };
         let driver = CardDriver::new(transport, config).map_err(|source| SetupError::BringUp {
