@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use regs::{
-    Argument, ArgumentFlags, BlobHeader, CipherCode, Command, CommandFlags, Completion, Control,
-    DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, Erratum, FieldInfo, KekOffer, Opcode,
-    PublicKeyFlags, PublicKeyOp, Register, RingArbitration, RingControl, RingRegister, RingStatus,
-    Segment, SessionBlock, SessionBlockFlags, Status,
+    AlgorithmEntry, Argument, ArgumentFlags, BlobHeader, CipherCode, Command, CommandFlags,
+    Completion, Control, DIGEST_STATE_LAYOUT, DeviceStatus, DigestCode, Erratum, ErrorEntry,
+    ErrorLog, FieldInfo, Health, Identity, KekOffer, Opcode, PageCode, PublicKeyFlags, PublicKeyOp,
+    Register, RingArbitration, RingControl, RingRegister, RingStatistics, RingStatus, Segment,
+    SessionBlock, SessionBlockFlags, Statistics, Status, StatusCount,
 };
 use sim::datasheet::markdown;
 
@@ -50,6 +51,18 @@ fn sections() -> Vec<(&'static str, String)> {
         ("status-codes", markdown::codes(Status::TABLE, 4)),
         ("public-key-ops", markdown::codes(PublicKeyOp::TABLE, 2)),
         ("public-key-flags", markdown::fields(PublicKeyFlags::TABLE)),
+        ("pages", markdown::codes(PageCode::TABLE, 4)),
+        ("identity", markdown::structure(Identity::LAYOUT)),
+        ("algorithm", markdown::structure(AlgorithmEntry::LAYOUT)),
+        ("error-log", markdown::structure(ErrorLog::LAYOUT)),
+        ("error-entry", markdown::structure(ErrorEntry::LAYOUT)),
+        ("health", markdown::structure(Health::LAYOUT)),
+        ("statistics", markdown::structure(Statistics::LAYOUT)),
+        (
+            "ring-statistics",
+            markdown::structure(RingStatistics::LAYOUT),
+        ),
+        ("status-count", markdown::structure(StatusCount::LAYOUT)),
         ("argument", markdown::structure(Argument::LAYOUT)),
         ("argument-flags", markdown::fields(ArgumentFlags::TABLE)),
         ("blob-header", markdown::structure(BlobHeader::LAYOUT)),

@@ -317,6 +317,7 @@ impl Card {
     ) {
         match register {
             Register::Control => {
+                self.function_mut(id).ledger.speak(now);
                 let control = Control::from_bits(value);
                 if control.reset() {
                     self.soft_reset(now, id, host);
@@ -448,6 +449,7 @@ impl Card {
         if control.reset() || (is_running && !control.enabled()) {
             self.keep_prefetched(ring, host);
             self.stop_ring(ring);
+            self.rings[ring].counters.resets += 1;
             self.recount_retired();
             self.begin_fetches(now);
         }

@@ -35,6 +35,13 @@ pub enum Latch {
         /// Which command, among those that write output.
         nth: u64,
     },
+    /// Context memory gives a context with an error in it.
+    ContextError {
+        /// Which command, among those that use a context.
+        nth: u64,
+        /// Whether one bit is wrong, which the card corrects, or more, which fails the command.
+        is_corrected: bool,
+    },
     /// The noise of the entropy source stands still.
     StickEntropy,
     /// A command also writes to [`STRAY_ADDR`], which the card was never given.
@@ -81,6 +88,8 @@ pub(crate) struct Latches {
     pub(crate) duplicate_completion: Countdown,
     pub(crate) corrupt_output: Countdown,
     pub(crate) stray_write: Countdown,
+    pub(crate) context_error: Countdown,
+    pub(crate) context_error_is_corrected: bool,
 }
 
 impl Latches {
@@ -103,6 +112,10 @@ impl Latches {
             Latch::DropCompletion { nth } => self.drop_completion = Countdown(Some(nth)),
             Latch::DuplicateCompletion { nth } => self.duplicate_completion = Countdown(Some(nth)),
             Latch::CorruptOutput { nth } => self.corrupt_output = Countdown(Some(nth)),
+            Latch::ContextError { nth, is_corrected } => {
+                self.context_error = Countdown(Some(nth));
+                self.context_error_is_corrected = is_corrected;
+            }
             Latch::WriteOutsideWindow { nth } => self.stray_write = Countdown(Some(nth)),
         }
     }

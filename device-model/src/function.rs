@@ -11,10 +11,12 @@ use regs::{Control, DeviceAddr, FunctionId, RingId, Status};
 use timebase::Time;
 
 use crate::interrupt::Causes;
+use crate::native::ledger::Ledger;
 use crate::native::ring::Owner;
 use crate::pci::ConfigSpace;
 use crate::profile::Profile;
 use crate::snapshot::{Check, check};
+use crate::stats::CardStats;
 
 /// Value of the error-ring register when there was no error.
 const NO_RING: u32 = u32::MAX;
@@ -66,6 +68,7 @@ pub(crate) struct Function {
     /// Its sessions among those of the card.
     pub(crate) sessions: Range<u32>,
     heartbeat_stopped: Option<u32>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Function {
@@ -78,6 +81,7 @@ impl Function {
             last_error: LastError::default(),
             mailbox: Mailbox::default(),
             resetting_until: None,
+            ledger: Ledger::new(rings.len(), &CardStats::default()),
             rings,
             sessions,
             heartbeat_stopped: None,

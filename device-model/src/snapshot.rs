@@ -144,6 +144,12 @@ impl Card {
         self.stats.check(&fresh.stats)?;
         self.admin.check()?;
         self.errata.check(rings)?;
+        for function in &self.functions {
+            function.ledger.check(function.rings.len(), &self.stats)?;
+            for (local, ring) in self.rings[function.rings.clone()].iter().enumerate() {
+                ring.counters.check(function.ledger.base_of(local))?;
+            }
+        }
         for (index, ring) in self.rings.iter().enumerate() {
             let on_card = self.agenda.on_card(index);
             ring.check(index, on_card, self.profile.fetch_burst)?;

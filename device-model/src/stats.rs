@@ -107,6 +107,81 @@ pub struct CardStats {
 }
 
 impl CardStats {
+    /// What was counted since `base`, which was read earlier.
+    pub(crate) fn since(&self, base: &Self) -> Self {
+        let (mut since, mut base) = (*self, *base);
+        for (counter, before) in since.counters().into_iter().zip(base.counters()) {
+            *counter -= *before;
+        }
+        for (group, before) in since.groups.iter_mut().zip(&base.groups) {
+            group.busy = Span::from_ps(group.busy.as_ps() - before.busy.as_ps());
+        }
+        let busy = self.public_key.busy.as_ps() - base.public_key.busy.as_ps();
+        since.public_key.busy = Span::from_ps(busy);
+        since
+    }
+
+    /// Whether every counter is as high as here, or higher in `later`.
+    pub(crate) fn is_before(&self, later: &Self) -> bool {
+        let (mut own, mut other) = (*self, *later);
+        let mut pairs = own.counters().into_iter().zip(other.counters());
+        let busy = |stats: &Self| {
+            let groups = stats.groups.iter().chain([&stats.public_key]);
+            groups.map(|group| group.busy).collect::<Vec<_>>()
+        };
+        let mut busy = busy(self).into_iter().zip(busy(later));
+        busy.all(|(own, later)| own <= later) && pairs.all(|(own, later)| *own <= *later)
+    }
+
+    fn counters(&mut self) -> Vec<&mut u64> {
+        let Self {
+            fetches,
+            commands,
+            payload_bytes,
+            output_bytes,
+            completions,
+            endings,
+            interrupts,
+            dma_faults,
+            context_hits,
+            context_misses,
+            in_place,
+            copied,
+            resets,
+            groups,
+            public_key,
+        } = self;
+        let Endings {
+            success,
+            digest_mismatch,
+            refused,
+            dma_fault,
+            failed,
+        } = endings;
+        let mut counters = vec![
+            fetches,
+            commands,
+            payload_bytes,
+            output_bytes,
+            completions,
+            success,
+            digest_mismatch,
+            refused,
+            dma_fault,
+            failed,
+            interrupts,
+            dma_faults,
+            context_hits,
+            context_misses,
+            in_place,
+            copied,
+            resets,
+            &mut public_key.commands,
+        ];
+        counters.extend(groups.iter_mut().map(|group| &mut group.commands));
+        counters
+    }
+
     /// Whether the counters of a card made as `fresh` were can stand here.
     pub(crate) fn check(&self, fresh: &Self) -> Check {
         let lanes = |stats: &Self| stats.groups.map(|group| group.lanes);

@@ -9,9 +9,10 @@ pub mod markdown;
 pub mod svd;
 
 use regs::{
-    Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags, Completion, Errata,
-    FieldInfo, KekOffer, Opcode, PublicKeyFlags, PublicKeyOp, Register, RegisterInfo, RingRegister,
-    Segment, Status, WireInfo,
+    AlgorithmEntry, Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags,
+    Completion, Errata, ErrorEntry, ErrorLog, FieldInfo, Health, Identity, KekOffer, Opcode,
+    PageCode, PublicKeyFlags, PublicKeyOp, Register, RegisterInfo, RingRegister, RingStatistics,
+    Segment, Statistics, Status, StatusCount, WireInfo,
 };
 
 /// A page of registers in BAR 0, repeated for each ring where it is a ring's.
@@ -77,7 +78,7 @@ impl Structure {
 }
 
 /// Every structure in host memory.
-pub const STRUCTURES: [Structure; 6] = [
+pub const STRUCTURES: [Structure; 14] = [
     Structure {
         name: "Command",
         description: "Command descriptor, one entry of a command ring",
@@ -108,6 +109,46 @@ pub const STRUCTURES: [Structure; 6] = [
         description: "One card's half of an agreement on a key-encryption key",
         fields: KekOffer::LAYOUT,
     },
+    Structure {
+        name: "Identity",
+        description: "Beginning of the identity page",
+        fields: Identity::LAYOUT,
+    },
+    Structure {
+        name: "AlgorithmEntry",
+        description: "One algorithm of the identity page",
+        fields: AlgorithmEntry::LAYOUT,
+    },
+    Structure {
+        name: "ErrorLog",
+        description: "Beginning of the error log",
+        fields: ErrorLog::LAYOUT,
+    },
+    Structure {
+        name: "ErrorEntry",
+        description: "One error of the error log",
+        fields: ErrorEntry::LAYOUT,
+    },
+    Structure {
+        name: "Health",
+        description: "Health page",
+        fields: Health::LAYOUT,
+    },
+    Structure {
+        name: "Statistics",
+        description: "Beginning of the statistics page",
+        fields: Statistics::LAYOUT,
+    },
+    Structure {
+        name: "RingStatistics",
+        description: "One ring pair of the statistics page",
+        fields: RingStatistics::LAYOUT,
+    },
+    Structure {
+        name: "StatusCount",
+        description: "One status of the statistics page",
+        fields: StatusCount::LAYOUT,
+    },
 ];
 
 /// A set of codes.
@@ -120,7 +161,7 @@ pub struct Codes {
 }
 
 /// Every set of codes.
-pub const CODES: [Codes; 3] = [
+pub const CODES: [Codes; 4] = [
     Codes {
         name: "Opcode",
         codes: Opcode::TABLE,
@@ -132,6 +173,10 @@ pub const CODES: [Codes; 3] = [
     Codes {
         name: "PublicKeyOp",
         codes: PublicKeyOp::TABLE,
+    },
+    Codes {
+        name: "Page",
+        codes: PageCode::TABLE,
     },
 ];
 
@@ -165,7 +210,7 @@ pub const FLAGS: [Flags; 4] = [
 ];
 
 /// A constant of the memory map or a limit.
-pub const CONSTANTS: [(&str, u64); 19] = [
+pub const CONSTANTS: [(&str, u64); 21] = [
     ("PCI_VENDOR", regs::pci::PCI_VENDOR as u64),
     ("PCI_DEVICE", regs::pci::PCI_DEVICE as u64),
     ("BAR0_LEN", regs::BAR0_LEN as u64),
@@ -185,6 +230,8 @@ pub const CONSTANTS: [(&str, u64); 19] = [
     ("WRAPPED_KEK_LEN", regs::WRAPPED_KEK_LEN as u64),
     ("PUBLIC_KEY_BITS_MAX", regs::PUBLIC_KEY_BITS_MAX as u64),
     ("RANDOM_MAX", regs::RANDOM_MAX as u64),
+    ("PAGE_MAX", regs::PAGE_MAX as u64),
+    ("PAGE_VERSION", regs::PAGE_VERSION as u64),
 ];
 
 /// A description as plain text: the links of a doc comment become names in backquotes.

@@ -55,6 +55,9 @@ codes! {
         KekAccept = 0x4A,
         /// Zeroes a key-encryption key (admin ring).
         KekDestroy = 0x4B,
+        /// Writes a page of what the card tells of itself, see [`PageCode`](crate::PageCode) (admin
+        /// ring).
+        ReadPage = 0x50,
     }
 }
 

@@ -15,6 +15,7 @@ mod completion;
 mod errata;
 mod map;
 mod migration;
+mod page;
 pub mod pci;
 mod public_key;
 mod record;
@@ -33,6 +34,10 @@ pub use map::{Access, CodeInfo, FieldInfo, RegisterInfo, WireInfo};
 pub use migration::{
     Argument, ArgumentFlags, BLOB_LEN, BLOB_MAGIC, BLOB_TAG_LEN, BLOB_VERSION, BlobHeader,
     KEK_SLOTS, KekOffer, OFFER_MAGIC, WRAPPED_KEK_LEN,
+};
+pub use page::{
+    ALGORITHMS, AlgorithmEntry, ERROR_LOG_ENTRIES, ErrorEntry, ErrorLog, Health, Identity,
+    PAGE_MAX, PAGE_VERSION, PageCode, RingStatistics, Statistics, StatusCount, algorithm_entries,
 };
 pub use pci::FunctionId;
 pub use public_key::{

@@ -28,7 +28,7 @@ flags! {
     ArgumentFlags: u8 {
         /// The session exists and gets the context of the blob in place of its own.
         0 REPLACE,
-        /// The counters begin anew when they have been read.
+        /// What the page shows begins anew when it has been read.
         1 CLEAR,
     }
 }
@@ -40,7 +40,7 @@ record! {
         kek: u8,
         /// Flags, see the argument flags.
         flags: u8,
-        /// Which page.
+        /// Which page, see the page codes.
         page: u16,
         /// Zero.
         reserved: u32,

@@ -58,6 +58,7 @@ macro_rules! record {
     ) => {
         $(#[$doc_of_record])*
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
         pub struct $name {
             $( $(#[doc = $doc])+ pub $field: $type, )+
         }

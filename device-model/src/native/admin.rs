@@ -6,13 +6,25 @@ use super::context::{ContextTable, Passport, StoreError};
 use super::kek::Vault;
 use crate::engine::{Context, RandomSource};
 use crate::provisioning::Provisioning;
-use crate::snapshot::Check;
+use crate::snapshot::{Check, check, is_plausible};
+
+/// Errors in context memory.
+#[derive(Clone, Copy, Default, serde::Deserialize, serde::Serialize)]
+pub(super) struct ContextErrors {
+    pub(super) corrected: u64,
+    pub(super) others: u64,
+}
 
 /// What the admin processor keeps.
 #[derive(serde::Deserialize, serde::Serialize)]
 pub(crate) struct Admin {
     pub(super) vault: Vault,
     pub(super) random: RandomSource,
+    /// Errors in context memory, since power came.
+    pub(super) context_errors: ContextErrors,
+    /// The page that is being read.
+    #[serde(skip)]
+    pub(super) page: Vec<u8>,
 }
 
 impl Admin {
@@ -20,11 +32,16 @@ impl Admin {
         Self {
             vault: Vault::new(provisioning),
             random: RandomSource::new(&provisioning.entropy_seed),
+            context_errors: ContextErrors::default(),
+            page: Vec::new(),
         }
     }
 
     /// Whether this part of a card can be in this state.
     pub(crate) fn check(&self) -> Check {
+        let ContextErrors { corrected, others } = self.context_errors;
+        let are_plausible = is_plausible(corrected) && is_plausible(others);
+        check(are_plausible, "errors in context memory")?;
         self.vault.check()
     }
 
@@ -32,6 +49,11 @@ impl Admin {
     pub(crate) fn clear(&mut self) {
         self.vault.clear();
         self.random.restart();
+    }
+
+    /// What loss of power does beside a reset.
+    pub(crate) fn lose_power(&mut self) {
+        self.context_errors = ContextErrors::default();
     }
 
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {

@@ -4,11 +4,14 @@
 //! entry is one aligned 32-byte write, hence one packet, whose bytes become visible in order of
 //! address; the status word is its highest.
 
-use regs::{Completion, DeviceAddr, Errata, INTERRUPT_LINK_ERROR, RingId, Status, Vector};
+use regs::{
+    Completion, DeviceAddr, Errata, ErrorEntry, INTERRUPT_LINK_ERROR, RingId, Status, Vector,
+};
 use timebase::Time;
 
 use super::command::{Fault, Identity, Outcome, Task, Work};
 use super::execute::Shop;
+use super::ledger::count_failure;
 use super::schedule::Aftermath;
 use super::transfer::Bus;
 use crate::card::Card;
@@ -55,8 +58,9 @@ impl Card {
     #[inline]
     fn leaves_untouched<H: Host>(&mut self, ring: usize, identity: Identity, host: &mut H) -> bool {
         let len = identity.len;
+        let pair = &mut self.rings[ring];
         let mut bus = Bus {
-            master: self.rings[ring].owner.master,
+            master: pair.owner.master,
             host,
         };
         if self.contexts.identity(identity.session) != Some(identity.generation)
@@ -68,6 +72,8 @@ impl Card {
         self.stats.payload_bytes += u64::from(len);
         self.stats.output_bytes += u64::from(len);
         self.stats.in_place += 1;
+        pair.counters.payload_bytes += u64::from(len);
+        pair.counters.output_bytes += u64::from(len);
         true
     }
 
@@ -86,6 +92,8 @@ impl Card {
             return Aftermath::Changed;
         };
         let ring = usize::from(ring);
+        let opcode = self.opcode_of(task);
+        let before = (self.stats.payload_bytes, self.stats.output_bytes);
         let Outcome {
             status,
             output_len,
@@ -95,6 +103,12 @@ impl Card {
             Task::Settled(_) | Task::Identity(_) | Task::Process(_) => self.run(ring, task, host),
         };
         self.agenda.queue.drop_result();
+        let counters = &mut self.rings[ring].counters;
+        counters.payload_bytes += self.stats.payload_bytes - before.0;
+        counters.output_bytes += self.stats.output_bytes - before.1;
+        if status != Status::Success && opcode != ErrorEntry::NO_OPCODE {
+            self.note_failure((at, ring), (opcode, cookie), (status, fault));
+        }
         let entry = Entry {
             cookie,
             is_quiet,
@@ -169,6 +183,7 @@ impl Card {
         let pair = &mut self.rings[ring];
         if self.latches.drop_completion.strikes() {
             pair.give_room_back();
+            pair.counters.forgotten += 1;
             return 0;
         }
         if self.latches.duplicate_completion.strikes() && pair.promise_room() {
@@ -218,7 +233,11 @@ impl Card {
         let pair = &mut self.rings[ring];
         pair.completed();
         self.stats.completions += 1;
-        self.stats.endings.count(entry.status);
+        if entry.status == Status::Success {
+            self.stats.endings.success += 1;
+        } else {
+            count_failure(&mut self.stats, (pair, &mut self.functions), entry.status);
+        }
         let event = CardEvent::Completed {
             ring: RingId(ring as u16),
             slot,
@@ -293,7 +312,9 @@ impl Card {
     ) {
         self.stats.dma_faults += 1;
         let owner = self.rings[ring].owner.function;
-        self.function_mut(owner).last_error.addr = fault.fault.addr;
+        let function = self.function_mut(owner);
+        function.last_error.addr = fault.fault.addr;
+        function.ledger.count_fault(&fault);
         self.note_dma_fault(at, (owner, fault), host);
         host.observe(
             at,
@@ -315,6 +336,7 @@ impl Card {
         host: &mut H,
     ) {
         self.agenda.forget(ring, &self.rings[ring].held);
+        self.note_stop(at, ring, status);
         self.rings[ring].fail();
         self.recount_retired();
         self.busy.set(ring, false);

@@ -178,6 +178,20 @@ impl ContextTable {
         }
     }
 
+    /// How many of `sessions` there are.
+    pub(crate) fn count(&self, sessions: Range<u32>) -> u32 {
+        let contexts = self.contexts.iter().skip(sessions.start as usize);
+        contexts.take(sessions.len()).flatten().count() as u32
+    }
+
+    /// How many contexts of `sessions` are retired and not yet zeroed.
+    pub(crate) fn retired_count(&self, sessions: &Range<u32>) -> u32 {
+        let retired = self.retired.iter();
+        retired
+            .filter(|old| sessions.contains(&old.session.0))
+            .count() as u32
+    }
+
     /// Whether a context is retired and not yet zeroed.
     #[inline]
     pub(crate) const fn has_retired(&self) -> bool {

@@ -132,6 +132,14 @@ impl Shop<'_> {
             .contexts
             .of_generation(command.session, plan.generation)
             .ok_or(Outcome::from(Status::BadSession))?;
+        if self.latches.context_error.strikes() {
+            let errors = &mut self.admin.context_errors;
+            if !self.latches.context_error_is_corrected {
+                errors.others += 1;
+                return Err(Status::EngineError.into());
+            }
+            errors.corrected += 1;
+        }
         if self.latches.stray_write.strikes() {
             // Whatever the host says: silicon that strays does not notice.
             let _ = bus.write(STRAY_ADDR, &[0xA5; 16]);

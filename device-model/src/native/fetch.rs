@@ -238,6 +238,10 @@ impl Card {
             finish = self.agenda.last_finish.max(finish);
             self.agenda.last_finish = finish;
         }
+        if let Task::Settled(status) = task {
+            let what = (command.opcode, command.cookie);
+            self.note_failure((moment.now, moment.ring), what, (status, None));
+        }
         self.put_to_work(moment, command, (finish, task, written));
     }
 

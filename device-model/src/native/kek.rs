@@ -263,6 +263,12 @@ impl Vault {
         }
     }
 
+    /// Slots that hold a KEK.
+    pub(super) fn count(&self) -> u32 {
+        let holds = |slot: &&Slot| matches!(slot, Slot::Holds(_));
+        self.slots.iter().filter(holds).count() as u32
+    }
+
     /// Zeroes every slot.
     pub(super) fn clear(&mut self) {
         self.slots = Default::default();

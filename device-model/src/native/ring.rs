@@ -12,6 +12,7 @@ use regs::{
 };
 
 use super::command::Work;
+use super::ledger::RingCounters;
 use crate::interrupt::Coalescer;
 use crate::snapshot::{Check, check};
 
@@ -118,6 +119,7 @@ pub(crate) struct Ring {
     /// Finished work that waits for room in the completion ring.
     pub(crate) held: VecDeque<Work>,
     pub(crate) coalescer: Coalescer,
+    pub(crate) counters: RingCounters,
 }
 
 const fn replace_low(value: u64, low: u32) -> u64 {
@@ -168,6 +170,16 @@ impl Ring {
         Self {
             owner,
             ..Self::default()
+        }
+    }
+
+    /// The pair as after reset, with what it counted.
+    pub(crate) fn anew(&self) -> Self {
+        let mut counters = self.counters;
+        counters.forgotten += u64::from(self.outstanding);
+        Self {
+            counters,
+            ..Self::of(self.owner)
         }
     }
 
@@ -261,6 +273,7 @@ impl Ring {
     }
 
     fn forget_work(&mut self) {
+        self.counters.forgotten += u64::from(self.outstanding);
         self.drain = Drain::No;
         self.fetching = 0;
         self.outstanding = 0;
@@ -396,6 +409,7 @@ impl Ring {
         self.command_head = if head >= self.active.entries { 0 } else { head };
         self.fetching = 0;
         self.outstanding += count;
+        self.counters.commands += u64::from(count);
     }
 
     /// Promises a completion slot to a result, if there is one.

@@ -7,8 +7,8 @@
 use std::mem;
 
 use regs::{
-    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, Errata, KekOffer, Opcode, RANDOM_MAX,
-    RingId, SESSION_BLOCK_LEN, Status, WRAPPED_KEK_LEN,
+    Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, Errata, KekOffer, Opcode, PAGE_MAX,
+    PageCode, RANDOM_MAX, RingId, SESSION_BLOCK_LEN, Status, WRAPPED_KEK_LEN,
 };
 use timebase::Time;
 
@@ -38,7 +38,10 @@ pub(super) const fn belongs(opcode: Opcode, owner: &Owner) -> bool {
         | Opcode::DigestContinue
         | Opcode::DigestEnd => false,
         Opcode::PublicKey | Opcode::Random => true,
-        Opcode::SessionCreate | Opcode::SessionDestroy | Opcode::SessionRekey => owner.is_admin(),
+        Opcode::SessionCreate
+        | Opcode::SessionDestroy
+        | Opcode::SessionRekey
+        | Opcode::ReadPage => owner.is_admin(),
         Opcode::SessionExport
         | Opcode::SessionImport
         | Opcode::KekLoad
@@ -58,6 +61,12 @@ fn streams(command: &Command, opcode: Opcode) -> Result<(u32, u32), Status> {
         Opcode::Random => {
             let len = command.payload_len;
             let is_possible = (1..=RANDOM_MAX).contains(&len);
+            return is_possible.then_some((0, len)).ok_or(Status::BadLength);
+        }
+        Opcode::ReadPage => {
+            page_of(command)?;
+            let len = command.payload_len;
+            let is_possible = (1..=PAGE_MAX).contains(&len);
             return is_possible.then_some((0, len)).ok_or(Status::BadLength);
         }
         Opcode::SessionCreate | Opcode::SessionRekey => (SESSION_BLOCK_LEN, 0),
@@ -128,6 +137,17 @@ fn word_products(command: &Command) -> u64 {
         // The secret, and the card's own half again.
         Some(Opcode::KekAccept) => 2 * asymmetric::X25519_WORD_PRODUCTS,
         _ => 0,
+    }
+}
+
+/// The page that a command names, and whether it is to be cleared.
+fn page_of(command: &Command) -> Result<(PageCode, bool), Status> {
+    let argument = argument_of(command);
+    let flags = argument.flags().ok_or(Status::ReservedBits)?;
+    let clears = flags.contains(ArgumentFlags::CLEAR);
+    match PageCode::from_code(argument.page) {
+        Some(page) if !clears || page.can_be_cleared() => Ok((page, clears)),
+        Some(_) | None => Err(Status::BadParameters),
     }
 }
 
@@ -202,9 +222,20 @@ impl Card {
         host: &mut H,
     ) -> Outcome {
         let command = self.agenda.orders.get(id).command;
+        let owner = self.rings[ring].owner.function;
+        let page = match command.opcode {
+            opcode if opcode == Opcode::ReadPage as u8 => page_of(&command).ok(),
+            _ => None,
+        };
+        if let Some((page, _)) = page {
+            self.admin.page = self.page(at, owner, page);
+        }
         let outcome = self.run(ring, task, host);
         if outcome.status == Status::Success {
             self.served(at, &command, host);
+            if let Some((page, true)) = page {
+                self.clear_page(owner, page);
+            }
         }
         outcome
     }
@@ -301,7 +332,12 @@ impl Shop<'_> {
     ) -> Result<(), Status> {
         let session = command.session;
         let argument = argument_of(command);
-        let Admin { vault, random } = &mut *self.admin;
+        let Admin {
+            vault,
+            random,
+            page,
+            ..
+        } = &mut *self.admin;
         let sticks = self.latches.entropy_sticks;
         match Opcode::from_code(command.opcode).ok_or(Status::BadOpcode)? {
             Opcode::SessionCreate => admin::create(self.contexts, (session, argument.owner), input),
@@ -333,6 +369,11 @@ impl Shop<'_> {
                 public_key::answer(command, input, output, draw)
             }
             Opcode::Random => random.fill(output, sticks),
+            Opcode::ReadPage => {
+                let len = output.len().min(page.len());
+                output[..len].copy_from_slice(&page[..len]);
+                Ok(())
+            }
             Opcode::Nop
             | Opcode::Process
             | Opcode::DigestBegin

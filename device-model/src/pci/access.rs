@@ -364,6 +364,7 @@ impl Card {
     ) {
         let at = at + self.profile.interrupt_delay;
         self.stats.interrupts += 1;
+        self.rings[usize::from(ring.0)].counters.interrupts += 1;
         host.observe(at, CardEvent::Interrupt { ring, vector });
         host.interrupt(at, message);
     }

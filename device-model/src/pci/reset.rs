@@ -12,6 +12,7 @@ use crate::card::Card;
 use crate::fault::Latches;
 use crate::function::Function;
 use crate::host::{CardEvent, Host};
+use crate::native::ledger::Ledger;
 use crate::native::ring::Ring;
 
 /// Longest function-level reset. PCI Express Base Specification 6.6.2.
@@ -106,6 +107,7 @@ impl Card {
         let function = self.function_mut(id);
         function.resetting_until = Some(until);
         function.heartbeat(now, scheduler_hangs);
+        function.ledger.reset(now);
         self.update_ready_at();
         self.tell_rings(id);
         self.update_intx(now, id, host);
@@ -148,7 +150,7 @@ impl Card {
         let (rings, sessions) = (function.rings.clone(), function.sessions.clone());
         for place in rings {
             self.stop_ring(place);
-            self.rings[place] = Ring::of(self.rings[place].owner);
+            self.rings[place] = self.rings[place].anew();
             self.arbiter.reset_one(place);
         }
         self.tell_rings(id);
@@ -165,7 +167,7 @@ impl Card {
         self.errata.forget();
         self.functions.iter_mut().for_each(Function::forget);
         for ring in &mut self.rings {
-            *ring = Ring::of(ring.owner);
+            *ring = ring.anew();
         }
         for id in (0..self.functions.len() as u16).map(FunctionId) {
             self.tell_rings(id);
@@ -189,6 +191,12 @@ impl Card {
         let physical = &mut self.functions[0].pci;
         physical.clear();
         self.link.set_sizes(physical.traffic_sizes());
+        let rings = self.functions[0].rings.len();
+        self.functions[0].ledger = Ledger::new(rings, &self.stats);
+        for ring in &mut self.rings {
+            *ring = Ring::of(ring.owner);
+        }
+        self.admin.lose_power();
         self.tell_rings(FunctionId::PHYSICAL);
         self.latches = Latches::of(self.profile.errata);
         self.errata.clear();

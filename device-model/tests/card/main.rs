@@ -10,6 +10,7 @@ mod express;
 mod faults;
 mod migration;
 mod numbers;
+mod pages;
 mod power;
 mod registers;
 mod resets;

@@ -81,7 +81,7 @@ impl Guest {
         self.base() + u64::from(ring) * 0x800
     }
 
-    fn data(&self) -> u64 {
+    pub(crate) fn data(&self) -> u64 {
         self.base() + 0x2000
     }
 
@@ -157,7 +157,7 @@ impl Guest {
     }
 
     /// Submits, waits and reaps one command of the first lap.
-    fn status(&mut self, bench: &mut Bench, ring: u16, command: Command) -> Status {
+    pub(crate) fn status(&mut self, bench: &mut Bench, ring: u16, command: Command) -> Status {
         self.submit(bench, ring, command);
         bench.settle();
         let head = self.heads[usize::from(ring)];
@@ -187,7 +187,7 @@ impl Guest {
     }
 
     /// Encrypts 64 bytes of its own memory in place.
-    fn encrypt(&mut self, bench: &mut Bench, session: u32) -> Status {
+    pub(crate) fn encrypt(&mut self, bench: &mut Bench, session: u32) -> Status {
         let command = Command {
             session: CardSession(session),
             ..encrypt(self.data(), 64)

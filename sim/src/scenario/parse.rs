@@ -70,13 +70,16 @@ const FAULT_KEYS: [&str; 9] = [
 ];
 const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
 const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
-const LATCH_KINDS: [&str; 7] = [
+const LATCH_KINDS: [&str; 10] = [
     "keep-keys-on-destroy",
     "hang-engines",
     "hang-scheduler",
     "drop-completion",
     "duplicate-completion",
     "corrupt-output",
+    "corrected-context",
+    "corrupt-context",
+    "stick-entropy",
     "write-outside-window",
 ];
 const BOUND_KEYS: [&str; 2] = ["at_least", "at_most"];
@@ -474,12 +477,21 @@ fn read_latch(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioE
         "drop-completion" => Latch::DropCompletion { nth },
         "duplicate-completion" => Latch::DuplicateCompletion { nth },
         "corrupt-output" => Latch::CorruptOutput { nth },
+        "corrected-context" | "corrupt-context" => Latch::ContextError {
+            nth,
+            is_corrected: name == "corrected-context",
+        },
+        "stick-entropy" => Latch::StickEntropy,
         _ => Latch::WriteOutsideWindow { nth },
     };
     match (latch, section.get("nth")) {
-        (Latch::KeepKeysOnDestroy | Latch::HangEngines | Latch::HangScheduler, Some(nth)) => {
-            Err(nth.error(format!("no `nth`, as `{name}` does not count")))
-        }
+        (
+            Latch::KeepKeysOnDestroy
+            | Latch::HangEngines
+            | Latch::HangScheduler
+            | Latch::StickEntropy,
+            Some(nth),
+        ) => Err(nth.error(format!("no `nth`, as `{name}` does not count"))),
         _ => Ok(Action::Latch { card, latch }),
     }
 }
