@@ -29,6 +29,15 @@ pub enum PoolError {
         #[source]
         source: vm_memory::mmap::MmapRegionError,
     },
+    /// Memory that other processes can map could not be had.
+    #[error("cannot make {bytes} bytes that can be shared for the DMA pool")]
+    Share {
+        /// Size asked for, in bytes.
+        bytes: usize,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// No block of this size is left.
     #[error("the DMA pool of {capacity} bytes has no block of {bytes} bytes left")]
     Exhausted {
@@ -89,6 +98,47 @@ impl Pool {
                 blocks: Mutex::default(),
             }),
         })
+    }
+
+    /// Maps a pool of `bytes` bytes (rounded up to 4096) that other processes can map too. It can
+    /// not shrink, so that none of them is hurt by another.
+    ///
+    /// # Errors
+    /// [`PoolError::Share`] or [`PoolError::Map`] if the system gives no such memory.
+    #[cfg(feature = "shared")]
+    pub fn shared(bytes: usize) -> Result<Self, PoolError> {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+        let size = bytes.max(MIN_BLOCK).next_multiple_of(4096);
+        let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+        let file = memfd_create("dma-pool", flags).and_then(|file| {
+            ftruncate(&file, size as u64)?;
+            fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+            Ok(std::fs::File::from(file))
+        });
+        let file = file.map_err(|source| PoolError::Share {
+            bytes: size,
+            source: source.into(),
+        })?;
+        let place = vm_memory::FileOffset::new(file, 0);
+        let region = MmapRegion::from_file(place, size).map_err(|source| PoolError::Map {
+            bytes: size,
+            source,
+        })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                region,
+                blocks: Mutex::default(),
+            }),
+        })
+    }
+
+    /// The file behind the mapping, if other processes can map it.
+    #[cfg(feature = "shared")]
+    #[must_use]
+    pub fn file(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd as _;
+        let place = self.inner.region.file_offset()?;
+        Some(place.file().as_fd())
     }
 
     /// Size of the mapping, in bytes.

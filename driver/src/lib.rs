@@ -27,4 +27,6 @@ pub use card::DriverState;
 pub use config::{BringUpError, ConfigError, DriverConfig};
 pub use ocf::{CardDriver, RingOccupancy, cipher_code, digest_code};
 pub use stats::{DriverStats, StatsHandle};
+#[cfg(feature = "vfio-user")]
+pub use transport::vfio_user;
 pub use transport::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};

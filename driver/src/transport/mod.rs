@@ -4,6 +4,9 @@
 //! is mapped for the card. It has no time argument: a simulated path keeps its own clock, a real
 //! one needs none.
 
+#[cfg(feature = "vfio-user")]
+pub mod vfio_user;
+
 use dma::{Coherent, Pool, PoolBuffer};
 use regs::{DeviceAddr, RingId, Slot};
 

@@ -1,0 +1,19 @@
+//! The card on a socket, in real time.
+//!
+//! The card itself is the pure state machine of `device-model`; this crate gives it what a machine
+//! gives to a card in a slot: a clock, memory to reach, somebody who listens to its interrupts, and
+//! somebody who reads and writes its registers. [`Slot`] is all of that but the wire;
+//! [`vfio_user`] is the wire to QEMU and to drivers in other processes.
+//!
+//! What comes over a socket is not trusted: it is validated where it comes in, answered with the
+//! errno of the specification, and neither memory nor time spent on it is without bound.
+
+pub mod clock;
+pub mod doorbell;
+pub mod interrupt;
+pub mod memory;
+pub mod slot;
+pub mod vfio_user;
+
+pub use clock::{Clock, Pacing};
+pub use slot::Slot;

@@ -1,0 +1,445 @@
+//! A machine slot with a card in it, in real time.
+//!
+//! Owns the card, its clock, the client's memory and the ends of its interrupts. Does what a bus
+//! driver does for a driver in userspace: the MSI-X table of the card belongs to the slot, as VFIO
+//! has it, and leads each vector to the descriptor that the client named for it.
+
+use device_model::pci::{BarAccess, ConfigAccess, ErrorMessage, Message, Width};
+use device_model::{Card, CardEvent, DmaFault, Host};
+use regs::pci::{
+    CONFIG_LEN, ConfigRegister, MSIX_BAR, MSIX_BAR_LEN, MSIX_ENTRY_LEN, MSIX_TABLE, REGISTER_BAR,
+    express, header, msix,
+};
+use regs::{BAR0_LEN, DeviceAddr, FunctionId};
+use rustix::io::Errno;
+use timebase::{Span, Time};
+
+use crate::clock::{Clock, Pacing};
+use crate::doorbell::DoorbellPage;
+use crate::interrupt::{Action, Interrupts, Kind};
+use crate::memory::{ClientMemory, Far};
+
+/// Where the slot takes interrupt messages; their data is the vector.
+const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
+/// What an empty slot answers, in every byte.
+const NOBODY: u8 = 0xFF;
+/// What a bus driver keeps over a reset.
+const KEPT: [ConfigRegister; 6] = [
+    header::BAR0_LOW,
+    header::BAR0_HIGH,
+    header::BAR2_LOW,
+    header::BAR2_HIGH,
+    express::DEVICE_CONTROL,
+    header::COMMAND,
+];
+/// Most steps of free time at once, so that a client that never lets the card rest is still heard.
+const MAX_STEPS: u32 = 4096;
+
+/// A part of the card that a client reads and writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Region {
+    /// Registers and doorbells.
+    Registers,
+    /// The MSI-X table.
+    Vectors,
+    /// Configuration space.
+    Config,
+}
+
+impl Region {
+    /// Its length, in bytes.
+    #[must_use]
+    pub const fn len(self) -> u64 {
+        match self {
+            Self::Registers => BAR0_LEN as u64,
+            Self::Vectors => MSIX_BAR_LEN as u64,
+            Self::Config => CONFIG_LEN as u64,
+        }
+    }
+
+    /// No region is.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        false
+    }
+
+    /// Checks that `len` bytes from `offset` on lie in it.
+    fn check(self, offset: u64, len: usize) -> Result<u32, Errno> {
+        let end = offset.checked_add(len as u64).ok_or(Errno::INVAL)?;
+        if end > self.len() {
+            return Err(Errno::INVAL);
+        }
+        u32::try_from(offset).map_err(|_| Errno::INVAL)
+    }
+}
+
+/// A slot, with a card or without.
+#[derive(Debug)]
+pub struct Slot {
+    card: Option<Card>,
+    bus: Bus,
+    doorbells: Option<DoorbellPage>,
+}
+
+/// What the slot has besides the card.
+#[derive(Debug)]
+struct Bus {
+    clock: Clock,
+    memory: ClientMemory,
+    interrupts: Interrupts,
+}
+
+impl Slot {
+    /// A slot with `card` in it. With `doorbells` clients may write doorbells to shared memory.
+    #[must_use]
+    pub fn new(card: Card, pacing: Pacing, doorbells: Option<DoorbellPage>) -> Self {
+        let vectors = card.profile().ring_pairs + 1;
+        Self {
+            card: Some(card),
+            bus: Bus {
+                clock: Clock::new(pacing),
+                memory: ClientMemory::default(),
+                interrupts: Interrupts::new(vectors),
+            },
+            doorbells,
+        }
+    }
+
+    /// The card, if there is one.
+    #[must_use]
+    pub const fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
+    /// The card, to pull a latch in it.
+    pub const fn card_mut(&mut self) -> Option<&mut Card> {
+        self.card.as_mut()
+    }
+
+    /// The client's memory.
+    pub const fn memory(&mut self) -> &mut ClientMemory {
+        &mut self.bus.memory
+    }
+
+    /// The ends of the interrupts.
+    #[must_use]
+    pub const fn interrupts(&self) -> &Interrupts {
+        &self.bus.interrupts
+    }
+
+    /// The page that doorbells are written to, if it is shared.
+    #[must_use]
+    pub const fn doorbells(&self) -> Option<&DoorbellPage> {
+        self.doorbells.as_ref()
+    }
+
+    /// Puts a card in, in the place of any that is there.
+    pub fn plug(&mut self, card: Card) {
+        self.card = Some(card);
+    }
+
+    /// Pulls the card out at once; what is under way is lost.
+    pub fn unplug(&mut self) -> Option<Card> {
+        let mut card = self.card.take()?;
+        card.pull_out();
+        self.bus.interrupts.set_intx(false);
+        Some(card)
+    }
+
+    /// Asks the client to give the card back.
+    pub fn request_removal(&mut self) {
+        self.bus.interrupts.signal(Kind::Request, 0);
+    }
+
+    /// The client is gone: nothing of it is kept. The card stays as it is, but it can reach nothing
+    /// any more.
+    pub fn release(&mut self) {
+        self.bus.memory.clear();
+        self.bus.interrupts.clear();
+    }
+
+    /// How long until the card does something by itself; `None` if it waits for others.
+    pub fn wait(&mut self) -> Option<Span> {
+        let at = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
+        self.bus.clock.until(at)
+    }
+
+    fn with_card<R>(
+        &mut self,
+        far: &mut dyn Far,
+        act: impl FnOnce(&mut Card, Time, &mut Side<'_>) -> R,
+    ) -> Option<R> {
+        let card = self.card.as_mut()?;
+        let now = self.bus.clock.now();
+        let side = &mut Side {
+            memory: &self.bus.memory,
+            interrupts: &mut self.bus.interrupts,
+            far,
+        };
+        Some(act(card, now, side))
+    }
+
+    /// Hears the doorbells that were rung in shared memory, and lets the card do what is due.
+    /// Returns whether anything happened.
+    pub fn advance(&mut self, far: &mut dyn Far) -> bool {
+        let mut is_busy = false;
+        while let Some((offset, value)) = self.doorbells.as_mut().and_then(DoorbellPage::take) {
+            let at = BarAccess::physical(REGISTER_BAR, offset);
+            self.with_card(far, |card, now, side| card.bar_write(now, at, value, side));
+            is_busy = true;
+        }
+        for _ in 0..MAX_STEPS {
+            let Some(card) = &self.card else { break };
+            let next = card.next_internal();
+            if next > self.bus.clock.reach(next) {
+                break;
+            }
+            self.with_card(far, |card, now, side| card.advance(now, side));
+            is_busy = true;
+        }
+        is_busy
+    }
+
+    /// Reads `bytes.len()` bytes from `offset` on. All ones without a card.
+    ///
+    /// # Errors
+    /// `EINVAL` if they do not lie in the region.
+    pub fn read(
+        &mut self,
+        region: Region,
+        offset: u64,
+        bytes: &mut [u8],
+        far: &mut dyn Far,
+    ) -> Result<(), Errno> {
+        let mut at = region.check(offset, bytes.len())?;
+        self.advance(far);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let width = widest(at, rest.len());
+            let (part, others) = rest.split_at_mut(width.bytes());
+            let value = self.with_card(far, |card, now, side| match region {
+                Region::Config => card.config_read(now, config(at, width), side),
+                Region::Registers => card.bar_read(now, bar(REGISTER_BAR, at, width), side),
+                Region::Vectors => card.bar_read(now, bar(MSIX_BAR, at, width), side),
+            });
+            match value {
+                Some(value) => part.copy_from_slice(&value.to_le_bytes()[..width.bytes()]),
+                None => part.fill(NOBODY),
+            }
+            at += width.bytes() as u32;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// Writes `bytes` from `offset` on. Vanishes without a card. The MSI-X table is the slot's: a
+    /// write to it is dropped, as behind VFIO.
+    ///
+    /// # Errors
+    /// `EINVAL` if they do not lie in the region.
+    pub fn write(
+        &mut self,
+        region: Region,
+        offset: u64,
+        bytes: &[u8],
+        far: &mut dyn Far,
+    ) -> Result<(), Errno> {
+        let mut at = region.check(offset, bytes.len())?;
+        self.advance(far);
+        let mut rest = bytes;
+        while !rest.is_empty() && region != Region::Vectors {
+            let width = widest(at, rest.len());
+            let (part, others) = rest.split_at(width.bytes());
+            let mut dword = [0; 4];
+            dword[..part.len()].copy_from_slice(part);
+            let value = u32::from_le_bytes(dword);
+            self.with_card(far, |card, now, side| {
+                if region == Region::Config {
+                    card.config_write(now, config(at, width), value, side);
+                } else {
+                    card.bar_write(now, bar(REGISTER_BAR, at, width), value, side);
+                }
+            });
+            at += width.bytes() as u32;
+            rest = others;
+        }
+        if region == Region::Config {
+            self.arm_vectors(far);
+        }
+        self.advance(far);
+        Ok(())
+    }
+
+    /// Resets the card as a function-level reset does, and waits for its end. What a bus driver
+    /// keeps of configuration space over a reset is as before.
+    pub fn reset(&mut self, far: &mut dyn Far) {
+        self.advance(far);
+        let kept = KEPT.map(|register| (register, self.config(register, far)));
+        self.change_config(express::DEVICE_CONTROL, far, |control| {
+            control | express::INITIATE_FLR.mask()
+        });
+        if let Some(card) = &self.card {
+            self.bus.clock.jump(card.next_internal());
+        }
+        self.with_card(far, |card, now, side| card.advance(now, side));
+        for (register, value) in kept {
+            self.change_config(register, far, |_| value);
+        }
+        if let Some(page) = &mut self.doorbells {
+            page.clear();
+        }
+        self.arm_vectors(far);
+    }
+
+    /// Does `action` to interrupts, and enables messages on the card if anybody is told of them.
+    ///
+    /// # Errors
+    /// As [`Interrupts::set`].
+    pub fn set_interrupts(
+        &mut self,
+        kind: Kind,
+        range: (u32, u32),
+        action: Action,
+        far: &mut dyn Far,
+    ) -> Result<(), Errno> {
+        let was_assigned = self.bus.interrupts.is_assigned(Kind::Msix);
+        self.bus.interrupts.set(kind, range, action)?;
+        self.arm_vectors(far);
+        if was_assigned && !self.bus.interrupts.is_assigned(Kind::Msix) {
+            self.change_config(msix::MSIX_CONTROL, far, |control| {
+                control & !msix::ENABLE.mask()
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives each vector of the card its message and enables them, if anybody is told of one.
+    fn arm_vectors(&mut self, far: &mut dyn Far) {
+        if !self.bus.interrupts.is_assigned(Kind::Msix) {
+            return;
+        }
+        let vectors = self.bus.interrupts.count(Kind::Msix);
+        self.with_memory_space(far, |slot, far| {
+            for vector in 0..vectors {
+                let entry = [MESSAGES.0 as u32, (MESSAGES.0 >> 32) as u32, vector, 0];
+                for (word, value) in (0..).zip(entry) {
+                    let offset = MSIX_TABLE + vector * MSIX_ENTRY_LEN + word * 4;
+                    let at = BarAccess::physical(MSIX_BAR, offset);
+                    slot.with_card(far, |card, now, side| card.bar_write(now, at, value, side));
+                }
+            }
+        });
+        self.change_config(msix::MSIX_CONTROL, far, |control| {
+            control | msix::ENABLE.mask()
+        });
+    }
+
+    /// Does something that needs the BARs to answer, whatever the client has made of them.
+    fn with_memory_space(&mut self, far: &mut dyn Far, act: impl FnOnce(&mut Self, &mut dyn Far)) {
+        let command = self.config(header::COMMAND, far);
+        self.change_config(header::COMMAND, far, |command| {
+            command | header::MEMORY_SPACE.mask()
+        });
+        act(self, far);
+        self.change_config(header::COMMAND, far, |_| command);
+    }
+
+    fn config(&mut self, register: ConfigRegister, far: &mut dyn Far) -> u32 {
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        let value = self.with_card(far, |card, now, side| card.config_read(now, at, side));
+        value.unwrap_or(0)
+    }
+
+    fn change_config(
+        &mut self,
+        register: ConfigRegister,
+        far: &mut dyn Far,
+        change: impl FnOnce(u32) -> u32,
+    ) {
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        let before = self.config(register, far);
+        let after = change(before);
+        if after != before {
+            self.with_card(far, |card, now, side| {
+                card.config_write(now, at, after, side);
+            });
+        }
+    }
+}
+
+/// The widest access that is aligned at `offset` and has at most `len` bytes.
+fn widest(offset: u32, len: usize) -> Width {
+    let widths = [Width::Dword, Width::Word];
+    let fits = |width: &Width| width.bytes() <= len && offset.is_multiple_of(width.bytes() as u32);
+    widths.into_iter().find(fits).unwrap_or(Width::Byte)
+}
+
+const fn config(offset: u32, width: Width) -> ConfigAccess {
+    ConfigAccess {
+        function: FunctionId::PHYSICAL,
+        offset: offset as u16,
+        width,
+    }
+}
+
+const fn bar(bar: u8, offset: u32, width: Width) -> BarAccess {
+    BarAccess {
+        function: FunctionId::PHYSICAL,
+        bar,
+        offset,
+        width,
+    }
+}
+
+/// The slot as the card sees it.
+struct Side<'a> {
+    memory: &'a ClientMemory,
+    interrupts: &'a mut Interrupts,
+    far: &'a mut dyn Far,
+}
+
+impl Host for Side<'_> {
+    fn read(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &mut [u8],
+    ) -> Result<(), DmaFault> {
+        if !function.is_physical() {
+            return Err(DmaFault::refused(addr));
+        }
+        self.memory.read(addr, bytes, self.far)
+    }
+
+    fn write(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault> {
+        if !function.is_physical() {
+            return Err(DmaFault::refused(addr));
+        }
+        self.memory.write(addr, bytes, self.far)
+    }
+
+    fn interrupt(&mut self, _at: Time, message: Message) {
+        if message.function.is_physical() && message.addr == MESSAGES {
+            self.interrupts.signal(Kind::Msix, message.data);
+        }
+    }
+
+    fn intx(&mut self, _at: Time, function: FunctionId, is_asserted: bool) {
+        if function.is_physical() {
+            self.interrupts.set_intx(is_asserted);
+        }
+    }
+
+    fn observe(&mut self, _at: Time, event: CardEvent) {
+        if let CardEvent::ErrorMessage { message, .. } = event
+            && message != ErrorMessage::Correctable
+        {
+            self.interrupts.signal(Kind::Error, 0);
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! A card in another process, over the vfio-user protocol, without a virtual machine between.
+//!
+//! Register writes are posted: nobody waits for their answer. Reads wait, and push the writes
+//! before them. If the server shares its doorbells, they are stores to memory. The pool is mapped
+//! for the card once and as a whole, so mapping a buffer costs no message; and so the card could
+//! reach a buffer that is not mapped. A server that does not answer in time, or is gone, is a card
+//! that was pulled out.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use dma::{Coherent, Pool, PoolBuffer};
+use protocol::wire::{
+    Command, DmaMap, IoEventFd, IrqInfo, IrqSet, RegionAccess, RegionInfo, RegionIoFds, SparseArea,
+    VERSION,
+};
+use protocol::{Channel, ChannelError, Message};
+use regs::pci::{ConfigRegister, header};
+use regs::{DOORBELL_PAGE, DeviceAddr};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use timebase::Span;
+use vfio_bindings::bindings::vfio;
+use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
+use zerocopy::{FromBytes, IntoBytes as _};
+
+use super::{Direction, MapError, Mapped, Transport, Unmapped};
+
+/// How long an answer is waited for, in milliseconds.
+const PATIENCE_MS: u32 = 2_000;
+/// Where the card sees the pool: above what 32 bits can say, so that no half of an address is lost
+/// unnoticed.
+const POOL_AT: u64 = 0x10_0000_0000;
+/// What the client can do; one file at most comes with a message.
+const CAPABILITIES: &str =
+    r#"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"pgsizes":4096}}"#;
+
+/// Why a card in another process can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody listens on the socket.
+    #[error("cannot connect to {path}: {source}")]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The socket failed, or the server was silent.
+    #[error("while asking for {what}: {source}")]
+    Channel {
+        /// What was asked.
+        what: &'static str,
+        /// What happened.
+        source: ChannelError,
+    },
+    /// The server refused something.
+    #[error("the server refused {what}: {error}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// Its reason.
+        error: Errno,
+    },
+    /// The server's answer makes no sense.
+    #[error("the server's answer about {0} makes no sense")]
+    Strange(&'static str),
+    /// The pool is not shared memory.
+    #[error("the DMA pool has no file: make it with `Pool::shared`")]
+    PrivatePool,
+    /// The system has no descriptor or no memory left.
+    #[error("cannot set up interrupts or doorbells")]
+    System(#[from] Errno),
+}
+
+/// A card in another process.
+#[derive(Debug)]
+pub struct VfioUser {
+    channel: Channel,
+    pool: Pool,
+    /// Doorbells in shared memory, and what wakes a server that sleeps.
+    doorbells: Option<(MmapRegion, Option<OwnedFd>)>,
+    events: Vec<OwnedFd>,
+    /// Buffers that are mapped, by window.
+    windows: Vec<Option<PoolBuffer>>,
+    free: Vec<u32>,
+    is_present: bool,
+}
+
+impl VfioUser {
+    /// Connects to the server on the socket `path`, shares `pool` with it, asks to be told of its
+    /// interrupts and lets the card reach memory.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if there is no server, or it does not serve this card.
+    pub fn connect(path: &Path, pool: Pool) -> Result<Self, ConnectError> {
+        let socket = UnixStream::connect(path).map_err(|source| ConnectError::Connect {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut transport = Self {
+            channel: Channel::new(socket, PATIENCE_MS),
+            pool,
+            doorbells: None,
+            events: Vec::new(),
+            windows: Vec::new(),
+            free: Vec::new(),
+            is_present: true,
+        };
+        transport.agree()?;
+        transport.share_pool()?;
+        transport.find_doorbells()?;
+        transport.listen()?;
+        let command = header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask();
+        transport.write_config(header::COMMAND, command)?;
+        Ok(transport)
+    }
+
+    /// Waits until an interrupt comes or the server goes, at most for `time`. For loops in real
+    /// time, which have nothing else to do.
+    pub fn wait(&self, time: Span) {
+        let timeout = Timespec {
+            tv_sec: (time.as_ns() / 1_000_000_000) as i64,
+            tv_nsec: (time.as_ns() % 1_000_000_000) as i64,
+        };
+        let ends = self.events.iter().map(AsFd::as_fd);
+        let ends = ends.chain([self.channel.as_fd()]);
+        let mut polled: Vec<_> = ends
+            .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
+            .collect();
+        // Whatever comes of it, the caller looks.
+        let _ = poll(&mut polled, Some(&timeout));
+    }
+
+    /// Asks, and waits for the answer.
+    fn ask(
+        &mut self,
+        what: &'static str,
+        command: Command,
+        parts: &[&[u8]],
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Message, ConnectError> {
+        let failed = |source| ConnectError::Channel { what, source };
+        let id = self.channel.command(command, parts, fds).map_err(failed)?;
+        loop {
+            let message = self.channel.receive_within(PATIENCE_MS).map_err(failed)?;
+            if !message.header.is_reply() {
+                // All memory has a file: there is nothing that the server has to ask for.
+                let refused = self.channel.refuse(&message.header, Errno::NOTSUP);
+                refused.map_err(failed)?;
+            } else if message.header.id.get() == id {
+                return match message.header.failure() {
+                    Some(error) => Err(ConnectError::Refused { what, error }),
+                    None => Ok(message),
+                };
+            }
+        }
+    }
+
+    fn agree(&mut self) -> Result<(), ConnectError> {
+        let version = [VERSION.0.to_le_bytes(), VERSION.1.to_le_bytes()].concat();
+        let text = [CAPABILITIES.as_bytes(), &[0]].concat();
+        let answer = self.ask("a version", Command::Version, &[&version, &text], &[])?;
+        let agreed = answer.payload.get(..2) == Some(&version[..2]);
+        agreed
+            .then_some(())
+            .ok_or(ConnectError::Strange("a version"))
+    }
+
+    /// Lets the card reach the whole pool.
+    fn share_pool(&mut self) -> Result<(), ConnectError> {
+        let file = self.pool.file().ok_or(ConnectError::PrivatePool)?;
+        let file = file.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+        let map = DmaMap {
+            argsz: (size_of::<DmaMap>() as u32).into(),
+            flags: (vfio::VFIO_DMA_MAP_FLAG_READ | vfio::VFIO_DMA_MAP_FLAG_WRITE).into(),
+            address: POOL_AT.into(),
+            size: (self.pool.capacity() as u64).into(),
+            ..DmaMap::default()
+        };
+        let what = "the DMA pool to be mapped";
+        self.ask(what, Command::DmaMap, &[map.as_bytes()], &[file.as_fd()])?;
+        Ok(())
+    }
+
+    /// Maps the doorbells, if the server shares them.
+    fn find_doorbells(&mut self) -> Result<(), ConnectError> {
+        let what = "BAR 0";
+        let room = size_of::<RegionInfo>() + size_of::<SparseArea>();
+        let asked = RegionInfo {
+            argsz: (room as u32).into(),
+            index: vfio::VFIO_PCI_BAR0_REGION_INDEX.into(),
+            ..RegionInfo::default()
+        };
+        let command = Command::DeviceGetRegionInfo;
+        let mut answer = self.ask(what, command, &[asked.as_bytes()], &[])?;
+        let (Some(file), Some(area)) = (answer.fds.pop(), sparse_area(&answer.payload)) else {
+            return Ok(());
+        };
+        let (base, area) = area;
+        if area.offset.get() != u64::from(DOORBELL_PAGE) {
+            return Err(ConnectError::Strange(what));
+        }
+        let place = FileOffset::new(file.into(), base + area.offset.get());
+        let len = usize::try_from(area.size.get()).map_err(|_| ConnectError::Strange(what))?;
+        let page = MmapRegion::from_file(place, len).map_err(|_| ConnectError::Strange(what))?;
+        self.doorbells = Some((page, self.find_wake()?));
+        Ok(())
+    }
+
+    /// What wakes a server that sleeps between looks at the doorbells.
+    fn find_wake(&mut self) -> Result<Option<OwnedFd>, ConnectError> {
+        let room = size_of::<RegionIoFds>() + size_of::<IoEventFd>();
+        let asked = RegionIoFds {
+            argsz: (room as u32).into(),
+            index: vfio::VFIO_PCI_BAR0_REGION_INDEX.into(),
+            ..RegionIoFds::default()
+        };
+        let command = Command::DeviceGetRegionIoFds;
+        let answer = self.ask("descriptors", command, &[asked.as_bytes()], &[]);
+        match answer {
+            Ok(mut answer) => Ok(answer.fds.pop()),
+            Err(ConnectError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks to be told of every vector.
+    fn listen(&mut self) -> Result<(), ConnectError> {
+        let what = "interrupts";
+        let asked = IrqInfo {
+            argsz: (size_of::<IrqInfo>() as u32).into(),
+            index: vfio::VFIO_PCI_MSIX_IRQ_INDEX.into(),
+            ..IrqInfo::default()
+        };
+        let answer = self.ask(what, Command::DeviceGetIrqInfo, &[asked.as_bytes()], &[])?;
+        let info = IrqInfo::read_from_bytes(&answer.payload);
+        let count = info.map_err(|_| ConnectError::Strange(what))?.count.get();
+        if count == 0 || count > 128 {
+            return Err(ConnectError::Strange(what));
+        }
+        for _ in 0..count {
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            self.events.push(eventfd(0, flags)?);
+        }
+        let set = IrqSet {
+            argsz: (size_of::<IrqSet>() as u32).into(),
+            flags: (vfio::VFIO_IRQ_SET_DATA_EVENTFD | vfio::VFIO_IRQ_SET_ACTION_TRIGGER).into(),
+            index: vfio::VFIO_PCI_MSIX_IRQ_INDEX.into(),
+            start: 0.into(),
+            count: count.into(),
+        };
+        let twins: Result<Vec<_>, _> = self.events.iter().map(OwnedFd::try_clone).collect();
+        let twins = twins.map_err(|_| Errno::MFILE)?;
+        let fds: Vec<_> = twins.iter().map(AsFd::as_fd).collect();
+        self.ask(what, Command::DeviceSetIrqs, &[set.as_bytes()], &fds)?;
+        Ok(())
+    }
+
+    fn write_config(&mut self, register: ConfigRegister, value: u32) -> Result<(), ConnectError> {
+        let bytes = value.to_le_bytes();
+        let access = RegionAccess {
+            offset: u64::from(register.offset).into(),
+            region: vfio::VFIO_PCI_CONFIG_REGION_INDEX.into(),
+            count: u32::from(register.width).into(),
+        };
+        let data = &bytes[..usize::from(register.width)];
+        let parts = [access.as_bytes(), data];
+        self.ask("configuration space", Command::RegionWrite, &parts, &[])?;
+        Ok(())
+    }
+
+    /// The server is gone, or as good as gone.
+    #[cold]
+    fn lose(&mut self) {
+        self.is_present = false;
+    }
+
+    /// Rings in shared memory; `false` if this is no doorbell, or they are not shared.
+    fn ring(&self, offset: u32, value: u32) -> bool {
+        let Some((page, wake)) = &self.doorbells else {
+            return false;
+        };
+        let Some(at) = offset.checked_sub(DOORBELL_PAGE) else {
+            return false;
+        };
+        let Ok(doorbell) = page.get_atomic_ref::<AtomicU32>(at as usize) else {
+            return false;
+        };
+        // The descriptors are there before the doorbell is.
+        doorbell.store(value.to_le(), Ordering::Release);
+        if let Some(wake) = wake {
+            let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
+        }
+        true
+    }
+}
+
+/// Where the descriptor of a region begins, and the part of it that can be mapped.
+fn sparse_area(payload: &[u8]) -> Option<(u64, SparseArea)> {
+    let (info, _) = RegionInfo::read_from_prefix(payload).ok()?;
+    let at = info.cap_offset.get() as usize;
+    let (area, _) = SparseArea::read_from_prefix(payload.get(at..)?).ok()?;
+    let is_sparse = u32::from(area.id.get()) == vfio::VFIO_REGION_INFO_CAP_SPARSE_MMAP;
+    let is_one = is_sparse && area.nr_areas.get() == 1;
+    (at > 0 && is_one).then(|| (info.offset.get(), area))
+}
+
+const fn register_at(offset: u32) -> (u64, u32) {
+    (offset as u64, vfio::VFIO_PCI_BAR0_REGION_INDEX)
+}
+
+impl Transport for VfioUser {
+    fn read(&mut self, offset: u32) -> u32 {
+        if !self.is_present {
+            return u32::MAX;
+        }
+        let (at, region) = register_at(offset);
+        let access = RegionAccess {
+            offset: at.into(),
+            region: region.into(),
+            count: 4.into(),
+        };
+        let answer = self.ask("a register", Command::RegionRead, &[access.as_bytes()], &[]);
+        let value = answer.ok().and_then(|answer| {
+            let data = answer.payload.get(size_of::<RegionAccess>()..)?;
+            Some(u32::from_le_bytes(data.try_into().ok()?))
+        });
+        value.unwrap_or_else(|| {
+            self.lose();
+            u32::MAX
+        })
+    }
+
+    fn write(&mut self, offset: u32, value: u32) {
+        if !self.is_present || self.ring(offset, value) {
+            return;
+        }
+        let (at, region) = register_at(offset);
+        let access = RegionAccess {
+            offset: at.into(),
+            region: region.into(),
+            count: 4.into(),
+        };
+        let parts = [access.as_bytes(), &value.to_le_bytes()];
+        if self.channel.post(Command::RegionWrite, &parts).is_err() {
+            self.lose();
+        }
+    }
+
+    fn barrier(&mut self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn map(
+        &mut self,
+        buffer: PoolBuffer,
+        _direction: Direction,
+    ) -> Result<Mapped, (PoolBuffer, MapError)> {
+        let (addr, len) = (POOL_AT + buffer.offset() as u64, buffer.len() as u32);
+        let window = self.free.pop().unwrap_or_else(|| {
+            self.windows.push(None);
+            self.windows.len() as u32 - 1
+        });
+        self.windows[window as usize] = Some(buffer);
+        Ok(Mapped {
+            addr: DeviceAddr(addr),
+            window,
+            len,
+        })
+    }
+
+    fn unmap(&mut self, mapped: Mapped) -> Unmapped {
+        let buffer = self.windows[mapped.window as usize].take();
+        self.free.push(mapped.window);
+        Unmapped {
+            buffer: buffer.unwrap_or_default(),
+            touched: true,
+        }
+    }
+
+    fn share(&mut self, block: &Coherent, _direction: Direction) -> Result<DeviceAddr, MapError> {
+        Ok(DeviceAddr(POOL_AT + block.offset() as u64))
+    }
+
+    fn unshare(&mut self, _addr: DeviceAddr) {
+        // The pool stays mapped as a whole.
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn vectors(&self) -> u16 {
+        self.events.len() as u16
+    }
+
+    fn take_interrupts(&mut self) -> u128 {
+        let mut fired = 0;
+        for (vector, event) in self.events.iter().enumerate() {
+            if rustix::io::read(event, &mut [0; 8]).is_ok() {
+                fired |= 1 << vector;
+            }
+        }
+        // A server that went closed its end.
+        let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
+        let now = Timespec::default();
+        let is_told = poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0);
+        let over = PollFlags::HUP | PollFlags::ERR;
+        if is_told && polled[0].revents().intersects(over) {
+            self.lose();
+        }
+        fired
+    }
+
+    fn is_present(&self) -> bool {
+        self.is_present
+    }
+}
