@@ -4,6 +4,7 @@
 //! the table shows the median, the 10th and 90th percentile, and the goal. Run with `cargo bench`,
 //! which builds it as what ships is built; an argument chooses rows by name.
 
+mod peer;
 mod scale;
 
 use std::collections::{BinaryHeap, VecDeque};
@@ -53,10 +54,10 @@ enum Goal {
 
 fn main() {
     let filter = std::env::args().nth(1);
+    let wanted = |name: &str| filter.as_ref().is_none_or(|it| name.contains(it.as_str()));
     let mut rows = rows();
-    if let Some(filter) = &filter {
-        rows.retain(|row| row.name.contains(filter.as_str()));
-    }
+    rows.retain(|row| wanted(row.name));
+    rows.extend(peer::rows(wanted));
     let mut samples = vec![Vec::with_capacity(ROUNDS); rows.len()];
     for round in 0..=ROUNDS {
         for (row, samples) in rows.iter_mut().zip(&mut samples) {
@@ -159,7 +160,7 @@ fn world_rows() -> Vec<Row> {
 /// Runs `work` for a round and gives nanoseconds per unit; `work` returns the units it did.
 ///
 /// The clock on the wall ends the round. What is counted is the time of the processor: a busy
-/// machine gives less of it to who asks for all of it than to who waits in between.
+/// machine gives less of it to who asks for all of it than to who waits in between, as a peer does.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn ns_per_unit(mut work: impl FnMut() -> u64) -> f64 {
     let start = Instant::now();
