@@ -6,6 +6,7 @@
 
 mod list;
 mod profile;
+mod serve;
 
 use std::error::Error;
 use std::fs::File;
@@ -70,6 +71,8 @@ enum Command {
     Datasheet(Datasheet),
     /// Look at device profiles, fit them to measurements, hold them against measurements
     Profile(profile::Profile),
+    /// Serve a card on a socket, in real time
+    Serve(serve::Serve),
 }
 
 #[derive(Args, Debug)]
@@ -169,6 +172,8 @@ enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot serve a card")]
+    Serve(#[source] Box<dyn Error>),
     #[error("cannot write to standard output")]
     Print(#[source] io::Error),
 }
@@ -187,6 +192,7 @@ pub fn main() -> ExitCode {
             print(&text).map(|()| ExitCode::SUCCESS)
         }
         Command::Profile(profile) => profile.execute(),
+        Command::Serve(serve) => serve.execute(),
     };
     result.unwrap_or_else(|error| {
         complain(&error);

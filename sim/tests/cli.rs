@@ -1,8 +1,9 @@
 //! The `ringside` program from outside: exit status, what stands where, files that are written.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -217,4 +218,35 @@ fn the_list_and_the_help_say_what_there_is() {
         assert_eq!(status(&help), 0);
         assert!(stdout(&help).contains("Exit status:"), "{}", stdout(&help));
     }
+}
+
+#[test]
+fn a_card_is_served_on_a_socket_until_its_process_ends() {
+    let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).join("served.sock");
+    let _ = fs::remove_file(&socket);
+    let mut server = Command::new(env!("CARGO_BIN_EXE_ringside"))
+        .args(["serve", "vfio-user", "--socket", text_of(&socket)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    let told = BufReader::new(server.stdout.take().expect("its output")).read_line(&mut line);
+    assert!(told.is_ok());
+    assert_eq!(line, format!("reference on {}\n", socket.display()));
+    let second = ringside(&["serve", "vfio-user", "--socket", text_of(&socket)]);
+    assert_eq!(status(&second), 2);
+    let complaint = stderr(&second);
+    assert!(
+        complaint.contains("another server listens there"),
+        "{complaint}"
+    );
+    server.kill().expect("it runs");
+    server.wait().expect("it ends");
+    let nowhere = ringside(&["serve", "vfio-user", "--socket", "/no/such/folder/socket"]);
+    assert_eq!(status(&nowhere), 2);
+    let complaint = stderr(&nowhere);
+    assert!(
+        complaint.contains("cannot listen on /no/such/folder/socket"),
+        "{complaint}"
+    );
 }

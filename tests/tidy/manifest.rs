@@ -7,13 +7,18 @@ use std::collections::BTreeSet;
 use crate::tree::{File, Finding};
 
 /// Which of the workspace's own crates a crate may know.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("regs", &[]),
     ("timebase", &[]),
     ("dma", &[]),
     ("device-model", &["regs", "timebase"]),
+    ("protocol", &[]),
+    ("serve", &["device-model", "protocol", "regs", "timebase"]),
     ("framework", &["dma", "timebase"]),
-    ("driver", &["dma", "framework", "regs", "timebase"]),
+    (
+        "driver",
+        &["dma", "framework", "protocol", "regs", "timebase"],
+    ),
     (
         "sim",
         &[
@@ -22,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "driver",
             "framework",
             "regs",
+            "serve",
             "timebase",
         ],
     ),
@@ -33,7 +39,9 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "dma",
             "driver",
             "framework",
+            "protocol",
             "regs",
+            "serve",
             "sim",
             "timebase",
         ],
