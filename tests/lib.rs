@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use device_model::{Card, Profile};
 use dma::Pool;
-use driver::{CardDriver, DriverConfig};
+use driver::{AdminError, AdminHandle, CardDriver, DriverConfig, Ticket};
 use framework::{
     Buffer, DriverChoice, DriverId, Framework, Limits, MigrationPolicy, Operation, Region, Request,
     SessionId, SessionParams,
@@ -40,6 +40,8 @@ pub struct Rig {
     schedule: Schedule,
     /// Appointments kept so far.
     pub steps: u64,
+    /// Asks the card what the framework has no word for.
+    pub admin: AdminHandle,
 }
 
 impl Rig {
@@ -50,6 +52,16 @@ impl Rig {
     /// If the card does not come up.
     #[must_use]
     pub fn new(profile: Profile, ring_entries: u32, coalesce_count: u32, level: Level) -> Self {
+        let card = Card::new(profile).expect("a valid profile");
+        Self::around(card, ring_entries, coalesce_count, level)
+    }
+
+    /// A rig with this card.
+    ///
+    /// # Panics
+    /// If the card does not come up.
+    #[must_use]
+    pub fn around(card: Card, ring_entries: u32, coalesce_count: u32, level: Level) -> Self {
         let clock: Clock = Rc::new(Cell::new(Time::ZERO));
         let recorder = Rc::new(RefCell::new(Recorder::new(level, Checkers::default())));
         let delays = Delays::new((Span::ZERO, Span::ZERO), Span::ZERO, 0);
@@ -58,18 +70,18 @@ impl Rig {
         let pool = Pool::new(64 << 20).expect("memory for the pool");
         let config = DriverConfig {
             name: "card0".to_owned(),
-            ring_pairs: profile.ring_pairs,
+            ring_pairs: card.profile().ring_pairs,
             ring_entries,
             coalesce_count,
-            sessions: profile.session_capacity,
+            sessions: card.profile().session_capacity,
             coalesce_timer: Span::from_us(5),
             ..DriverConfig::default()
         };
-        port.borrow_mut()
-            .plug(Card::new(profile).expect("a valid profile"));
+        port.borrow_mut().plug(card);
         let alive = Rc::new(Cell::new(true));
         let transport = LinkTransport::new(Rc::clone(&port), pool.clone(), alive);
         let card_driver = CardDriver::new(transport, config).expect("the driver starts");
+        let admin = card_driver.admin_handle();
         let mut framework = Framework::new(Limits {
             event_len: 0,
             ..Limits::default()
@@ -85,6 +97,7 @@ impl Rig {
             recorder,
             schedule,
             steps: 0,
+            admin,
         };
         rig.schedule.set(DRIVER, Time::ZERO);
         rig
@@ -141,6 +154,22 @@ impl Rig {
             }
         }
         session
+    }
+
+    /// Waits for the card's answer.
+    ///
+    /// # Errors
+    /// [`AdminError`] if it gives none.
+    ///
+    /// # Panics
+    /// If nothing is left to happen, and the answer is not there.
+    pub fn answer<T>(&mut self, ticket: &Ticket<T>) -> Result<T, AdminError> {
+        loop {
+            if let Some(answer) = ticket.take() {
+                return answer;
+            }
+            assert!(self.step(), "an answer, or something left to happen");
+        }
     }
 
     /// A request on a fresh pooled buffer: `len` bytes of payload, then room for a digest.

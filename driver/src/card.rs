@@ -11,11 +11,12 @@ use std::sync::Arc;
 use regs::{CardSession, DEVICE_ID, DeviceAddr, Errata, Register, RingId, SessionBlock};
 use timebase::Time;
 
+use crate::admin::Desk;
 use crate::command::AREA_LEN;
 use crate::errata::{Quirks, TORN_RETRY};
 use crate::interrupt::Vectors;
 use crate::ring::{AreaShape, Post, Ring, Stall, Verdict};
-use crate::session::{Refusal, Sessions};
+use crate::session::{AdminJob, Refusal, Sessions};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverEvent, Transport};
 
@@ -113,6 +114,10 @@ pub(crate) struct Card<T, J> {
     pub(crate) transport: T,
     pub(crate) rings: Vec<Ring<J>>,
     pub(crate) sessions: Sessions,
+    /// What is asked of the card beside requests and sessions.
+    pub(crate) desk: Arc<Desk>,
+    /// Orders in flight for which the card may take long.
+    pub(crate) slow_orders: u32,
     pub(crate) counters: Arc<Counters>,
     pub(crate) generation: u64,
     pub(crate) config: DriverConfig,
@@ -171,6 +176,8 @@ impl<T: Transport, J> Card<T, J> {
             transport,
             rings,
             sessions,
+            desk: Arc::default(),
+            slow_orders: 0,
             counters: Arc::default(),
             generation: 0,
             quirks,
@@ -340,6 +347,9 @@ impl<T: Transport, J> Card<T, J> {
     pub(crate) fn service<S: Sink<T, J>>(&mut self, now: Time, sink: &mut S) {
         self.now = now;
         let in_flight = self.in_flight;
+        if self.desk.has_orders() {
+            self.post_admin();
+        }
         match self.phase {
             Phase::Lost => return,
             Phase::Resetting { until, then, .. } => {
@@ -369,6 +379,9 @@ impl<T: Transport, J> Card<T, J> {
     /// When `service` must run even if no interrupt arrives.
     #[inline]
     pub(crate) fn deadline(&self) -> Time {
+        if self.desk.has_orders() && self.takes_orders() {
+            return self.now;
+        }
         match self.phase {
             Phase::Lost => Time::NEVER,
             Phase::Resetting { poll_at, .. } => poll_at,
@@ -481,6 +494,13 @@ impl<T: Transport, J> Card<T, J> {
             }
         }
         for (job, verdict) in ended {
+            let job = match job {
+                AdminJob::Session(job) => job,
+                AdminJob::Order(job) => {
+                    self.finish_order(*job, verdict);
+                    continue;
+                }
+            };
             if let Some((session, result)) = self.sessions.finish(job, verdict, &self.counters) {
                 sink.opened(session, result);
             }
@@ -496,10 +516,14 @@ impl<T: Transport, J> Card<T, J> {
     pub(crate) fn post_admin(&mut self) {
         match self.phase {
             Phase::Running | Phase::Restoring | Phase::Detaching(_) => {}
-            Phase::Resetting { .. } | Phase::Lost => return,
+            Phase::Lost => return self.desk.close(),
+            Phase::Resetting { .. } => return,
         }
         let was_idle = self.sessions.ring.in_flight() == 0;
-        let has_posted = self.sessions.post(&mut self.transport, &self.counters);
+        let mut has_posted = self.sessions.post(&mut self.transport, &self.counters);
+        if self.desk.has_orders() {
+            has_posted |= self.take_orders();
+        }
         if has_posted && was_idle {
             self.busy |= ADMIN_BIT;
             self.sessions.ring.progress_at = self.now;

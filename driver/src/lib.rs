@@ -7,6 +7,7 @@
 //! A driver is made by [`CardDriver::new`] and advanced by the framework through `CryptoDriver`; it
 //! has no clock and no thread.
 
+mod admin;
 mod card;
 mod command;
 mod config;
@@ -14,6 +15,7 @@ mod errata;
 mod interrupt;
 mod mapping;
 mod ocf;
+mod orders;
 mod recovery;
 mod ring;
 mod session;
@@ -23,6 +25,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use admin::{AdminError, AdminHandle, CardStatistics, Errors, Identification, Ticket};
 pub use card::DriverState;
 pub use config::{BringUpError, ConfigError, DriverConfig};
 pub use ocf::{CardDriver, RingOccupancy, cipher_code, digest_code};

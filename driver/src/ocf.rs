@@ -4,6 +4,7 @@
 //! card is which error. What a request is on the card stands in `request`, what a session is in
 //! `params`.
 
+mod key;
 mod layout;
 mod packed;
 mod params;
@@ -14,11 +15,13 @@ use std::sync::Arc;
 
 use framework::{
     Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
-    DriverSession, Hint, OpenError, ProbeScore, Request, SessionParams,
+    DriverSession, Hint, KeyBlocked, KeyOps, KeyRequest, OpenError, ProbeScore, Request,
+    SessionParams,
 };
 use regs::{CardSession, Errata, RingId, Status};
 use timebase::Time;
 
+use self::key::Keys;
 use self::layout::{Plain, iv, work};
 pub use self::params::{cipher_code, digest_code};
 use self::params::{is_served, session_block};
@@ -30,7 +33,7 @@ use crate::mapping::HoldError;
 use crate::ring::{Post, Verdict};
 use crate::session::{Facts, Openness, Refusal};
 use crate::stats::Counters;
-use crate::{BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
+use crate::{AdminHandle, BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
 
 /// How full a data ring is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +52,7 @@ pub struct CardDriver<T: Transport> {
     bench: Bench,
     /// Requests that ended without the card's help.
     ended: Vec<Completed>,
+    keys: Keys,
 }
 
 impl<T: Transport> CardDriver<T> {
@@ -68,6 +72,7 @@ impl<T: Transport> CardDriver<T> {
             card,
             bench,
             ended: Vec::new(),
+            keys: Keys::default(),
         })
     }
 
@@ -87,6 +92,13 @@ impl<T: Transport> CardDriver<T> {
     #[must_use]
     pub fn stats_handle(&self) -> StatsHandle {
         StatsHandle(Arc::clone(&self.card.counters))
+    }
+
+    /// Asks the card for what the framework has no word for. Outlives a move of the driver into a
+    /// registry.
+    #[must_use]
+    pub fn admin_handle(&self) -> AdminHandle {
+        AdminHandle(Arc::clone(&self.card.desk))
     }
 
     /// How full each data ring is, in order of rings.
@@ -139,7 +151,10 @@ impl<T: Transport> CardDriver<T> {
             return self.process_early_or_late(request);
         }
         let facts = self.card.sessions.facts(session);
-        if facts.openness == Openness::Closed {
+        // Keys that a request leaves out are those of the session, which the driver may not know.
+        let brings_keys = request.cipher_key.is_some() || request.auth_key.is_some();
+        let lacks_keys = brings_keys && self.card.sessions.block(session).is_none();
+        if facts.openness == Openness::Closed || lacks_keys {
             self.card.counters.failed.add(1);
             self.fail(request, DriverError::Device);
             return Ok(());
@@ -359,11 +374,12 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
             bench: &mut self.bench,
         };
         self.card.service(now, &mut reporter);
+        self.keys.collect(&mut output.keys);
     }
 
     #[inline]
     fn deadline(&self) -> Time {
-        if self.ended.is_empty() {
+        if self.ended.is_empty() && !self.keys.has_ended() {
             self.card.deadline()
         } else {
             self.card.now()
@@ -372,6 +388,19 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
 
     fn unblock_generation(&self) -> u64 {
         self.card.generation
+    }
+
+    fn key_operations(&self) -> KeyOps {
+        self.keys.offered()
+    }
+
+    fn process_key(&mut self, now: Time, request: Box<KeyRequest>) -> Result<(), KeyBlocked> {
+        self.card.set_now(now);
+        self.keys.process(&self.admin_handle(), request)
+    }
+
+    fn key_unblock_generation(&self) -> u64 {
+        self.keys.generation()
     }
 
     fn detach(&mut self, now: Time) {

@@ -11,8 +11,9 @@ use regs::{
 use timebase::{Span, Time};
 
 use crate::card::{ALL_ONES, Card, Leave, Phase, Sink, Then};
+use crate::orders::SLOW_ORDER;
 use crate::ring::{Finding, Verdict};
-use crate::session::Refusal;
+use crate::session::{AdminJob, Refusal};
 use crate::{DriverEvent, Transport};
 
 /// Between two looks at a card that resets.
@@ -119,7 +120,11 @@ impl<T: Transport, J> Card<T, J> {
     pub(crate) fn watch<S: Sink<T, J>>(&mut self, sink: &mut S) {
         let (now, limit) = (self.now, self.config.watchdog);
         let mut next = Time::NEVER;
-        let mut findings = vec![self.sessions.ring.look_into(now, limit)];
+        let patience = match self.slow_orders {
+            0 => limit,
+            _ => limit + SLOW_ORDER,
+        };
+        let mut findings = vec![self.sessions.ring.look_into(now, patience)];
         findings.extend(self.rings.iter_mut().map(|ring| ring.look_into(now, limit)));
         for (id, finding) in (0..).map(RingId).zip(findings) {
             match finding {
@@ -278,7 +283,15 @@ impl<T: Transport, J> Card<T, J> {
             });
         }
         // What the admin ring was doing is told by the session table.
-        self.sessions.ring.drain(transport, |_, _| {});
+        let mut orders = Vec::new();
+        self.sessions.ring.drain(transport, |_, job| {
+            if let AdminJob::Order(job) = job {
+                orders.push(job);
+            }
+        });
+        for job in orders {
+            self.finish_order(*job, Verdict::Lost);
+        }
         self.in_flight = 0;
         self.busy = 0;
         self.held_back = 0;
@@ -293,6 +306,7 @@ impl<T: Transport, J> Card<T, J> {
         for addr in self.shared.drain(..) {
             self.transport.unshare(addr);
         }
+        self.desk.close();
         self.raise_generation();
         sink.lost();
     }

@@ -15,6 +15,7 @@ use regs::{
 use zeroize::Zeroize;
 
 use crate::command::COMMAND_IV_LEN;
+use crate::orders::OrderJob;
 use crate::ring::{AreaShape, Post, Ring, Verdict};
 use crate::stats::Counters;
 use crate::{BringUpError, Transport};
@@ -94,9 +95,16 @@ impl Life {
     }
 }
 
-/// An admin command in flight.
+/// A command of the admin ring in flight.
+#[derive(Debug)]
+pub(crate) enum AdminJob {
+    Session(SessionJob),
+    Order(Box<OrderJob>),
+}
+
+/// The creation or destruction of a session in flight.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AdminJob {
+pub(crate) struct SessionJob {
     session: CardSession,
     opcode: Opcode,
 }
@@ -162,6 +170,22 @@ impl Sessions {
     /// The stored keys of `session`.
     pub(crate) fn block(&self, session: CardSession) -> Option<&SessionBlock> {
         self.blocks.get(session.0 as usize)?.as_ref()
+    }
+
+    /// Forgets the keys of an open session, which only the card knows now.
+    pub(crate) fn forget_block(&mut self, session: CardSession) {
+        let at = session.0 as usize;
+        if self.lives.get(at) == Some(&Life::Open) {
+            self.blocks[at] = None;
+        }
+    }
+
+    /// Remembers the keys that an open session has on the card now.
+    pub(crate) fn set_keys(&mut self, session: CardSession, cipher: &[u8], digest: &[u8]) {
+        let block = self.blocks.get_mut(session.0 as usize);
+        if let Some(block) = block.and_then(Option::as_mut) {
+            block.set_keys(cipher, digest).expect("the card took them");
+        }
     }
 
     /// Sessions that must be on the card again before requests are taken.
@@ -287,7 +311,7 @@ impl Sessions {
         };
         let post = Post {
             command,
-            job: AdminJob { session, opcode },
+            job: AdminJob::Session(SessionJob { session, opcode }),
             area: Some((area, SESSION_BLOCK_LEN as u32)),
             request: None,
         };
@@ -303,7 +327,7 @@ impl Sessions {
         };
         let post = Post {
             command,
-            job: AdminJob { session, opcode },
+            job: AdminJob::Session(SessionJob { session, opcode }),
             area: None,
             request: None,
         };
@@ -313,7 +337,7 @@ impl Sessions {
     /// Takes note of the end of an admin command; says what the opener of the session must hear.
     pub(crate) fn finish(
         &mut self,
-        job: AdminJob,
+        job: SessionJob,
         verdict: Verdict,
         counters: &Counters,
     ) -> Option<(CardSession, Result<(), Refusal>)> {
@@ -375,6 +399,10 @@ impl Sessions {
                 Life::Opening | Life::Rekeying => {
                     self.lives[at] = Life::Opening;
                     self.queue.push_back(session);
+                }
+                // Its keys were imported, and went with the card.
+                Life::Open | Life::Broken if self.blocks[at].is_none() => {
+                    self.lives[at] = Life::Broken;
                 }
                 Life::Open | Life::Broken | Life::Restoring => {
                     self.lives[at] = Life::Restoring;

@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use device_model::Card;
+use device_model::{Card, Provisioning};
 use driver::{CardDriver, DriverConfig, StatsHandle};
 use framework::DriverId;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use timebase::{Span, Time};
 
 use super::{Alive, SetupError, World};
@@ -64,6 +66,26 @@ impl Slot {
     }
 }
 
+/// What the card of a slot is made with: the root key is that of all cards of a run.
+fn provisioning(fleet: u64, slot: usize) -> Provisioning {
+    let mut chance = Xoshiro256PlusPlus::seed_from_u64(fleet);
+    let mut draw = || {
+        let mut bytes = [0; 32];
+        chance.fill_bytes(&mut bytes);
+        bytes
+    };
+    let root_key = draw();
+    let mut entropy_seed = draw();
+    for _ in 0..slot {
+        entropy_seed = draw();
+    }
+    Provisioning {
+        serial: slot as u64 + 1,
+        root_key: Some(root_key),
+        entropy_seed,
+    }
+}
+
 impl World<'_> {
     /// Puts a card into an empty slot and starts its driver. False if the slot is still taken.
     pub(super) fn plug(&mut self, slot: usize) -> Result<bool, SetupError> {
@@ -72,7 +94,9 @@ impl World<'_> {
         }
         let spec = &self.scenario.cards[slot];
         let name = || spec.name.clone();
-        let mut card = Card::new(spec.profile.clone()).map_err(|source| SetupError::Profile {
+        let provisioning = provisioning(self.fleet, slot);
+        let card = Card::provisioned(spec.profile.clone(), &provisioning);
+        let mut card = card.map_err(|source| SetupError::Profile {
             slot: name(),
             source,
         })?;

@@ -129,6 +129,8 @@ struct World<'a> {
     consumers: Vec<Consumer>,
     cursor: Cursor,
     chance: Xoshiro256PlusPlus,
+    /// Where the cards' own keys come from, so that their making draws nothing from `chance`.
+    fleet: u64,
     recorder: Rc<RefCell<Recorder>>,
     script: Script,
     counts: Counts,

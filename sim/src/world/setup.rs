@@ -62,6 +62,7 @@ impl<'a> World<'a> {
             consumers: Vec::new(),
             cursor: Cursor::default(),
             chance,
+            fleet: options.seed,
             recorder,
             script: Script::new(&scenario.faults),
             counts: Counts {
