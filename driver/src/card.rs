@@ -15,7 +15,7 @@ use crate::admin::Desk;
 use crate::command::AREA_LEN;
 use crate::errata::{Quirks, TORN_RETRY};
 use crate::interrupt::Vectors;
-use crate::ring::{AreaShape, Post, Ring, Stall, Verdict};
+use crate::ring::{AreaShape, End, Post, Ring, Stall};
 use crate::session::{AdminJob, Refusal, Sessions};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverEvent, Transport};
@@ -87,7 +87,7 @@ pub(crate) enum Leave {
 /// Takes what leaves the card.
 pub(crate) trait Sink<T, J> {
     /// `job` ended.
-    fn finish(&mut self, transport: &mut T, counters: &Counters, job: J, verdict: Verdict);
+    fn finish(&mut self, transport: &mut T, counters: &Counters, job: J, end: End<'_>);
     /// The opening of `session` ended.
     fn opened(&mut self, session: CardSession, result: Result<(), Refusal>);
     /// The card is lost; everything was handed over before.
@@ -429,8 +429,8 @@ impl<T: Transport, J> Card<T, J> {
             ring.in_flight() > 0 && self.now >= ring.progress_at + self.config.watchdog;
         let budget = self.config.reap_budget;
         let counters = &*self.counters;
-        let finish = |transport: &mut T, job, verdict| {
-            sink.finish(transport, counters, job, verdict);
+        let finish = |transport: &mut T, job, end: End<'_>| {
+            sink.finish(transport, counters, job, end);
         };
         let reaped = ring.reap(&mut self.transport, budget, counters, finish);
         self.quirks.is_torn |= reaped.is_torn;
@@ -475,8 +475,8 @@ impl<T: Transport, J> Card<T, J> {
             &mut self.transport,
             budget,
             &self.counters,
-            |_, job, verdict| {
-                ended.push((job, verdict));
+            |_, job, end| {
+                ended.push((job, end.verdict));
             },
         );
         self.quirks.is_torn |= reaped.is_torn;

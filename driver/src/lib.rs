@@ -28,7 +28,7 @@ mod tests;
 pub use admin::{AdminError, AdminHandle, CardStatistics, Errors, Identification, Ticket};
 pub use card::DriverState;
 pub use config::{BringUpError, ConfigError, DriverConfig};
-pub use ocf::{CardDriver, RingOccupancy, cipher_code, digest_code};
+pub use ocf::{CardDriver, RingOccupancy, cipher_code, compression_code, digest_code};
 pub use stats::{DriverStats, StatsHandle};
 #[cfg(feature = "vfio-user")]
 pub use transport::vfio_user;

@@ -4,6 +4,7 @@
 //! card is which error. What a request is on the card stands in `request`, what a session is in
 //! `params`.
 
+mod compression;
 mod key;
 mod layout;
 mod packed;
@@ -21,16 +22,17 @@ use framework::{
 use regs::{CardSession, Errata, RingId, Status};
 use timebase::Time;
 
+use self::compression::{Ending, Squeeze, is_compression};
 use self::key::Keys;
 use self::layout::{Plain, iv, work};
-pub use self::params::{cipher_code, digest_code};
+pub use self::params::{cipher_code, compression_code, digest_code};
 use self::params::{is_served, session_block};
 use self::request::{Bench, Job, Trouble, key_len, write_keys};
 use crate::card::{Card, DriverState, Shortage, Sink};
 use crate::command::TooBig;
 use crate::errata::SHORTEST_LAST;
 use crate::mapping::HoldError;
-use crate::ring::{Post, Verdict};
+use crate::ring::{End, Post, Verdict};
 use crate::session::{Facts, Openness, Refusal};
 use crate::stats::Counters;
 use crate::{AdminHandle, BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
@@ -163,7 +165,11 @@ impl<T: Transport> CardDriver<T> {
         if self.card.rings[ring].room() == 0 {
             return Err(self.refuse(ring, Shortage::Ring, request));
         }
-        match self.submit_any(session, facts, request, follows) {
+        let submitted = match is_compression(&request) {
+            true => self.submit_squeeze(session, ring, request, follows),
+            false => self.submit_any(session, facts, request, follows),
+        };
+        match submitted {
             Ok(()) => Ok(()),
             Err((request, trouble)) => self.give_up(ring, request, trouble),
         }
@@ -244,6 +250,27 @@ impl<T: Transport> CardDriver<T> {
             },
         };
         self.card.post(usize::from(facts.ring), post, follows);
+        Ok(())
+    }
+
+    /// Posts a request that compresses or decompresses to `ring`, which has room.
+    fn submit_squeeze(
+        &mut self,
+        session: CardSession,
+        ring: usize,
+        request: Box<Request>,
+        follows: bool,
+    ) -> Result<(), (Box<Request>, Trouble)> {
+        let (transport, counters) = (&mut self.card.transport, &*self.card.counters);
+        let id = request.id.0;
+        let (command, job) = Squeeze::prepare(transport, session, request, counters)?;
+        let post = Post {
+            command,
+            area: None,
+            request: Some(id),
+            job: Job::Squeeze(job),
+        };
+        self.card.post(ring, post, follows);
         Ok(())
     }
 
@@ -418,7 +445,8 @@ struct Reporter<'a> {
 impl<T: Transport> Sink<T, Job> for Reporter<'_> {
     // Inlined, so that the job is read where it stands.
     #[inline(always)]
-    fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, verdict: Verdict) {
+    fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, end: End<'_>) {
+        let verdict = end.verdict;
         let is_good = verdict == Verdict::Card(Status::Success);
         let (request, untouched) = match job {
             Job::Plain {
@@ -433,6 +461,16 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
                 // What is overwritten owns nothing: forgetting it spares the look.
                 forget(replace(memory, unmapped.buffer));
                 (request, !(unmapped.touched && writes))
+            }
+            Job::Squeeze(job) => {
+                let (request, ended) = job.finish(transport, counters, end);
+                let result = ended.map_err(|ending| match ending {
+                    Ending::Data(error) => error,
+                    Ending::Failed(verdict, untouched) => {
+                        driver_error(verdict, untouched, counters)
+                    }
+                });
+                return self.output.completed.push(Completed { request, result });
             }
             Job::Any { mut request, held } => {
                 let copy_out = is_good.then_some(counters);

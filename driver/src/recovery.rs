@@ -12,7 +12,7 @@ use timebase::{Span, Time};
 
 use crate::card::{ALL_ONES, Card, Leave, Phase, Sink, Then};
 use crate::orders::SLOW_ORDER;
-use crate::ring::{Finding, Verdict};
+use crate::ring::{End, Finding, Verdict};
 use crate::session::{AdminJob, Refusal};
 use crate::{DriverEvent, Transport};
 
@@ -273,13 +273,13 @@ impl<T: Transport, J> Card<T, J> {
         let (transport, counters) = (&mut self.transport, &*self.counters);
         for ring in &mut self.rings {
             let limit = ring.capacity() + 1;
-            let mut finish = |transport: &mut T, job, verdict| {
-                sink.finish(transport, counters, job, verdict);
+            let mut finish = |transport: &mut T, job, end: End<'_>| {
+                sink.finish(transport, counters, job, end);
             };
             let reaped = ring.reap(transport, limit, counters, &mut finish);
             counters.reaped.add(u64::from(reaped.jobs));
             ring.drain(transport, |transport, job| {
-                finish(transport, job, Verdict::Lost);
+                finish(transport, job, End::LOST);
             });
         }
         // What the admin ring was doing is told by the session table.

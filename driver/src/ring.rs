@@ -47,6 +47,30 @@ pub(crate) enum Verdict {
     Lost,
 }
 
+/// The end of a job, and where the card told of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End<'a> {
+    pub(crate) verdict: Verdict,
+    /// Ring and offset in bytes of the completion entry.
+    entry: Option<(&'a Coherent, usize)>,
+}
+
+impl End<'_> {
+    /// The card did not come to it.
+    pub(crate) const LOST: Self = Self {
+        verdict: Verdict::Lost,
+        entry: None,
+    };
+
+    /// Bytes that the card says it wrote, or would have written. Read when it is asked for, as few
+    /// jobs need it.
+    pub(crate) fn output_len(&self) -> u32 {
+        self.entry.map_or(0, |(ring, at)| {
+            ring.read_u32(at + Completion::OUTPUT_LEN_AT)
+        })
+    }
+}
+
 /// How far the watchdog has gone with a ring that stands still.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stall {
@@ -413,7 +437,7 @@ impl<J> Ring<J> {
         transport: &mut T,
         budget: u32,
         counters: &Counters,
-        mut finish: impl FnMut(&mut T, J, Verdict),
+        mut finish: impl FnMut(&mut T, J, End<'_>),
     ) -> Reaped {
         let mut reaped = Reaped::default();
         while let Some((cookie, status)) = self.next_entry() {
@@ -462,7 +486,12 @@ impl<J> Ring<J> {
             let (area, secret_len) = (record.area, record.secret_len);
             let job = record.empty(self.first_free);
             self.free(index, area, secret_len);
-            finish(transport, job, verdict);
+            let at = slot.0 as usize * COMPLETION_LEN;
+            let end = End {
+                verdict,
+                entry: Some((&self.completions, at)),
+            };
+            finish(transport, job, end);
         }
         reaped
     }

@@ -31,8 +31,8 @@ pub(crate) enum Openness {
     Closed,
     /// All may be.
     Plain,
-    /// All may be, but each has something besides its buffers: more IV than a command holds, or a
-    /// sequence number.
+    /// All may be, but each has something besides its buffers: more IV than a command holds, a
+    /// sequence number, or a length that only the card knows.
     Special,
 }
 
@@ -479,6 +479,7 @@ impl Sessions {
         let is_special = block.is_some_and(|block| {
             usize::from(block.iv_len) > COMMAND_IV_LEN
                 || block.flags.contains(SessionBlockFlags::ESN)
+                || block.cipher == CipherCode::Deflate
         });
         self.facts[at].openness = match is_special {
             true => Openness::Special,

@@ -98,6 +98,8 @@ impl Completion {
         status[4] "status word: bit 0 phase, bits 31..16 status code",
     ];
 
+    /// Offset of `output_len` in the entry, in bytes.
+    pub const OUTPUT_LEN_AT: usize = 12;
     /// Offset of the status word in the entry, in bytes.
     pub const STATUS_AT: usize = 28;
 

@@ -1,17 +1,16 @@
 //! Session parameters: what the card can serve, and how it reads them.
 
-use framework::{Cipher, Digest, Mode, SessionFlags, SessionParams};
+use framework::{Cipher, Compression, Digest, Mode, SessionFlags, SessionParams};
 use regs::{
     CIPHER_KEY_MAX, CipherCode, DIGEST_KEY_MAX, DigestCode, SessionBlock, SessionBlockFlags,
 };
 
 /// Whether the card has what `params`, which are valid, ask for.
 pub(super) fn is_served(params: &SessionParams) -> bool {
-    let cipher = params.cipher.map_or(CipherCode::None, cipher_code).info();
+    let cipher = cipher_of(params).info();
     let digest = params.digest.map_or(DigestCode::None, digest_code).info();
     // Which lengths of digest an algorithm has is checked already.
-    !matches!(params.mode, Mode::Compress(_))
-        && cipher.iv.takes(params.iv_len)
+    cipher.iv.takes(params.iv_len)
         && cipher.key.takes(params.cipher_key_len)
         && digest.key.takes(params.auth_key_len)
 }
@@ -19,9 +18,8 @@ pub(super) fn is_served(params: &SessionParams) -> bool {
 /// The parameters as the card reads them. Without a session key the lengths still count, because
 /// requests bring keys of these lengths; the key is zeroes then and never used.
 pub(super) fn session_block(params: &SessionParams) -> SessionBlock {
-    let cipher = params.cipher.map_or(CipherCode::None, cipher_code);
     let digest = params.digest.map_or(DigestCode::None, digest_code);
-    let mut block = SessionBlock::new(cipher, digest);
+    let mut block = SessionBlock::new(cipher_of(params), digest);
     block.digest_len = params.digest_len() as u8;
     block.iv_len = params.iv_len as u8;
     let has_esn = params.flags.contains(SessionFlags::ESN);
@@ -39,6 +37,24 @@ pub(super) fn session_block(params: &SessionParams) -> SessionBlock {
         .set_keys(cipher_key, digest_key)
         .expect("the probe checked the key lengths");
     block
+}
+
+/// What the card calls the cipher or compression of a session.
+fn cipher_of(params: &SessionParams) -> CipherCode {
+    match params.mode {
+        Mode::Compress(algorithm) => compression_code(algorithm),
+        Mode::Cipher | Mode::Digest | Mode::Aead | Mode::EncryptThenAuthenticate => {
+            params.cipher.map_or(CipherCode::None, cipher_code)
+        }
+    }
+}
+
+/// What the card calls a compression algorithm.
+#[must_use]
+pub const fn compression_code(algorithm: Compression) -> CipherCode {
+    match algorithm {
+        Compression::Deflate => CipherCode::Deflate,
+    }
 }
 
 /// What the card calls a cipher.

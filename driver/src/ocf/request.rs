@@ -11,6 +11,7 @@ use framework::{Buffer, Key, Region, Request};
 use regs::{Command, DeviceAddr, SessionBlock};
 use zeroize::Zeroize;
 
+use super::compression::Squeeze;
 use super::layout::{Regions, span};
 use super::packed::Packed;
 use crate::card::Shortage;
@@ -56,6 +57,8 @@ pub(super) enum Job {
         /// The card writes to the buffer.
         writes: bool,
     },
+    /// Its result is as long as the card says.
+    Squeeze(Squeeze),
     /// Any other.
     Any {
         request: Box<Request>,
