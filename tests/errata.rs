@@ -10,8 +10,9 @@ use regs::{Errata, Erratum};
 use sim::event::Event;
 use sim::input::Input;
 use sim::outcome::Outcome;
-use sim::scenario::Scenario;
+use sim::scenario::{Action, FaultSpec, Scenario, Trigger};
 use sim::world::{self, RunOptions};
+use timebase::{Span, Time};
 
 /// One card, and the software driver in case it fails.
 const MACHINE: &str = "
@@ -167,4 +168,52 @@ fn without_its_work_around_each_erratum_does_harm_and_with_it_none() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn a_card_with_every_erratum_hangs_once_and_is_as_good_as_another() {
+    let mut scenario = Scenario::builtin("errata").expect("a built-in scenario");
+    let outcome = run(&scenario);
+    let trouble = Trouble::of(&outcome);
+    assert!(outcome.passed(), "{:#?}", outcome.violations);
+    assert_eq!((trouble.resets, trouble.lost), (1, 1), "{trouble:?}");
+    assert_eq!((trouble.strange, trouble.faults), (0, 0), "{trouble:?}");
+
+    // The same without work-arounds: the driver gives up one card after the other.
+    for card in &mut scenario.cards {
+        assert_eq!(card.profile.errata, Errata::all());
+        card.ignore_errata = Errata::all();
+    }
+    let trouble = Trouble::of(&run(&scenario));
+    assert!(trouble.lost > 1, "{trouble:?}");
+}
+
+#[test]
+fn a_card_with_every_erratum_can_be_pulled_out_at_any_moment() {
+    let mut scenario = Scenario::builtin("errata").expect("a built-in scenario");
+    scenario.workload.pieces = Some(60);
+    scenario.expect.clear();
+    for step in 0..150 {
+        let at = Time::ZERO + Span::from_ps(step * 611_953);
+        let actions = [
+            (Trigger::At(at), Action::Unplug { card: 0 }),
+            (
+                Trigger::AfterPrevious(Span::from_us(3)),
+                Action::Plug { card: 0 },
+            ),
+            (
+                Trigger::AfterPrevious(Span::from_us(step % 90)),
+                Action::Unplug { card: 1 },
+            ),
+        ];
+        let faults = actions.map(|(trigger, action)| FaultSpec { trigger, action });
+        scenario.faults = faults.to_vec();
+        let outcome = run(&scenario);
+        assert!(
+            outcome.passed(),
+            "pulled at {at}: {:#?}",
+            outcome.violations
+        );
+        assert_eq!(outcome.summary.pieces, 60, "pulled at {at}");
+    }
 }

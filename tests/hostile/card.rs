@@ -5,7 +5,7 @@ use device_model::{Card, CardEvent, DmaFault, Host, Latch, Profile};
 use regs::pci::header;
 use regs::{
     BAR0_LEN, COMMAND_LEN, CardSession, CipherCode, Command, CommandFlags, Control, DeviceAddr,
-    DigestCode, Doorbell, FunctionId, Opcode, Register, RingControl, RingId, RingRegister,
+    DigestCode, Doorbell, Errata, FunctionId, Opcode, Register, RingControl, RingId, RingRegister,
     SESSION_BLOCK_LEN, SessionBlock, Slot,
 };
 use timebase::{Span, Time};
@@ -106,9 +106,14 @@ struct Bench {
 /// # Panics
 /// If the card does not come to rest, completes more than it fetched, or keeps a key over a reset.
 pub fn card(bytes: &[u8]) -> u64 {
-    let mut bench = Bench::new();
     let mut story = Story::new(bytes);
-    bench.machine.is_direct = story.byte() & 1 != 0;
+    let kind = story.byte();
+    let errata = match kind & 2 {
+        0 => Errata::empty(),
+        _ => Errata::from_bits_truncate(story.word()),
+    };
+    let mut bench = Bench::new(errata);
+    bench.machine.is_direct = kind & 1 != 0;
     while !story.is_over() {
         bench.step(&mut story);
     }
@@ -118,11 +123,12 @@ pub fn card(bytes: &[u8]) -> u64 {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(errata: Errata) -> Self {
         let profile = Profile {
             ring_pairs: RINGS - 1,
             session_capacity: 8,
             context_cache_entries: 2,
+            errata,
             ..Profile::reference()
         };
         let mut bench = Self {

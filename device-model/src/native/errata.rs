@@ -3,6 +3,8 @@
 //! Owns what an erratum needs to remember and the moments at which it strikes; the rest of the card
 //! asks here at places that are not on the way of a command. The sheet is `regs::Erratum`.
 
+use std::ops::Range;
+
 use regs::{
     COMMAND_LEN, COMPLETION_LEN, CardSession, Completion, DeviceAddr, Errata, FunctionId, RingId,
 };
@@ -83,7 +85,13 @@ impl Memory {
         *self = Self::default();
     }
 
-    /// `ring` is reset while it is off: nothing prefetched is left of it.
+    /// Nothing prefetched is left of the pairs of `rings`.
+    pub(crate) fn flush_all(&mut self, rings: &Range<usize>) {
+        let is_left = |of: &Prefetched| !rings.contains(&usize::from(of.ring.0));
+        self.prefetched.retain(is_left);
+    }
+
+    /// Nothing prefetched is left of `ring`.
     fn flush(&mut self, ring: usize) {
         self.prefetched.retain(|of| usize::from(of.ring.0) != ring);
     }

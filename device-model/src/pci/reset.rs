@@ -51,6 +51,8 @@ impl Card {
             self.latches.reset();
             self.drop_functions(0);
         } else {
+            self.errata
+                .flush_all(&self.functions[usize::from(id.0)].rings);
             self.forget_function(now, id, host);
         }
         self.function_mut(id).pci.reset(&KEPT_WHILE_LINKED);
@@ -97,6 +99,7 @@ impl Card {
         let pairs = usize::from(self.profile.virtual_ring_pairs) + 1;
         let rings = self.functions[0].rings.len();
         self.functions.truncate(1);
+        self.errata.flush_all(&(rings..self.rings.len()));
         self.rings.truncate(rings);
         self.arbiter.resize(rings + count * pairs);
     }

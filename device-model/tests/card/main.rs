@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod deadlines;
 mod drain;
+mod errata;
 mod express;
 mod faults;
 mod migration;

@@ -11,7 +11,7 @@ use super::{Scenario, ScenarioError};
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 /// Built-in scenarios: name and text. The first is the one to show a newcomer.
-const BUILTINS: [(&str, &str); 5] = [
+const BUILTINS: [(&str, &str); 6] = [
     ("failover", include_str!("../../scenarios/failover.toml")),
     (
         "backpressure",
@@ -26,6 +26,7 @@ const BUILTINS: [(&str, &str); 5] = [
         "unplug-storm",
         include_str!("../../scenarios/unplug-storm.toml"),
     ),
+    ("errata", include_str!("../../scenarios/errata.toml")),
 ];
 
 /// Every built-in scenario.

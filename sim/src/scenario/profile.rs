@@ -391,6 +391,52 @@ mod tests {
     }
 
     #[test]
+    fn errata_are_listed_by_name_once_and_an_unknown_one_is_pointed_at() {
+        let with = |list: &str| {
+            let text = BUILTINS[0]
+                .1
+                .replacen("[link]", &format!("errata = {list}\n[link]"), 1);
+            let profile = profile_from_toml(&text, "old.toml");
+            profile
+                .map(|profile| profile.errata)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(with("[]"), Ok(Errata::empty()));
+        assert_eq!(
+            with("[\"early-ready\", \"stale-prefetch\"]"),
+            Ok(Errata::EARLY_READY | Errata::STALE_PREFETCH)
+        );
+        let message = with("[\"early-ready\", \"stale-prefech\"]").expect_err("a wrong name");
+        assert!(
+            message.starts_with("unknown erratum `stale-prefech`"),
+            "{message}"
+        );
+        assert!(message.contains("| errata = ["), "{message}");
+        assert!(message.contains("`short-last-segment`"), "{message}");
+        assert!(
+            message.contains("did you mean `stale-prefetch`"),
+            "{message}"
+        );
+        let message = with("[\"early-ready\", \"early-ready\"]").expect_err("twice");
+        assert!(message.contains("expected each erratum once"), "{message}");
+        assert_eq!(
+            builtin_profile("errata").map(|of| of.errata),
+            Some(Errata::all())
+        );
+    }
+
+    #[test]
+    fn the_errata_card_is_the_reference_card_but_for_its_errata() {
+        let errata = builtin_profile("errata").expect("built in");
+        let mended = Profile {
+            name: "reference".to_owned(),
+            errata: Errata::empty(),
+            ..errata
+        };
+        assert_eq!(mended, Profile::reference());
+    }
+
+    #[test]
     fn a_missing_number_is_pointed_at_where_it_belongs() {
         let text = BUILTINS[0].1.replacen("latency_ns", "# latency_ns", 1);
         let message = profile_from_toml(&text, "fast.toml")

@@ -500,3 +500,24 @@ fn timing_alone_and_the_software_driver_exclude_each_other() {
     let scenario = Scenario::from_toml(&text, "small.toml").expect("a scenario");
     assert!(scenario.timing_only);
 }
+
+#[test]
+fn errata_are_ignored_by_name_if_the_card_has_them() {
+    let old = "name = \"left\"";
+    let with = "profile = \"errata\"\nignore_errata = [\"early-ready\"]";
+    let scenario = Scenario::from_toml(&SMALL.replacen(old, with, 1), "small.toml");
+    let card = &scenario.expect("a scenario").cards[0];
+    assert_eq!(card.ignore_errata, regs::Errata::EARLY_READY);
+    assert_eq!(card.profile.errata, regs::Errata::all());
+
+    assert_eq!(
+        complaint_with(old, "ignore_errata = [\"early-ready\"]"),
+        "the profile has no erratum `early-ready` to ignore
+ --> small.toml:3:17
+  |
+3 | ignore_errata = [\"early-ready\"]
+  |                 ^^^^^^^^^^^^^^^ expected errata of the card's profile"
+    );
+    let message = complaint_with(old, "ignore_errata = [\"early-redy\"]");
+    assert!(message.contains("did you mean `early-ready`"), "{message}");
+}
