@@ -3,6 +3,7 @@
 mod backpressure;
 mod bring_up;
 mod completions;
+mod errata;
 mod fake;
 mod recovery;
 mod streams;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use dma::{Coherent, Pool, PoolBuffer};
 use regs::{
     COMMAND_LEN, COMPLETION_LEN, Command, Completion, Control, DEVICE_ID, DeviceAddr, DeviceStatus,
-    Doorbell, Opcode, Register, RingId, RingRegister, RingStatus, SEGMENT_LEN, Segment, Slot,
-    Status, Target, decode,
+    Doorbell, Errata, Opcode, Register, RingId, RingRegister, RingStatus, SEGMENT_LEN, Segment,
+    Slot, Status, Target, decode,
 };
 
 use crate::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
@@ -57,6 +57,16 @@ pub(super) struct FakeCard {
     pub(super) is_alive: bool,
     pub(super) is_present: bool,
     pub(super) device_id: u32,
+    pub(super) errata: Errata,
+    /// Looks at the heartbeat at which it does not count yet.
+    pub(super) still_beats: u32,
+    beats: u32,
+    /// Pairs that were on at the last reset.
+    pub(super) enabled_at_reset: usize,
+    /// Doorbells that are still to be lost.
+    pub(super) doorbells_to_lose: u32,
+    /// Times that the vectors were programmed anew.
+    pub(super) restored: u32,
     pub(super) session_capacity: u32,
     pub(super) max_windows: usize,
     pub(super) vectors: u16,
@@ -87,6 +97,12 @@ impl FakeCard {
             is_alive: true,
             is_present: true,
             device_id: DEVICE_ID,
+            errata: Errata::empty(),
+            still_beats: 0,
+            beats: 0,
+            enabled_at_reset: 0,
+            doorbells_to_lose: 0,
+            restored: 0,
             session_capacity: 1000,
             max_windows: 100_000,
             vectors: 8,
@@ -219,6 +235,22 @@ impl FakeCard {
         self.interrupt(ring);
     }
 
+    /// Writes the status word of the next completion alone; gives where the rest belongs.
+    pub(super) fn tear_completion(&mut self, ring: u16, status: u16) -> (u64, usize) {
+        let base = self.base(ring, RingRegister::CompletionBaseLow).0 & !0xFFF_FFFF;
+        let at = self.ring(ring).completion_tail as usize * COMPLETION_LEN;
+        let mut before = [0; Completion::STATUS_AT];
+        self.shared[&base].0.read(at, &mut before);
+        self.write_completion(ring, 0, status);
+        self.shared[&base].0.write(at, &before);
+        (base, at)
+    }
+
+    /// Writes the cookie of a completion that was torn.
+    pub(super) fn mend_completion(&mut self, (base, at): (u64, usize), cookie: u64) {
+        self.shared[&base].0.write(at, &cookie.to_le_bytes());
+    }
+
     fn interrupt(&mut self, ring: u16) {
         let vector = self.ring(ring).register(RingRegister::RingVector);
         let is_armed = std::mem::take(&mut self.ring(ring).is_armed);
@@ -233,11 +265,11 @@ impl FakeCard {
         while let Some(command) = self.ring(0).pending.first().copied() {
             let mut status = self.admin_status;
             if status == Status::Success {
-                let is_new = command.opcode == Opcode::SessionCreate as u8;
-                let did = if is_new {
-                    self.sessions.insert(command.session.0)
-                } else {
-                    self.sessions.remove(&command.session.0)
+                let session = command.session.0;
+                let did = match Opcode::from_code(command.opcode) {
+                    Some(Opcode::SessionCreate) => self.sessions.insert(session),
+                    Some(Opcode::SessionRekey) => self.sessions.contains(&session),
+                    _ => self.sessions.remove(&session),
                 };
                 if !did {
                     status = Status::BadSession;
@@ -273,6 +305,7 @@ impl FakeCard {
 
     fn reset(&mut self) {
         self.resets += 1;
+        self.enabled_at_reset = self.rings.iter().filter(|ring| ring.is_enabled).count();
         self.is_on = false;
         self.looks_left = self.reset_looks.unwrap_or(u32::MAX);
         self.sessions.clear();
@@ -319,7 +352,15 @@ impl Transport for FakeCard {
         }
         match decode(offset, RingId(PAIRS)) {
             Some(Target::Control(Register::DeviceId)) => self.device_id,
-            Some(Target::Control(Register::Errata)) => 0,
+            Some(Target::Control(Register::Errata)) => self.errata.bits(),
+            Some(Target::Control(Register::Heartbeat)) => {
+                match self.still_beats.checked_sub(1) {
+                    Some(left) => self.still_beats = left,
+                    None => self.beats += 1,
+                }
+                self.beats
+            }
+            Some(Target::Ring(ring, RingRegister::CommandTail)) => self.ring(ring.0).tail,
             Some(Target::Control(Register::RingPairs)) => u32::from(PAIRS),
             Some(Target::Control(Register::SessionCapacity)) => self.session_capacity,
             Some(Target::Control(Register::InterruptStatus)) => self.causes,
@@ -359,7 +400,9 @@ impl Transport for FakeCard {
             Some(Target::Ring(ring, register)) => self.write_ring(ring, register, value),
             Some(Target::CommandDoorbell(ring)) => {
                 self.doorbells += 1;
-                if !self.loses_doorbells {
+                let left = self.doorbells_to_lose.checked_sub(1);
+                self.doorbells_to_lose = left.unwrap_or(0);
+                if !self.loses_doorbells && left.is_none() {
                     let slot = Doorbell::from_bits(value).slot.0;
                     assert!(slot < self.ring(ring.0).entries(), "a slot of the ring");
                     self.ring(ring.0).tail = slot;
@@ -434,6 +477,10 @@ impl Transport for FakeCard {
 
     fn take_interrupts(&mut self) -> u128 {
         std::mem::take(&mut self.interrupts)
+    }
+
+    fn restore_vectors(&mut self) {
+        self.restored += 1;
     }
 
     fn is_present(&self) -> bool {
