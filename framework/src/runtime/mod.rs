@@ -17,7 +17,7 @@ mod pool;
 mod shard;
 mod shared;
 
-use crate::sync::channel::unbounded;
+use crate::sync::channel::{Sender, unbounded};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, spawn};
 use timebase::Time;
@@ -27,7 +27,7 @@ use crate::{
     CryptoDriver, DriverId, DriverStats, FrameworkEvent, FrameworkStats, Limits, NoSuchDriver,
     Rebalance, RegisterError,
 };
-use shard::{Inboxes, Owner, Shard};
+use shard::{Inboxes, Owner, Return, Shard};
 
 pub use bell::Waker;
 pub use clock::{Clock, SystemClock};
@@ -68,8 +68,8 @@ pub struct Runtime {
     inner: Arc<Inner>,
     dispatchers: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
-    /// Tells each worker to end.
-    endings: Vec<Box<dyn FnOnce() + Send>>,
+    /// Each worker's queue: the runtime says when it ends.
+    returns: Vec<Sender<Option<Return>>>,
 }
 
 /// What consumers, dispatchers and the runtime share.
@@ -108,10 +108,10 @@ impl Runtime {
     pub fn with_clock(config: Config, clock: impl Clock + 'static) -> Self {
         assert!((1..=SHARDS_MAX).contains(&config.shards), "1 to 256 shards");
         let (mut shards, mut doorsteps) = (Vec::new(), Vec::new());
-        let (mut workers, mut endings) = (Vec::new(), Vec::<Box<dyn FnOnce() + Send>>::new());
+        let (mut workers, mut returns) = (Vec::new(), Vec::new());
         for number in 0..config.shards {
             let (sender, receiver) = unbounded();
-            let ending = sender.clone();
+            returns.push(sender.clone());
             let byte = u8::try_from(number).expect("a number below 256");
             let (shard, doorstep) = Shard::new(config.limits, byte, sender);
             shards.push(shard);
@@ -119,7 +119,6 @@ impl Runtime {
             workers.push(spawn(format!("callback{number}"), move || {
                 shard::call_back(&receiver);
             }));
-            endings.push(Box::new(move || drop(ending.send(None))));
         }
         let inner = Arc::new(Inner {
             shards,
@@ -138,7 +137,7 @@ impl Runtime {
             inner,
             dispatchers,
             workers,
-            endings,
+            returns,
         }
     }
 
@@ -317,7 +316,9 @@ impl Runtime {
             }
         };
         join(&mut self.dispatchers);
-        self.endings.drain(..).for_each(|end| end());
+        for queue in self.returns.drain(..) {
+            assert!(queue.send(None).is_ok(), "a worker ends when it is told");
+        }
         join(&mut self.workers);
     }
 }

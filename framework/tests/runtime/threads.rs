@@ -69,6 +69,14 @@ fn told() -> (Arc<dyn Callbacks>, mpsc::Receiver<(u64, ThreadId)>) {
 }
 
 #[test]
+fn runtime_and_consumers_are_for_all_threads() {
+    fn is_for_all<T: Send + Sync>() {}
+    is_for_all::<Runtime>();
+    is_for_all::<Consumer>();
+    is_for_all::<Waker>();
+}
+
+#[test]
 fn a_callback_comes_at_once_where_it_was_asked_for_and_from_a_worker_elsewhere() {
     let runtime = runtime(1);
     software(&runtime);

@@ -6,6 +6,7 @@
 
 mod peer;
 mod scale;
+mod threads;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::hint::black_box;
@@ -107,6 +108,7 @@ fn rows() -> Vec<Row> {
     let mut rows = stack_rows();
     rows.extend(world_rows());
     rows.extend(scale::rows());
+    rows.extend(threads::rows());
     rows
 }
 
