@@ -208,11 +208,12 @@ fn the_list_and_the_help_say_what_there_is() {
         "single",
         "migrate-under-load",
         "unplug-storm",
+        "errata",
     ] {
         assert!(stdout(&list).contains(name), "{name}");
     }
     let json: Value = serde_json::from_slice(&ringside(&["list", "--json"]).stdout).expect("JSON");
-    assert_eq!(json.as_array().map(Vec::len), Some(5));
+    assert_eq!(json.as_array().map(Vec::len), Some(6));
     for args in [&["--help"][..], &["run", "--help"]] {
         let help = ringside(args);
         assert_eq!(status(&help), 0);

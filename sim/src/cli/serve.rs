@@ -14,10 +14,11 @@ use crate::profile::Device;
 
 const EXAMPLES: &str = "\
 Examples:
-  ringside serve vfio-user --socket /tmp/card0.sock
-  qemu-system-x86_64 -machine q35,memory-backend=mem0 \\
-      -object memory-backend-memfd,id=mem0,size=512M,share=on -m 512 \\
-      -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/tmp/card0.sock\"}}' ...";
+  ringside serve vfio-user --socket card0.sock
+  qemu-system-x86_64 -machine q35,memory-backend=mem0 -m 512 \\
+      -object memory-backend-memfd,id=mem0,size=512M,share=on \\
+      -device '{\"driver\":\"vfio-user-pci\",\"socket\":\
+{\"type\":\"unix\",\"path\":\"card0.sock\"}}'";
 
 #[derive(Args, Debug)]
 pub(super) struct Serve {

@@ -32,7 +32,8 @@ pub enum Ended {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     /// The client speaks another version.
-    #[error("the client speaks version {0}.{1}, and not {major}.{minor}", major = VERSION.0, minor = VERSION.1)]
+    #[error("the client speaks version {0}.{1}, and this is {major}.{minor}",
+        major = VERSION.0, minor = VERSION.1)]
     Version(u16, u16),
     /// The client began with something else than a version, or one that does not parse.
     #[error("the client did not begin with a version: {0}")]
