@@ -143,7 +143,7 @@ fn fails(erratum: Errata, without: &Trouble, seen: &Trouble) -> bool {
         Errata::SHORT_LAST_SEGMENT => seen.faults > 0 && !seen.violations.is_empty(),
         Errata::EARLY_STATUS => seen.strange > 0 && seen.resets > without.resets,
         Errata::EARLY_READY => seen.resets > without.resets && seen.lost > without.lost,
-        Errata::RESET_WHILE_ENABLED => seen.lost > without.lost,
+        Errata::RESET_WHILE_ENABLED | Errata::POLLED_RESET => seen.lost > without.lost,
         Errata::STALE_CONTEXT => seen.violations == ["data right"],
         other => panic!("no failure known of {other:?}"),
     }

@@ -202,6 +202,9 @@ impl Card {
         host: &mut H,
     ) -> u32 {
         self.errata.register_read();
+        if self.has(Errata::POLLED_RESET) {
+            self.read_in_reset(now, id);
+        }
         let function = self.function(id);
         if !function.pci.memory_enabled() || !offset.is_multiple_of(4) || offset >= BAR0_LEN {
             self.refuse_register(now, (id, offset, false), host);

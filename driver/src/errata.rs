@@ -6,7 +6,7 @@
 //! gone wrong already; what a card without errata pays is a test of a flag now and then.
 
 use regs::{Errata, MAX_RING_PAIRS, Register, RingControl, RingId, RingRegister};
-use timebase::Span;
+use timebase::{Span, Time};
 
 use crate::card::{ALL_ONES, Card};
 use crate::ring::{Reaped, Ring};
@@ -14,6 +14,8 @@ use crate::{DriverConfig, Transport};
 
 /// Between two looks at the rings of a card that loses interrupts.
 const POLL: Span = Span::from_us(50);
+/// Until the first look at a card whose reset must not be looked at.
+const HANDS_OFF: Span = Span::from_ms(1);
 /// Until an entry that is not whole is looked at again.
 pub(crate) const TORN_RETRY: Span = Span::from_ns(500);
 /// How often a doorbell is rung at most.
@@ -28,6 +30,9 @@ pub(crate) struct Quirks {
     ignored: Errata,
     /// The last count of a card that was looked at during a reset.
     heartbeat: Option<u32>,
+    /// Before this nothing is read of a card that resets, and how long that was; unknown until
+    /// somebody tells the time.
+    hands_off: Option<(Time, Span)>,
     /// Some ring ended with an entry that is not whole yet.
     pub(crate) is_torn: bool,
 }
@@ -39,6 +44,7 @@ impl Quirks {
             has: Errata::from_bits_truncate(bits),
             ignored: config.ignore_errata,
             heartbeat: None,
+            hands_off: None,
             is_torn: false,
         }
     }
@@ -62,6 +68,28 @@ impl Quirks {
         reaped.is_torn || self.suffers(Errata::SPURIOUS_INTERRUPT)
     }
 
+    /// Until when nothing may be read of a card that resets, if that is after `now`.
+    pub(crate) fn hands_off(&mut self, now: Time) -> Option<Time> {
+        if !self.avoids(Errata::POLLED_RESET) {
+            return None;
+        }
+        let first = (now + HANDS_OFF, HANDS_OFF);
+        let (until, _) = *self.hands_off.get_or_insert(first);
+        (now < until).then_some(until)
+    }
+
+    /// Time to the next look at a card that was found resetting at `now`; `usual` for most.
+    pub(crate) fn next_look(&mut self, now: Time, usual: Span) -> Span {
+        match &mut self.hands_off {
+            Some((until, span)) => {
+                *span = *span * 2;
+                *until = now + *span;
+                *span
+            }
+            None => usual,
+        }
+    }
+
     /// How long a ring with work in flight may be left alone.
     pub(crate) fn patience(&self, watchdog: Span) -> Span {
         match self.avoids(Errata::INTERRUPT_SATURATION) {
@@ -75,6 +103,7 @@ impl<T: Transport, J> Card<T, J> {
     /// What has to be done before a reset.
     pub(crate) fn prepare_reset(&mut self) {
         self.quirks.heartbeat = None;
+        self.quirks.hands_off = None;
         if !self.quirks.avoids(Errata::RESET_WHILE_ENABLED) {
             return;
         }

@@ -55,6 +55,14 @@ impl<T: Transport, J> Card<T, J> {
         sink: &mut S,
     ) {
         let until = until.unwrap_or(self.now + self.config.reset_timeout);
+        if let Some(poll_at) = self.quirks.hands_off(self.now).filter(|_| self.now < until) {
+            self.phase = Phase::Resetting {
+                until: Some(until),
+                poll_at: poll_at.min(until),
+                then,
+            };
+            return;
+        }
         let Some(status) = self.read_device_status() else {
             return self.lose(sink);
         };
@@ -69,9 +77,10 @@ impl<T: Transport, J> Card<T, J> {
             self.counters.reset_timeouts.add(1);
             return self.lose(sink);
         }
+        let next = self.quirks.next_look(self.now, RESET_POLL);
         self.phase = Phase::Resetting {
             until: Some(until),
-            poll_at: (self.now + RESET_POLL).min(until),
+            poll_at: (self.now + next).min(until),
             then,
         };
     }
@@ -196,7 +205,7 @@ impl<T: Transport, J> Card<T, J> {
         self.fruitless_resets += 1;
         self.transport.observe(DriverEvent::Reset);
         self.write_reset();
-        if self.fruitless_resets > MAX_FRUITLESS_RESETS || self.read_device_status().is_none() {
+        if self.fruitless_resets > MAX_FRUITLESS_RESETS || self.is_gone_in_reset() {
             return self.lose(sink);
         }
         // Nothing is awaited but the reset; then there is room for whoever was refused.
@@ -314,6 +323,11 @@ impl<T: Transport, J> Card<T, J> {
     fn write_control(&mut self, control: Control) {
         let offset = Register::Control.offset();
         self.transport.write(offset, control.into_bits());
+    }
+
+    /// Whether nobody answers in a reset; the first look tells of a card that must not be asked.
+    fn is_gone_in_reset(&mut self) -> bool {
+        self.quirks.hands_off(self.now).is_none() && self.read_device_status().is_none()
     }
 
     /// The card's state, `None` if nobody answers: the reserved bits of this register are never

@@ -30,6 +30,8 @@ flags! {
         8 RESET_WHILE_ENABLED,
         /// A session that is created where there was one has no keys.
         9 STALE_CONTEXT,
+        /// A soft reset begins anew when somebody looks whether it is over.
+        10 POLLED_RESET,
     }
 }
 
@@ -55,7 +57,7 @@ pub struct Erratum {
 
 impl Erratum {
     /// The errata sheet, in order of number.
-    pub const SHEET: [Self; 10] = [
+    pub const SHEET: [Self; 11] = [
         Self {
             flag: Errata::INTERRUPT_SATURATION,
             name: "interrupt-saturation",
@@ -149,6 +151,15 @@ impl Erratum {
                         its context is still in the cache.",
             effect: "The session has the new parameters, but its keys are zeros.",
             workaround: "Give the session its keys again with `SessionRekey` before it is used.",
+            status: STATUS,
+        },
+        Self {
+            flag: Errata::POLLED_RESET,
+            name: "polled-reset",
+            condition: "A register is read before a soft reset is over.",
+            effect: "The reset begins anew, so that it never ends for who looks often.",
+            workaround: "Read no register for a millisecond after a soft reset. If it is not over \
+                         then, wait twice as long before the next look, and so on.",
             status: STATUS,
         },
     ];

@@ -236,6 +236,16 @@ impl Card {
         !hangs
     }
 
+    /// A register of `id` is read at `now`: a reset that is under way begins anew.
+    #[cold]
+    pub(crate) fn read_in_reset(&mut self, now: Time, id: FunctionId) {
+        let again = now + self.profile.reset_time;
+        if let Some(until) = &mut self.function_mut(id).resetting_until {
+            *until = again.max(*until);
+            self.update_ready_at();
+        }
+    }
+
     /// `session` was created: its keys come from the cache if its number is still there.
     pub(super) fn create_from_cache(&mut self, session: CardSession) {
         if !self.has(Errata::STALE_CONTEXT) || !self.cache.holds(session) {

@@ -275,6 +275,21 @@ fn a_reset_while_a_pair_is_on_never_ends_but_for_one_of_the_function() {
 }
 
 #[test]
+fn a_reset_that_is_looked_at_begins_anew() {
+    let sees = both(Errata::POLLED_RESET, |bench| {
+        reset(bench);
+        bench.wait(Span::from_us(40));
+        assert!(!status(bench).ready());
+        bench.wait(Span::from_us(40));
+        let is_ready = status(bench).ready();
+        bench.wait(Span::from_us(50));
+        assert!(status(bench).ready(), "nobody looked meanwhile");
+        is_ready
+    });
+    assert_eq!(sees, (false, true));
+}
+
+#[test]
 fn a_session_created_where_one_was_has_no_keys_until_it_is_rekeyed() {
     let sees = both(Errata::STALE_CONTEXT, |bench| {
         let mut results = Vec::new();

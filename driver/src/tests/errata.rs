@@ -78,6 +78,25 @@ fn a_card_is_ready_when_its_heart_beats() {
 }
 
 #[test]
+fn a_card_whose_reset_must_not_be_looked_at_is_left_alone_longer_each_time() {
+    let mut card = FakeCard::new();
+    card.errata = Errata::POLLED_RESET;
+    let config = DriverConfig {
+        reset_timeout: Span::from_ms(100),
+        ..config(8)
+    };
+    let mut bench = Bench::on(card, config);
+    let (start, reads) = (bench.now, bench.card().reads);
+    bench.service();
+    bench.now += Span::from_us(999);
+    bench.service();
+    assert_eq!(bench.card().reads, reads, "whoever calls");
+    // The fake says three times that it is not ready: after 1, 2 and 4 ms.
+    bench.bring_up();
+    assert_eq!(bench.now, start + Span::from_ms(1 + 2 + 4 + 8));
+}
+
+#[test]
 fn vectors_are_programmed_anew_after_each_reset_of_a_card_that_forgets_them() {
     for (errata, restored) in [(Errata::RESET_CLEARS_VECTORS, 1), (Errata::empty(), 0)] {
         assert_eq!(running(errata).card().restored, restored);

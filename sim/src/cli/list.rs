@@ -117,6 +117,8 @@ mod tests {
             assert!(text.contains(&format!("{}\n    {}", scenario.name, scenario.description)));
         }
         assert!(text.contains("card0 (reference, rings 2 × 8)"), "{text}");
+        let errata = "card0 (errata, rings 2 × 64, 11 errata)";
+        assert!(text.contains(errata), "{text}");
     }
 
     #[test]
@@ -125,5 +127,8 @@ mod tests {
         assert_eq!(list[0]["name"], "failover");
         assert_eq!(list[0]["cards"][1]["name"], "card1");
         assert_eq!(list.as_array().map(Vec::len), Some(builtins().len()));
+        assert_eq!(list[0]["cards"][0]["errata"], serde_json::json!([]));
+        let errata = &list[5]["cards"][0]["errata"];
+        assert_eq!(errata[7], "early-ready", "{errata}");
     }
 }

@@ -31,6 +31,21 @@ fn a_profile_with_measurements_says_what_it_is_and_how_near_it_is() {
 }
 
 #[test]
+fn the_list_names_the_errata_of_a_profile() {
+    let devices = ["reference", "errata"].map(|name| Device::builtin(name).expect("built in"));
+    let text = render_list(&devices);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("errata: "))
+        .collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert!(
+        lines[0].contains("early-ready, reset-while-enabled"),
+        "{text}"
+    );
+}
+
+#[test]
 fn every_published_series_is_used_by_a_profile() {
     let devices = Device::builtins();
     for (file, name) in data::all_series() {
