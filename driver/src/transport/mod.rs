@@ -141,8 +141,9 @@ pub trait Transport {
     /// Vectors that fired since the last call, bit `n` for vector `n`.
     fn take_interrupts(&mut self) -> u128;
 
-    /// Programs the vectors anew, on a card that forgets them in a soft reset. A path that has
-    /// programmed them writes the table again; one on which somebody else does need do nothing.
+    /// Programs the vectors anew, on a card that forgets them in a soft reset: whoever wrote the
+    /// MSI-X table of this path writes it again. A path that has no say in it does nothing, and
+    /// such a card is then found by the watchdog alone.
     fn restore_vectors(&mut self) {}
 
     /// Whether a card is still in the slot, as far as the path can tell without asking the card.
