@@ -1,17 +1,18 @@
 //! Sessions move between cards in envelopes, and what a card is asked it answers.
 
 use device_model::{Card, Latch, Profile, Provisioning};
-use driver::AdminError;
+use driver::{AdminError, Ticket};
+use framework::software::compute_key;
 use framework::{
-    Cipher, DriverChoice, Key, KeyError, KeyOp, KeyParam, KeyRequest, Mode, Operation,
-    SessionFlags, SessionId, SessionParams,
+    Cipher, Digest, DriverChoice, Key, KeyError, KeyOp, KeyOps, KeyParam, KeyRequest, Mode,
+    Operation, SessionFlags, SessionId, SessionParams,
 };
 use regs::{BlobHeader, CardSession, Status};
 use sim::recorder::Level;
 use tests::Rig;
 
 const KEY: [u8; 32] = *b"A key that only two cards know!!";
-const LEN: usize = 100;
+const LEN: usize = 96;
 
 /// A rig whose card has this serial number, of one fleet.
 fn rig(serial: u64) -> Rig {
@@ -44,6 +45,7 @@ fn sealed(rig: &mut Rig, session: SessionId) -> Result<Vec<u8>, framework::Reque
     let mut request = rig.request(session, Operation::EncryptCompute, LEN);
     request.iv = Some([3; 64]);
     request.digest_start = LEN;
+    request.esn = [1, 2, 3, 4];
     let now = rig.now();
     rig.framework
         .dispatch(now, request)
@@ -140,6 +142,43 @@ fn keys_that_only_the_card_knew_are_gone_with_a_reset() {
 }
 
 #[test]
+fn an_imported_session_keeps_its_sequence_numbers_and_may_get_keys_that_the_driver_knows() {
+    let params = |key: &[u8]| SessionParams {
+        mode: Mode::EncryptThenAuthenticate,
+        flags: SessionFlags::ESN,
+        cipher: Some(Cipher::AesCbc),
+        digest: Some(Digest::HmacSha256),
+        cipher_key_len: 16,
+        cipher_key: Some(Key::new(&key[..16])),
+        auth_key_len: 32,
+        auth_key: Some(Key::new(key)),
+        iv_len: 16,
+        auth_digest_len: 16,
+    };
+    let (mut here, mut there) = (rig(1), rig(2));
+    let from = here.open(params(&KEY));
+    let to = there.open(params(&[0; 32]));
+    agree(&mut here, &mut there);
+    let ticket = here.admin.export(CardSession(0), 0);
+    let blob = here.answer(&ticket).expect("a blob");
+    let ticket = there.admin.import(CardSession(0), 0, &blob);
+    there.answer(&ticket).expect("an import");
+    let expected = sealed(&mut here, from).expect("a result");
+    assert_eq!(sealed(&mut there, to), Ok(expected.clone()));
+
+    let ticket = there.admin.rekey(CardSession(0), &KEY[..16], &KEY);
+    there.answer(&ticket).expect("a rekey");
+    let mut port = there.port.borrow_mut();
+    port.card_mut().expect("a card").latch(Latch::HangEngines);
+    drop(port);
+    assert_eq!(
+        sealed(&mut there, to),
+        Ok(expected),
+        "the driver makes it again"
+    );
+}
+
+#[test]
 fn a_rekeyed_session_has_its_new_keys_even_after_a_reset() {
     let (mut here, mut there) = (rig(1), rig(2));
     let rekeyed = here.open(gcm(&[1; 32]));
@@ -221,6 +260,188 @@ fn compute(rig: &mut Rig, request: Box<KeyRequest>) -> (Box<KeyRequest>, Result<
     }
 }
 
+/// A ticket of any kind, as a way to pick its answer up.
+type Pick = Box<dyn Fn() -> Option<Result<(), AdminError>>>;
+
+/// Something of every kind to ask a card.
+fn ask_everything(rig: &Rig) -> Vec<Pick> {
+    fn pick<T: 'static>(ticket: Ticket<T>) -> Pick {
+        Box::new(move || ticket.take().map(|answer| answer.map(|_| ())))
+    }
+    let admin = &rig.admin;
+    vec![
+        pick(admin.identify()),
+        pick(admin.errors(false)),
+        pick(admin.health()),
+        pick(admin.statistics(true)),
+        pick(admin.rekey(CardSession(0), &KEY, &[])),
+        pick(admin.offer_kek(1)),
+        pick(admin.destroy_kek(1)),
+        pick(admin.export(CardSession(0), 2)),
+        pick(admin.random(3000)),
+    ]
+}
+
+/// Asks everything, lets `strike` happen after `steps` steps, and says how each order ended. Each
+/// must end once.
+fn struck(steps: usize, strike: fn(&mut Rig)) -> Vec<Result<(), AdminError>> {
+    let mut rig = rig(1);
+    rig.open(gcm(&[1; 32]));
+    let tickets = ask_everything(&rig);
+    for _ in 0..steps {
+        rig.step();
+    }
+    let mut answers: Vec<_> = tickets.iter().map(|ticket| ticket()).collect();
+    strike(&mut rig);
+    while rig.step() {}
+    for (ticket, answer) in tickets.iter().zip(&mut answers) {
+        let later = ticket();
+        assert!(answer.is_some() != later.is_some(), "{answer:?}, {later:?}");
+        *answer = answer.or(later);
+        assert!(ticket().is_none(), "once");
+    }
+    let noticed = answers.contains(&Some(Err(AdminError::Lost)));
+    let port = rig.port.borrow();
+    if noticed && port.card().is_none() {
+        assert_eq!(port.windows().live(), 0, "a window of a card that is gone");
+    }
+    drop(port);
+    answers.into_iter().flatten().collect()
+}
+
+/// What becomes of everything on a card that nothing happens to.
+fn undisturbed() -> Vec<Result<(), AdminError>> {
+    let mut expected = vec![Ok(()); 9];
+    expected[7] = Err(AdminError::Card(Status::NoKek));
+    expected
+}
+
+#[test]
+fn every_order_ends_once_whenever_the_card_is_pulled_out() {
+    let unplug = |rig: &mut Rig| {
+        rig.port.borrow_mut().unplug().expect("a card");
+    };
+    assert_eq!(struck(2000, |_| {}), undisturbed());
+    let mut lost = 0;
+    for steps in 0..40 {
+        for (answer, expected) in struck(steps, unplug).into_iter().zip(undisturbed()) {
+            assert!([expected, Err(AdminError::Lost)].contains(&answer));
+            lost += u32::from(answer == Err(AdminError::Lost));
+        }
+    }
+    assert!(lost > 40, "{lost} orders were under way");
+}
+
+#[test]
+fn every_order_ends_once_whenever_the_card_hangs_and_is_reset() {
+    let hang = |rig: &mut Rig| {
+        let mut port = rig.port.borrow_mut();
+        port.card_mut().expect("a card").latch(Latch::HangScheduler);
+    };
+    for steps in 0..40 {
+        for (answer, expected) in struck(steps, hang).into_iter().zip(undisturbed()) {
+            let after = [expected, Err(AdminError::Lost), Err(AdminError::NoSession)];
+            assert!(after.contains(&answer), "{answer:?} after {steps} steps");
+        }
+    }
+}
+
+#[test]
+fn a_completion_that_is_lost_ends_the_order_in_bounded_time() {
+    let drop_one = |rig: &mut Rig| {
+        let mut port = rig.port.borrow_mut();
+        let card = port.card_mut().expect("a card");
+        card.latch(Latch::DropCompletion { nth: 0 });
+    };
+    let answers = struck(0, drop_one);
+    assert!(answers.contains(&Err(AdminError::Lost)));
+}
+
+#[test]
+fn more_orders_than_the_admin_ring_holds_are_done_in_turn_and_sessions_get_through() {
+    let mut rig = rig(1);
+    let tickets: Vec<_> = (0..300).map(|_| rig.admin.random(8)).collect();
+    let session = rig.open(gcm(&KEY));
+    sealed(&mut rig, session).expect("a result");
+    let mut numbers = Vec::new();
+    for ticket in &tickets {
+        numbers.push(rig.answer(ticket).expect("numbers").to_vec());
+    }
+    numbers.sort();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 300);
+}
+
+#[test]
+fn numbers_come_no_faster_than_the_source_of_entropy() {
+    let mut rig = rig(1);
+    let ticket = rig.admin.identify();
+    let identity = rig.answer(&ticket).expect("an identity").identity;
+    let began = rig.now();
+    let mut bytes = 0;
+    for _ in 0..4 {
+        let ticket = rig.admin.random(identity.random_max);
+        bytes += rig.answer(&ticket).expect("numbers").len() as u64;
+    }
+    let least = bytes * 1_000_000_000 / identity.entropy_rate;
+    let took = rig.now().since(began).as_ns();
+    assert!((least / 2..least * 3).contains(&took), "{took} of {least}");
+}
+
+#[test]
+fn a_source_that_sticks_gives_an_error_and_no_numbers() {
+    let mut rig = rig(1);
+    while rig.step() {}
+    rig.port
+        .borrow_mut()
+        .card_mut()
+        .expect("a card")
+        .latch(Latch::StickEntropy);
+    let mut answer = Ok(Default::default());
+    for _ in 0..4 {
+        let ticket = rig.admin.random(1000);
+        answer = answer.and(rig.answer(&ticket));
+    }
+    assert_eq!(answer, Err(AdminError::Card(Status::EntropyFailure)));
+}
+
+/// Small numbers that every operation has a result for.
+fn inputs_of(op: KeyOp) -> Vec<u64> {
+    match op {
+        KeyOp::ModExp => vec![3, 77, 1_000_003],
+        KeyOp::DhComputeKey => vec![77, 3, 1_000_003],
+        // p, q, base, d mod (p - 1), d mod (q - 1), 1/q mod p.
+        KeyOp::ModExpCrt => vec![101, 113, 5, 7, 9, 59],
+        KeyOp::DsaSign => vec![5, 23, 11, 4, 7],
+        KeyOp::DsaVerify => vec![5, 23, 11, 4, 8, 3, 9],
+        op => [40, 17, 1009].into_iter().take(op.params().0).collect(),
+    }
+}
+
+#[test]
+fn every_key_operation_of_the_card_gives_what_software_gives() {
+    let mut rig = rig(1);
+    while rig.step() {}
+    let offered = rig.framework.key_operations(DriverChoice::hardware_only());
+    assert_eq!(offered, KeyOps::all());
+    for op in KeyOp::ALL {
+        let inputs: Vec<_> = inputs_of(op).into_iter().map(number).collect();
+        let outputs = vec![KeyParam::room(128); op.params().1];
+        let mut expected = KeyRequest::new(op, inputs.clone(), outputs.clone());
+        let software = compute_key(&mut expected);
+        let mut request = KeyRequest::new(op, inputs, outputs);
+        request.choice = DriverChoice::hardware_only();
+        let (request, result) = compute(&mut rig, request);
+        // A signature has a nonce of chance in it.
+        if op != KeyOp::DsaSign {
+            let bytes = |of: &KeyRequest| of.outputs.iter().map(|o| o.bytes().to_vec()).collect();
+            let (card, software): (Vec<_>, Vec<_>) = (bytes(&request), bytes(&expected));
+            assert_eq!(card, software, "{op:?}");
+        }
+        assert_eq!(result.is_ok(), software.is_ok(), "{op:?}: {result:?}");
+    }
+}
+
 fn number(value: u64) -> KeyParam {
     KeyParam::from_le_bytes(&value.to_le_bytes())
 }
@@ -287,7 +508,7 @@ fn a_long_operation_is_not_taken_for_a_hang() {
 }
 
 #[test]
-fn a_card_without_public_key_lanes_stops_offering_them() {
+fn a_card_without_public_key_lanes_is_not_offered_for_key_operations() {
     let profile = Profile {
         public_key: None,
         ..Profile::reference()
@@ -297,8 +518,8 @@ fn a_card_without_public_key_lanes_stops_offering_them() {
     let inputs = vec![number(7), number(5)];
     let mut request = KeyRequest::new(KeyOp::Mod, inputs, vec![KeyParam::room(64)]);
     request.choice = DriverChoice::hardware_only();
+    let offered = rig.framework.key_operations(DriverChoice::hardware_only());
+    assert!(offered.is_empty(), "the identity page says so");
     let (_, result) = compute(&mut rig, request);
     assert_eq!(result, Err(KeyError::NoDriver));
-    let offered = rig.framework.key_operations(DriverChoice::hardware_only());
-    assert!(offered.is_empty());
 }

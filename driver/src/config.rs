@@ -30,6 +30,8 @@ pub struct DriverConfig {
     pub sessions: u32,
     /// Errata of the card that the driver does not work around, to see what they do.
     pub ignore_errata: Errata,
+    /// Whether the card is asked what it is and can do, so that it is offered for nothing else.
+    pub identify: bool,
 }
 
 /// What is wrong with a [`DriverConfig`].
@@ -89,6 +91,7 @@ impl Default for DriverConfig {
             reap_budget: 256,
             sessions: 4096,
             ignore_errata: Errata::empty(),
+            identify: true,
         }
     }
 }

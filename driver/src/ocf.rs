@@ -7,6 +7,7 @@
 mod compression;
 mod key;
 mod layout;
+mod learned;
 mod packed;
 mod params;
 mod request;
@@ -25,6 +26,7 @@ use timebase::Time;
 use self::compression::{Ending, Squeeze, is_compression};
 use self::key::Keys;
 use self::layout::{Plain, iv, work};
+use self::learned::Learned;
 pub use self::params::{cipher_code, compression_code, digest_code};
 use self::params::{is_served, session_block};
 use self::request::{Bench, Job, Trouble, key_len, write_keys};
@@ -55,6 +57,7 @@ pub struct CardDriver<T: Transport> {
     /// Requests that ended without the card's help.
     ended: Vec<Completed>,
     keys: Keys,
+    learned: Learned,
 }
 
 impl<T: Transport> CardDriver<T> {
@@ -65,13 +68,19 @@ impl<T: Transport> CardDriver<T> {
     /// [`BringUpError`] if the configuration is invalid, nobody or another device answers, the path
     /// has no interrupt vectors, or ring memory cannot be had.
     pub fn new(transport: T, config: DriverConfig) -> Result<Self, BringUpError> {
+        let identify = config.identify;
         let card = Card::new(transport, config)?;
+        let learned = match identify {
+            true => Learned::asking(&AdminHandle(Arc::clone(&card.desk))),
+            false => Learned::default(),
+        };
         let mut bench = Bench::new();
         if card.quirks.avoids(Errata::SHORT_LAST_SEGMENT) {
             bench.shortest_last = SHORTEST_LAST;
         }
         Ok(Self {
             card,
+            learned,
             bench,
             ended: Vec::new(),
             keys: Keys::default(),
@@ -341,7 +350,8 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
     }
 
     fn probe_session(&self, params: &SessionParams) -> Option<ProbeScore> {
-        let is_useful = self.card.state() != DriverState::Lost && is_served(params);
+        let is_useful =
+            self.card.state() != DriverState::Lost && is_served(params) && self.learned.has(params);
         is_useful.then_some(ProbeScore::HARDWARE)
     }
 
@@ -401,6 +411,7 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
             bench: &mut self.bench,
         };
         self.card.service(now, &mut reporter);
+        self.learned.look();
         self.keys.collect(&mut output.keys);
     }
 
@@ -418,12 +429,13 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
     }
 
     fn key_operations(&self) -> KeyOps {
-        self.keys.offered()
+        self.keys.offered() & self.learned.key_operations()
     }
 
     fn process_key(&mut self, now: Time, request: Box<KeyRequest>) -> Result<(), KeyBlocked> {
         self.card.set_now(now);
-        self.keys.process(&self.admin_handle(), request)
+        let bits_max = self.learned.key_bits();
+        self.keys.process(&self.admin_handle(), request, bits_max)
     }
 
     fn key_unblock_generation(&self) -> u64 {

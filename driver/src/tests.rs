@@ -36,6 +36,8 @@ fn config(ring_entries: u32) -> DriverConfig {
         ring_entries,
         watchdog: WATCHDOG,
         reset_timeout: RESET_TIMEOUT,
+        // The fake card has no pages.
+        identify: false,
         ..DriverConfig::default()
     }
 }
@@ -55,7 +57,7 @@ fn null_params() -> SessionParams {
     }
 }
 
-fn cbc_params() -> SessionParams {
+pub(crate) fn cbc_params() -> SessionParams {
     SessionParams {
         cipher: Some(Cipher::AesCbc),
         cipher_key_len: 16,

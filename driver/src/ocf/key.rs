@@ -5,10 +5,7 @@
 //! sides, and a digest is the bytes of a hash function on both.
 
 use framework::{KeyBlocked, KeyCompleted, KeyDriverError, KeyOp, KeyOps, KeyParam, KeyRequest};
-use regs::{
-    PUBLIC_KEY_BITS_MAX, PUBLIC_KEY_PARAMS_MAX, PublicKeyFlags, PublicKeyOp, PublicKeyParams,
-    Status,
-};
+use regs::{PUBLIC_KEY_PARAMS_MAX, PublicKeyFlags, PublicKeyOp, PublicKeyParams, Status};
 use zeroize::Zeroizing;
 
 use crate::{AdminError, AdminHandle, Ticket};
@@ -54,11 +51,13 @@ impl Keys {
         !self.ended.is_empty()
     }
 
-    /// Hands an operation to the card, refuses it for now, or ends it.
+    /// Hands an operation to the card, refuses it for now, or ends it if a number has more than
+    /// `bits_max` bits.
     pub(super) fn process(
         &mut self,
         admin: &AdminHandle,
         request: Box<KeyRequest>,
+        bits_max: u16,
     ) -> Result<(), KeyBlocked> {
         if self.pending.len() >= IN_FLIGHT_MAX {
             self.has_refused = true;
@@ -67,7 +66,7 @@ impl Keys {
                 generation: self.generation,
             });
         }
-        let Some(params) = params_of(&request) else {
+        let Some(params) = params_of(&request, bits_max) else {
             self.ended.push(KeyCompleted {
                 request,
                 result: Err(KeyDriverError::TooBig),
@@ -122,7 +121,7 @@ impl Keys {
 }
 
 /// What the card is to be told; `None` if a parameter is longer than it takes.
-fn params_of(request: &KeyRequest) -> Option<PublicKeyParams> {
+fn params_of(request: &KeyRequest, bits_max: u16) -> Option<PublicKeyParams> {
     let op = PublicKeyOp::from_code(u8::try_from(request.op.code()).ok()?)?;
     let mut bits = [0; PUBLIC_KEY_PARAMS_MAX];
     let all = request.inputs.iter().chain(&request.outputs);
@@ -133,7 +132,7 @@ fn params_of(request: &KeyRequest) -> Option<PublicKeyParams> {
         // A digest is whole bytes, whatever the consumer says of its bits.
         bits[0] = u16::try_from(request.inputs[0].bytes().len() * 8).ok()?;
     }
-    let fits = bits.iter().all(|&bits| bits <= PUBLIC_KEY_BITS_MAX);
+    let fits = bits.iter().all(|&bits| bits <= bits_max);
     fits.then_some(PublicKeyParams {
         op,
         flags: PublicKeyFlags::empty(),

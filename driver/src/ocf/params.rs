@@ -8,7 +8,7 @@ use regs::{
 /// Whether the card has what `params`, which are valid, ask for.
 pub(super) fn is_served(params: &SessionParams) -> bool {
     let cipher = cipher_of(params).info();
-    let digest = params.digest.map_or(DigestCode::None, digest_code).info();
+    let digest = digest_of(params).info();
     // Which lengths of digest an algorithm has is checked already.
     cipher.iv.takes(params.iv_len)
         && cipher.key.takes(params.cipher_key_len)
@@ -18,8 +18,7 @@ pub(super) fn is_served(params: &SessionParams) -> bool {
 /// The parameters as the card reads them. Without a session key the lengths still count, because
 /// requests bring keys of these lengths; the key is zeroes then and never used.
 pub(super) fn session_block(params: &SessionParams) -> SessionBlock {
-    let digest = params.digest.map_or(DigestCode::None, digest_code);
-    let mut block = SessionBlock::new(cipher_of(params), digest);
+    let mut block = SessionBlock::new(cipher_of(params), digest_of(params));
     block.digest_len = params.digest_len() as u8;
     block.iv_len = params.iv_len as u8;
     let has_esn = params.flags.contains(SessionFlags::ESN);
@@ -40,13 +39,18 @@ pub(super) fn session_block(params: &SessionParams) -> SessionBlock {
 }
 
 /// What the card calls the cipher or compression of a session.
-fn cipher_of(params: &SessionParams) -> CipherCode {
+pub(super) fn cipher_of(params: &SessionParams) -> CipherCode {
     match params.mode {
         Mode::Compress(algorithm) => compression_code(algorithm),
         Mode::Cipher | Mode::Digest | Mode::Aead | Mode::EncryptThenAuthenticate => {
             params.cipher.map_or(CipherCode::None, cipher_code)
         }
     }
+}
+
+/// What the card calls the digest of a session.
+pub(super) fn digest_of(params: &SessionParams) -> DigestCode {
+    params.digest.map_or(DigestCode::None, digest_code)
 }
 
 /// What the card calls a compression algorithm.

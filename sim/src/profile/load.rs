@@ -250,6 +250,8 @@ impl Machine {
                 coalesce_count: if is_deep { count.max(1) } else { 1 },
                 coalesce_timer: if is_deep { COALESCE_TIMER } else { Span::ZERO },
                 watchdog: Span::from_ms(1_000),
+                // What was measured on a product began with no such order.
+                identify: false,
                 ..DriverConfig::default()
             };
             let driver = CardDriver::new(transport, config)?;
