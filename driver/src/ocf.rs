@@ -164,7 +164,7 @@ impl<T: Transport> CardDriver<T> {
         let facts = self.card.sessions.facts(session);
         // Keys that a request leaves out are those of the session, which the driver may not know.
         let brings_keys = request.cipher_key.is_some() || request.auth_key.is_some();
-        let lacks_keys = brings_keys && self.card.sessions.block(session).is_none();
+        let lacks_keys = brings_keys && !self.card.sessions.knows_keys(session);
         if facts.openness == Openness::Closed || lacks_keys {
             self.card.counters.failed.add(1);
             self.fail(request, DriverError::Device);

@@ -157,7 +157,7 @@ impl<T: Transport, J> Card<T, J> {
     fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Nothing => {}
-            Effect::Imported(session) => self.sessions.forget_block(session),
+            Effect::Imported(session) => self.sessions.forget_keys_of_open(session),
             Effect::Rekeyed(session, keys, cipher_len) => {
                 let (cipher, digest) = keys.split_at(cipher_len);
                 self.sessions.set_keys(session, cipher, digest);

@@ -6,7 +6,7 @@
 //! Each session has at most one admin command queued or in flight, so the queue is bounded by the
 //! table.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use regs::{
     CardSession, CipherCode, Command, DeviceAddr, Opcode, RingId, SESSION_BLOCK_LEN, SessionBlock,
@@ -118,6 +118,8 @@ pub(crate) struct Sessions {
     /// The parameters of sessions that are, or are to be, on the card. The keys of one are behind a
     /// pointer, so that a growing table leaves no copies behind.
     blocks: Vec<Option<SessionBlock>>,
+    /// Sessions whose keys were imported: those of their block are zeroes.
+    foreign: BTreeSet<u32>,
     free: Vec<CardSession>,
     queue: VecDeque<CardSession>,
     limit: u32,
@@ -144,6 +146,7 @@ impl Sessions {
             facts: Vec::new(),
             lives: Vec::new(),
             blocks: Vec::new(),
+            foreign: BTreeSet::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
             limit,
@@ -172,19 +175,41 @@ impl Sessions {
         self.blocks.get(session.0 as usize)?.as_ref()
     }
 
-    /// Forgets the keys of an open session, which only the card knows now.
-    pub(crate) fn forget_block(&mut self, session: CardSession) {
-        let at = session.0 as usize;
-        if self.lives.get(at) == Some(&Life::Open) {
-            self.blocks[at] = None;
+    /// Whether the driver knows the keys of `session`, and not the card alone.
+    pub(crate) fn knows_keys(&self, session: CardSession) -> bool {
+        self.block(session).is_some() && !self.foreign.contains(&session.0)
+    }
+
+    /// An open session has imported keys on the card now, which only the card knows.
+    pub(crate) fn forget_keys_of_open(&mut self, session: CardSession) {
+        if let Some(block) = self.block(session) {
+            let lens = (block.cipher_key().len(), block.digest_key().len());
+            self.replace_keys(session, &vec![0; lens.0], &vec![0; lens.1], true);
         }
     }
 
     /// Remembers the keys that an open session has on the card now.
     pub(crate) fn set_keys(&mut self, session: CardSession, cipher: &[u8], digest: &[u8]) {
-        let block = self.blocks.get_mut(session.0 as usize);
-        if let Some(block) = block.and_then(Option::as_mut) {
-            block.set_keys(cipher, digest).expect("the card took them");
+        self.replace_keys(session, cipher, digest, false);
+    }
+
+    fn replace_keys(
+        &mut self,
+        session: CardSession,
+        cipher: &[u8],
+        digest: &[u8],
+        are_foreign: bool,
+    ) {
+        let at = session.0 as usize;
+        if self.lives.get(at) == Some(&Life::Open)
+            && let Some(block) = &mut self.blocks[at]
+        {
+            let is_set = block.set_keys(cipher, digest);
+            is_set.expect("keys of the lengths that the card took");
+            match are_foreign {
+                true => self.foreign.insert(session.0),
+                false => self.foreign.remove(&session.0),
+            };
         }
     }
 
@@ -401,7 +426,7 @@ impl Sessions {
                     self.queue.push_back(session);
                 }
                 // Its keys were imported, and went with the card.
-                Life::Open | Life::Broken if self.blocks[at].is_none() => {
+                Life::Open | Life::Broken if self.foreign.contains(&session.0) => {
                     self.lives[at] = Life::Broken;
                 }
                 Life::Open | Life::Broken | Life::Restoring => {
@@ -459,6 +484,7 @@ impl Sessions {
         }
         self.lives.clear();
         self.blocks.clear();
+        self.foreign.clear();
         self.facts.clear();
         self.free.clear();
         self.queue.clear();
@@ -491,6 +517,7 @@ impl Sessions {
         let at = session.0 as usize;
         self.facts[at] = Facts::default();
         self.blocks[at] = None;
+        self.foreign.remove(&session.0);
     }
 
     fn release(&mut self, session: CardSession) {

@@ -346,6 +346,14 @@ fn a_latch_is_read_and_its_kind_is_checked() {
             latch: Latch::HangEngines
         }
     );
+    for (kind, is_corrected) in [("corrected-context", true), ("corrupt-context", false)] {
+        let latch = Latch::ContextError {
+            nth: 1,
+            is_corrected,
+        };
+        let text = format!("{{ card = \"left\", kind = \"{kind}\", nth = 2 }}");
+        assert_eq!(read(&text), Action::Latch { card, latch });
+    }
     let message = complaint(&text("{ card = \"left\", kind = \"hang-engine\" }"));
     assert!(message.contains("did you mean `hang-engines`"), "{message}");
     let message = complaint(&text(
