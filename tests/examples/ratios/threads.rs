@@ -8,9 +8,9 @@ use std::time::Instant;
 use framework::runtime::{Config, Consumer, Runtime, Waker};
 use framework::software::SoftwareDriver;
 use framework::{
-    Blocked, Buffer, Cipher, Completed, CryptoDriver, DriverChoice, DriverFlags, DriverOutput,
-    DriverSession, Framework, Hint, Limits, MigrationPolicy, Mode, OpenError, Operation,
-    ProbeScore, Region, Request, SessionId, SessionParams,
+    Blocked, Buffer, Cipher, Completed, CryptoDriver, DriverChoice, DriverError, DriverFlags,
+    DriverId, DriverOutput, DriverSession, Framework, Hint, Limits, MigrationPolicy, Mode,
+    OpenError, Operation, ProbeScore, Region, Request, SessionId, SessionParams,
 };
 use timebase::Time;
 
@@ -20,12 +20,15 @@ use super::{Goal, Measure, ROUND_TIME, Row, ns_per_unit, params, row};
 type Work = Box<dyn FnMut() -> u64 + Send>;
 /// What may go on side by side.
 type Pair = [Work; 2];
+/// Sessions of a card that dies.
+const MANY: usize = 1 << 20;
 /// Requests in a piece of work.
 const PIECE: usize = 64;
 
 pub(super) fn rows() -> Vec<Row> {
     let least = Goal::AtLeast(1.9);
     let shared = "dispatch, 2 threads / 1 thread, one driver for both";
+    let dying = "card with 1,048,576 sessions dies, first request done";
     let without = "dispatch, one by one, without threads";
     let machine = "cores without a runtime, 2 threads / 1 thread";
     vec![
@@ -40,6 +43,7 @@ pub(super) fn rows() -> Vec<Row> {
             Goal::None,
             cost(32),
         ),
+        row(dying, "µs", Goal::AtMost(100.0), dying_card()),
         row("unblocked to offered again", "ns", Goal::None, unblocking()),
     ]
 }
@@ -175,10 +179,10 @@ fn cost(len: usize) -> Measure {
 }
 
 /// A device with room for one request, which it has until it is told to let it go.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Gate {
     state: Arc<Mutex<Held>>,
-    waker: Waker,
+    waker: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -186,6 +190,7 @@ struct Held {
     request: Option<Box<Request>>,
     offered_at: Option<Instant>,
     output: DriverOutput,
+    opened: u32,
     generation: u64,
     is_leaving: bool,
 }
@@ -203,7 +208,22 @@ impl Gate {
                 held.generation += 1;
             }
         });
-        self.waker.wake();
+        self.wake();
+    }
+
+    /// The device is gone, and what it held is untouched.
+    fn die(&self) {
+        self.with(|held| {
+            let result = Err(DriverError::Lost { untouched: true });
+            let dropped = held.request.take();
+            let dropped = dropped.map(|request| Completed { request, result });
+            held.output.completed.extend(dropped);
+            held.is_leaving = true;
+        });
+    }
+
+    fn wake(&self) {
+        self.waker.iter().for_each(Waker::wake);
     }
 }
 
@@ -225,9 +245,14 @@ impl CryptoDriver for Gate {
         _now: Time,
         _params: &SessionParams,
     ) -> Result<DriverSession, OpenError> {
-        self.with(|held| held.output.opened.push((DriverSession(0), Ok(()))));
-        self.waker.wake();
-        Ok(DriverSession(0))
+        let session = self.with(|held| {
+            let session = DriverSession(held.opened);
+            held.opened += 1;
+            held.output.opened.push((session, Ok(())));
+            session
+        });
+        self.wake();
+        Ok(session)
     }
 
     fn close_session(&mut self, _now: Time, _session: DriverSession) {}
@@ -277,6 +302,56 @@ impl CryptoDriver for Gate {
     }
 }
 
+/// Microseconds from the moment a framework hears that a card is gone, with a million sessions of
+/// which two have requests, until the first of these is done by another card.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
+fn dying_card() -> Measure {
+    let mut made = None;
+    Box::new(move || {
+        let (core, sessions, id, card) = made.get_or_insert_with(crowded_card);
+        for &session in &sessions[MANY / 2..][..2] {
+            let accepted = core.dispatch(Time::ZERO, request(session));
+            assert!(accepted.is_ok(), "{accepted:?}");
+        }
+        let heir = Gate::default();
+        let heir_id = core.register(Box::new(heir.clone()));
+        card.die();
+        let start = Instant::now();
+        core.service(Time::ZERO, *id);
+        core.service(Time::ZERO, heir_id);
+        heir.release();
+        core.service(Time::ZERO, heir_id);
+        let first = core.take_finished().expect("a request that was done");
+        let took = start.elapsed();
+        assert!(first.result.is_ok());
+        heir.release();
+        while core.deadline() != Time::NEVER {
+            core.service(core.deadline(), heir_id);
+        }
+        while core.take_finished().is_some() {}
+        (*id, *card) = (heir_id, heir);
+        took.as_nanos() as f64 / 1e3
+    })
+}
+
+/// A card with a million sessions.
+fn crowded_card() -> (Framework, Vec<SessionId>, DriverId, Gate) {
+    let mut core = Framework::new(Limits {
+        event_len: 0,
+        ..Limits::default()
+    });
+    let card = Gate::default();
+    let id = core.register(Box::new(card.clone()));
+    let mut open = || {
+        let (choice, policy) = (DriverChoice::any(), MigrationPolicy::Transparent);
+        let opened = core.open_session(Time::ZERO, null(), choice, policy);
+        opened.expect("a card that serves it")
+    };
+    let sessions = (0..MANY).map(|_| open()).collect();
+    core.service(Time::ZERO, id);
+    (core, sessions, id, card)
+}
+
 /// Nanoseconds from the moment a device has room until the request that it refused is offered
 /// again, by a dispatcher that was asleep.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
@@ -287,7 +362,7 @@ fn unblocking() -> Measure {
             let runtime = runtime();
             let mut gate = None;
             let registered = runtime.register(|waker| {
-                let state = Arc::default();
+                let (state, waker) = (Arc::default(), Some(waker));
                 Box::new(gate.insert(Gate { state, waker }).clone())
             });
             assert!(registered.is_ok());
