@@ -150,6 +150,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             let slot = self.registry.slot_mut(driver);
             slot.runnable_at = slot.expires_at;
         }
+        if self.moves_at <= now {
+            self.move_in_turn(now);
+        }
         self.run_kicked(now);
     }
 

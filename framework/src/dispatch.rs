@@ -56,7 +56,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             return Err(self.reject(request, reason));
         }
         let driver = usize::from(hot.driver);
-        let slot = self.registry.slot_mut(driver);
+        let Some(slot) = self.registry.get_mut(driver) else {
+            return self.dispatch_waiting(now, request);
+        };
         let queues = request.flags.intersects(QUEUING) && slot.queues(request.flags);
         if slot.queue.is_empty() && slot.refused_at.is_none() && !queues {
             return Ok(self.dispatch_direct(now, driver, request));
@@ -175,7 +177,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let hot = self.table.hot.get(self.table.place(request.session))?;
         let slot = hot
             .is_ready(request.session)
-            .then(|| self.registry.slot(usize::from(hot.driver)))?;
+            .then(|| self.registry.get(usize::from(hot.driver)))??;
         (slot.queue.is_empty() && slot.refused_at.is_none()).then_some(hot.driver)
     }
 
@@ -222,6 +224,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             return Err(self.reject(request, reason));
         }
         let driver = usize::from(hot.driver);
+        if self.registry.get(driver).is_none() {
+            return self.dispatch_waiting(now, request).map(drop);
+        }
         self.kick(driver);
         self.enqueue(now, driver, request).map(drop)
     }
@@ -275,13 +280,16 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.events.push(FrameworkEvent::Queued { request: id });
     }
 
-    /// Dispatch for a session that is not ready under this name.
+    /// Dispatch for a session that is not ready under this name, or whose driver is gone.
     #[cold]
     fn dispatch_waiting(
         &mut self,
         now: Time,
         mut request: Box<Request>,
     ) -> Result<RequestId, Rejected> {
+        if let Some(index) = self.find(request.session) {
+            self.move_if_left(now, index);
+        }
         let (index, stale) = match self.table.lookup(request.session) {
             Lookup::Current(index) => (index, false),
             Lookup::Stale(index) => (index, true),

@@ -28,6 +28,9 @@ pub struct Limits {
     pub batch_len: usize,
     /// Most sessions.
     pub sessions: usize,
+    /// Sessions that move in one go when their driver is lost, beside those that have requests.
+    /// The others follow in turns, or when they are used.
+    pub move_len: usize,
     /// Most entries of the event log that nobody has read; older ones are dropped and counted. Zero
     /// switches the log off.
     pub event_len: usize,
@@ -39,6 +42,7 @@ impl Default for Limits {
             queue_len: 1024,
             batch_len: 32,
             sessions: 1 << 21,
+            move_len: 32,
             event_len: 4096,
         }
     }
@@ -60,6 +64,8 @@ pub struct Framework<D: ?Sized = dyn CryptoDriver> {
     pub(crate) kicked: bool,
     /// Used again for every service, for its memory.
     pub(crate) output: DriverOutput,
+    /// When the next sessions move that a lost driver left behind.
+    pub(crate) moves_at: Time,
     pub(crate) undo: UndoPool,
     pub(crate) events: EventLog,
     pub(crate) stats: FrameworkStats,
@@ -87,6 +93,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             last_id: RequestId::first_of(number).0,
             kicked: false,
             output: DriverOutput::default(),
+            moves_at: Time::NEVER,
             undo: UndoPool::default(),
             events: EventLog::new(limits.event_len),
             stats: FrameworkStats::default(),
@@ -121,12 +128,19 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// [`RegisterError`] if the driver says that it is neither hardware nor software.
     ///
     /// # Panics
-    /// If a driver has that place.
+    /// If the place is not [vacant](Self::is_vacant).
     pub fn register_as(&mut self, id: DriverId, driver: Box<D>) -> Result<(), RegisterError> {
         self.registry.insert(id, driver)?;
         self.events
             .push(FrameworkEvent::DriverRegistered { driver: id });
         Ok(())
+    }
+
+    /// Whether a driver may be registered in the place of this id: no driver is there, and the last
+    /// one left no session behind.
+    #[must_use]
+    pub fn is_vacant(&self, id: DriverId) -> bool {
+        self.registry.is_vacant(usize::from(id.index))
     }
 
     /// The first driver, by index, whose name begins with `prefix`; `crypto_find_driver`.
@@ -162,19 +176,20 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     pub fn deadline(&self) -> Time {
         self.registry
             .iter()
-            .map(|slot| slot.deadline())
+            .map(|slot| slot.deadline().min(self.moves_at))
             .min()
             .unwrap_or(Time::NEVER)
     }
 
     /// The same for one driver; [`Time::NEVER`] for an unknown one. Not only the driver's own
-    /// deadline: requests that wait to be handed over together count too.
+    /// deadline: requests that wait to be handed over together count too, and sessions that a lost
+    /// driver left behind.
     #[must_use]
     #[inline]
     pub fn driver_deadline(&self, id: DriverId) -> Time {
         self.registry
             .find(id)
-            .map_or(Time::NEVER, |slot| slot.deadline())
+            .map_or(Time::NEVER, |slot| slot.deadline().min(self.moves_at))
     }
 
     /// Takes what happened since the last call, oldest first.
@@ -226,13 +241,14 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     }
 
     /// The driver that serves a session, also while it opens or moves there; `None` for an unknown
-    /// session and one without a driver. A name from before a move is followed.
+    /// session and one without a driver, also if its driver was lost and its turn to move has not
+    /// come. A name from before a move is followed.
     #[must_use]
     pub fn session_driver(&self, id: SessionId) -> Option<DriverId> {
         let index = self.find(id)?;
         let hot = &self.table.hot[index];
-        hot.bound
-            .then(|| self.registry.slot(usize::from(hot.driver)).id)
+        let slot = self.registry.get(usize::from(hot.driver))?;
+        hot.bound.then_some(slot.id)
     }
 
     /// The current name of the session that has, or had before a move, this name; `None` for a

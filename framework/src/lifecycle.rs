@@ -68,13 +68,17 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// [`SessionError::NoSession`] if the name means nothing.
     pub fn close_session(&mut self, now: Time, id: SessionId) -> Result<(), SessionError> {
         let index = self.find(id).ok_or(SessionError::NoSession)?;
+        if self.is_left_behind(index) {
+            self.leave(now, index);
+            self.table.hot[index].phase = Phase::Homeless;
+        }
         let name = self.table.name(index);
         let was_ready = self.table.hot[index].phase == Phase::Ready;
         self.table.hot[index].phase = Phase::Closing;
         self.table.retire_names(index);
         if was_ready {
             let driver = usize::from(self.table.hot[index].driver);
-            self.evict(driver, Some(index));
+            self.evict(now, driver, Some(index));
         }
         while let Some(request) = self.table.cold[index].pop_waiting() {
             self.fail(request, RequestError::Cancelled);
@@ -178,14 +182,13 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.settle(now, index);
     }
 
-    /// Takes the session from its driver's count. The driver's own session is the caller's to
-    /// close.
-    pub(crate) fn unbind(&mut self, index: usize) {
+    /// Takes the session from its driver's count; returns which driver that was. The driver's own
+    /// session is the caller's to close.
+    pub(crate) fn unbind(&mut self, index: usize) -> DriverId {
         let hot = &mut self.table.hot[index];
         assert!(hot.bound, "a session on a driver");
         hot.bound = false;
-        let slot = self.registry.slot_mut(usize::from(hot.driver));
-        slot.sessions -= 1;
+        self.registry.leave(usize::from(hot.driver))
     }
 
     /// Closes a session in a driver, unless that is past being asked.
@@ -212,6 +215,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             self.close_on(now, driver, session);
         }
         match phase {
+            // The driver it waited to go to is gone too.
+            Phase::Waiting if self.is_left_behind(index) => self.move_if_left(now, index),
             Phase::Waiting if !opening => self.make_ready(index),
             Phase::Closing if !opening => self.free(now, index),
             Phase::Waiting | Phase::Closing | Phase::Homeless | Phase::Ready | Phase::Vacant => {}
@@ -239,9 +244,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     fn free(&mut self, now: Time, index: usize) {
         let hot = &self.table.hot[index];
         if hot.bound {
-            let (driver, session) = (usize::from(hot.driver), hot.driver_session);
-            self.unbind(index);
-            let id = self.registry.slot(driver).id;
+            let session = hot.driver_session;
+            let id = self.unbind(index);
             self.close_on(now, id, session);
         }
         self.table.remove(index);

@@ -108,7 +108,11 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         Some(SessionListing {
             id: self.table.name(index),
             state,
-            driver: hot.bound.then(|| self.registry.slot(driver).id),
+            driver: self
+                .registry
+                .get(driver)
+                .filter(|_| hot.bound)
+                .map(|slot| slot.id),
             algorithms: algorithms(&cold.params()),
             policy: hot.policy,
             in_flight: hot.in_flight as usize,

@@ -4,15 +4,20 @@
 //! driver still has finishes there or comes back as dropped; until then the session waits, so that
 //! a request submitted again is never overtaken by a newer one.
 
-use timebase::Time;
+use timebase::{Span, Time};
 
 use crate::choice::MigrationPolicy;
 use crate::error::NoSuchDriver;
 use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
-use crate::registry::{DriverId, DriverState};
+use crate::registry::{DriverId, DriverSlot, DriverState, Visits};
 use crate::table::{Draining, Passing, Phase};
 use crate::{CryptoDriver, Request, RequestError, SessionError, SessionId};
+
+/// Places of the table that are looked at for each session that may move in one turn.
+const VISITS_PER_MOVE: usize = 32;
+/// How long after a turn the next one is: requests have most of the time.
+const MOVE_PAUSE: Span = Span::from_us(50);
 
 /// Which sessions [`Framework::rebalance`] moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +45,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         }
         slot.state = DriverState::Leaving;
         self.move_all(now, driver, MoveReason::Unregistered);
-        self.evict(driver, None);
+        self.evict(now, driver, None);
         self.evict_keys(driver);
         let slot = self.registry.slot_mut(driver);
         slot.state = DriverState::Detached;
@@ -111,9 +116,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         }
         let score = self.registry.score(target, params, cold.choice)?;
         let current_score = self.registry.score(current, params, cold.choice);
-        let (to, from) = (self.registry.slot(target), self.registry.slot(current));
+        let to = self.registry.slot(target);
+        let is_fuller = |from: &DriverSlot<D>| to.sessions + 1 < from.sessions;
         let better = Some(score) > current_score
-            || (Some(score) == current_score && to.sessions + 1 < from.sessions);
+            || (Some(score) == current_score && self.registry.get(current).is_some_and(is_fuller));
         better.then_some(target)
     }
 
@@ -136,34 +142,113 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let from_id = self.leave(now, index);
         self.adopt(index, driver, session);
         self.stats.moves += 1;
-        self.renamed(index, (from_id, MoveReason::Asked));
-        self.evict(from, Some(index));
+        self.renamed(now, index, (from_id, MoveReason::Asked));
+        self.evict(now, from, Some(index));
         Ok(())
     }
 
-    /// A driver is gone. What it had comes with the news.
+    /// A driver is gone. What it had comes with the news. Sessions with requests there move at
+    /// once, the others when they are next used or when [`move_in_turn`](Self::move_in_turn) gets
+    /// to them: requests do not wait until a million idle sessions have moved.
     #[cold]
     pub(crate) fn lose_driver(&mut self, now: Time, driver: usize) {
         let mut output = std::mem::take(&mut self.output);
         output.lost = false;
         output.opened.clear();
-        self.registry.slot_mut(driver).state = DriverState::Detached;
-        self.move_all(now, driver, MoveReason::Lost);
+        let slot = self.registry.slot_mut(driver);
+        (slot.state, slot.is_lost) = (DriverState::Detached, true);
+        let opening = std::mem::take(&mut slot.opening);
+        let mut to_visit = Visits::default();
+        self.visit(now, driver, &mut to_visit);
+        to_visit.opening = opening;
         for completed in output.completed.drain(..) {
+            self.move_if_left(now, self.table.place(completed.request.session));
             self.complete(now, driver, completed);
         }
         self.output = output;
-        self.evict(driver, None);
+        self.evict(now, driver, None);
         self.complete_keys(driver);
         self.evict_keys(driver);
         let slot = self.registry.slot(driver);
         assert!(
-            slot.in_flight + slot.key.in_flight == 0 && slot.queue.is_empty() && slot.sessions == 0,
+            slot.in_flight + slot.key.in_flight == 0 && slot.queue.is_empty(),
             "a lost driver returned everything"
         );
         let id = slot.id;
-        self.registry.remove(driver);
+        self.registry.remove(driver, to_visit);
+        if self.registry.iter().next().is_none() {
+            self.end_openings(now);
+        } else if self.registry.first_estate().is_some() {
+            self.moves_at = self.moves_at.min(now + MOVE_PAUSE);
+        }
         self.events.push(FrameworkEvent::DriverLost { driver: id });
+    }
+
+    /// Moves some of the sessions that drivers left behind, and says when the next ones' turn is.
+    #[cold]
+    pub(crate) fn move_in_turn(&mut self, now: Time) {
+        self.moves_at = Time::NEVER;
+        let Some(driver) = self.registry.first_estate() else {
+            return;
+        };
+        let estate = self.registry.estate_mut(driver).expect("an estate");
+        let mut to_visit = std::mem::take(&mut estate.to_visit);
+        self.visit(now, driver, &mut to_visit);
+        if let Some(estate) = self.registry.estate_mut(driver) {
+            estate.to_visit = to_visit;
+        }
+        if self.registry.first_estate().is_some() {
+            self.moves_at = now + MOVE_PAUSE;
+        }
+    }
+
+    /// Without a driver there is no next turn, and requests may wait in sessions that were opening.
+    fn end_openings(&mut self, now: Time) {
+        for place in 0..self.registry.end() {
+            let estate = self.registry.estate_mut(place);
+            let opening = estate.map(|estate| std::mem::take(&mut estate.to_visit.opening));
+            for (_, index) in opening.unwrap_or_default() {
+                self.move_if_left(now, index);
+            }
+        }
+    }
+
+    /// Moves the next few sessions of a driver that is gone.
+    fn visit(&mut self, now: Time, driver: usize, to_visit: &mut Visits) {
+        let moves_max = self.limits.move_len.max(1);
+        let mut moves = 0;
+        for _ in 0..moves_max * VISITS_PER_MOVE {
+            let index = match to_visit.opening.pop_front() {
+                Some((_, index)) => index,
+                None => {
+                    to_visit.from += 1;
+                    to_visit.from - 1
+                }
+            };
+            let Some(hot) = self.table.hot.get(index) else {
+                break;
+            };
+            if hot.bound && usize::from(hot.driver) == driver {
+                self.move_away(now, index, MoveReason::Lost);
+                moves += 1;
+            }
+            if moves == moves_max {
+                break;
+            }
+        }
+    }
+
+    /// Whether the session's driver is gone and the session has no other yet.
+    pub(crate) fn is_left_behind(&self, index: usize) -> bool {
+        let hot = &self.table.hot[index];
+        hot.bound && self.registry.is_lost(usize::from(hot.driver))
+    }
+
+    /// Moves a session whose driver is gone.
+    pub(crate) fn move_if_left(&mut self, now: Time, index: usize) {
+        if self.is_left_behind(index) {
+            self.move_away(now, index, MoveReason::Lost);
+        }
     }
 
     /// Moves every session of a driver away.
@@ -172,33 +257,30 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.registry.slot_mut(driver).opening.clear();
         for index in 0..self.table.hot.len() {
             let hot = &self.table.hot[index];
-            if !hot.bound || usize::from(hot.driver) != driver {
-                continue;
+            if hot.bound && usize::from(hot.driver) == driver {
+                self.move_away(now, index, reason);
             }
-            let closing = hot.phase == Phase::Closing;
-            let from = self.leave(now, index);
-            if !closing {
-                self.rebind(now, index, (from, reason));
-            }
-            self.settle(now, index);
         }
+    }
+
+    fn move_away(&mut self, now: Time, index: usize, reason: MoveReason) {
+        let closing = self.table.hot[index].phase == Phase::Closing;
+        let from = self.leave(now, index);
+        if !closing {
+            self.rebind(now, index, (from, reason));
+        }
+        self.settle(now, index);
     }
 
     /// Takes a session off its driver: at once if the driver has no request of it, else when the
     /// last one is back.
-    fn leave(&mut self, now: Time, index: usize) -> DriverId {
+    pub(crate) fn leave(&mut self, now: Time, index: usize) -> DriverId {
         let hot = &mut self.table.hot[index];
+        let (session, in_flight) = (hot.driver_session, hot.in_flight > 0);
         // Nobody waits for the answer any more, and the driver is past being asked to close: only
-        // `move_all` takes a session away that is opening.
+        // from one that leaves or is gone a session is taken away that is opening.
         let was_opening = std::mem::take(&mut hot.opening);
-        let (driver, session, in_flight) = (
-            usize::from(hot.driver),
-            hot.driver_session,
-            hot.in_flight > 0,
-        );
-        self.unbind(index);
-        let slot = self.registry.slot_mut(driver);
-        let id = slot.id;
+        let id = self.unbind(index);
         if was_opening {
             return id;
         }
@@ -217,18 +299,18 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     pub(crate) fn rebind(&mut self, now: Time, index: usize, from: (DriverId, MoveReason)) {
         if self.bind(now, index).is_ok() {
             self.stats.migrations += 1;
-            self.renamed(index, from);
+            self.renamed(now, index, from);
             return;
         }
         let session = self.table.name(index);
         self.events
             .push(FrameworkEvent::SessionHomeless { session });
-        self.redirect_waiting(index);
+        self.redirect_waiting(now, index);
     }
 
     /// The session has another driver: gives it another name if its policy says so, and tells the
     /// requests that wait in it.
-    fn renamed(&mut self, index: usize, (from_driver, reason): (DriverId, MoveReason)) {
+    fn renamed(&mut self, now: Time, index: usize, (from_driver, reason): (DriverId, MoveReason)) {
         let from = self.table.name(index);
         let hot = &mut self.table.hot[index];
         let to_driver = self.registry.slot(usize::from(hot.driver)).id;
@@ -246,26 +328,27 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             reason,
         });
         if report {
-            self.redirect_waiting(index);
+            self.redirect_waiting(now, index);
         }
     }
 
     /// Sends what waits in the session where it belongs after the session changed.
-    fn redirect_waiting(&mut self, index: usize) {
+    fn redirect_waiting(&mut self, now: Time, index: usize) {
         for _ in 0..self.table.cold[index].waiting_len() {
             let request = self.table.cold[index].pop_waiting();
-            self.redirect(request.expect("as many requests as counted"));
+            self.redirect(now, request.expect("as many requests as counted"));
         }
     }
 
     /// Takes requests that a driver has not seen out of its queue, all or those of one session, and
     /// sends them where they belong now.
-    pub(crate) fn evict(&mut self, driver: usize, only: Option<usize>) {
-        for _ in 0..self.registry.slot(driver).queue.len() {
+    pub(crate) fn evict(&mut self, now: Time, driver: usize, only: Option<usize>) {
+        let waiting = self.registry.get(driver).map_or(0, |slot| slot.queue.len());
+        for _ in 0..waiting {
             let queue = &mut self.registry.slot_mut(driver).queue;
             let request = queue.pop_front().expect("as many requests as counted");
             if only.is_none_or(|index| index == self.table.place(request.session)) {
-                self.redirect(request);
+                self.redirect(now, request);
             } else {
                 queue.push_back(request);
             }
@@ -273,8 +356,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     }
 
     /// A request that no driver has seen, of a session that is not what it was: it ends, or waits.
-    fn redirect(&mut self, request: Box<Request>) {
+    fn redirect(&mut self, now: Time, request: Box<Request>) {
         let index = self.table.place(request.session);
+        self.move_if_left(now, index);
         let hot = &self.table.hot[index];
         let error = match hot.phase {
             Phase::Closing => RequestError::Cancelled,

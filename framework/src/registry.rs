@@ -71,6 +71,8 @@ pub(crate) struct DriverSlot<D: ?Sized> {
     pub(crate) id: DriverId,
     pub(crate) flags: DriverFlags,
     pub(crate) state: DriverState,
+    /// Whether the device is gone and the slot soon will be.
+    pub(crate) is_lost: bool,
     /// Requests of open sessions that the driver has not taken, oldest first.
     pub(crate) queue: VecDeque<Box<Request>>,
     /// The unblock generation of a refusal that still stands.
@@ -171,6 +173,32 @@ pub struct DriverInfo<'a> {
 struct Place<D: ?Sized> {
     generation: u16,
     slot: Option<DriverSlot<D>>,
+    /// What is left of the last driver here; the place is not used again meanwhile.
+    estate: Option<Estate>,
+}
+
+impl<D: ?Sized> Place<D> {
+    fn is_vacant(&self) -> bool {
+        self.slot.is_none() && self.estate.is_none()
+    }
+}
+
+/// What a driver that is gone leaves behind: sessions that did not move yet.
+#[derive(Debug)]
+pub(crate) struct Estate {
+    id: DriverId,
+    /// How many.
+    sessions: usize,
+    pub(crate) to_visit: Visits,
+}
+
+/// Where the sessions of a driver that is gone may still be, by places of the table.
+#[derive(Debug, Default)]
+pub(crate) struct Visits {
+    /// Those that it was opening. Requests may wait in them, so they come first.
+    pub(crate) opening: VecDeque<(DriverSession, usize)>,
+    /// The table from here on.
+    pub(crate) from: usize,
 }
 
 /// All drivers, by index.
@@ -186,7 +214,7 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
 
     /// The id that the next driver gets.
     pub(crate) fn next_id(&self) -> Result<DriverId, RegisterError> {
-        let free = self.places.iter().position(|place| place.slot.is_none());
+        let free = self.places.iter().position(Place::is_vacant);
         let index = free.unwrap_or(self.places.len());
         if index == DRIVERS_MAX {
             return Err(RegisterError::TooMany(index));
@@ -196,6 +224,11 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
             index: u16::try_from(index).expect("an index below the limit"),
             generation: place.map_or(0, |place| place.generation),
         })
+    }
+
+    /// Whether a driver may be put at `index`.
+    pub(crate) fn is_vacant(&self, index: usize) -> bool {
+        self.places.get(index).is_none_or(Place::is_vacant)
     }
 
     /// Adds a driver under an id whose place is vacant.
@@ -209,16 +242,18 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
             self.places.push(Place {
                 generation: 0,
                 slot: None,
+                estate: None,
             });
         }
         let place = &mut self.places[index];
-        assert!(place.slot.is_none(), "a vacant place");
+        assert!(place.is_vacant(), "a vacant place");
         place.generation = id.generation;
         place.slot = Some(DriverSlot {
             flags,
             driver,
             id,
             state: DriverState::Active,
+            is_lost: false,
             queue: VecDeque::new(),
             refused_at: None,
             runnable_at: Time::NEVER,
@@ -234,11 +269,56 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
         Ok(())
     }
 
-    /// Forgets a driver; its id names nothing from now on.
-    pub(crate) fn remove(&mut self, index: usize) {
+    /// Forgets a driver; its id names nothing from now on. What sessions it has are left behind,
+    /// where `to_visit` says.
+    pub(crate) fn remove(&mut self, index: usize, to_visit: Visits) {
         let place = &mut self.places[index];
-        place.slot = None;
+        let slot = place.slot.take().expect("a driver here");
         place.generation = place.generation.wrapping_add(1);
+        if slot.sessions > 0 {
+            place.estate = Some(Estate {
+                id: slot.id,
+                sessions: slot.sessions,
+                to_visit,
+            });
+        }
+    }
+
+    /// What the driver left behind that was at `index`.
+    pub(crate) fn estate_mut(&mut self, index: usize) -> Option<&mut Estate> {
+        self.places.get_mut(index)?.estate.as_mut()
+    }
+
+    /// The first place of a driver that is gone and whose sessions did not all move.
+    pub(crate) fn first_estate(&self) -> Option<usize> {
+        self.places.iter().position(|place| place.estate.is_some())
+    }
+
+    /// Takes a session from the count of its driver, which may be gone. Returns the driver's id.
+    pub(crate) fn leave(&mut self, index: usize) -> DriverId {
+        let place = &mut self.places[index];
+        if let Some(slot) = &mut place.slot {
+            slot.sessions -= 1;
+            return slot.id;
+        }
+        let estate = place.estate.as_mut().expect("a driver that left sessions");
+        estate.sessions -= 1;
+        let id = estate.id;
+        if estate.sessions == 0 {
+            place.estate = None;
+        }
+        id
+    }
+
+    /// Whether the driver that is or was at `index` is lost.
+    pub(crate) fn is_lost(&self, index: usize) -> bool {
+        self.get(index).is_none_or(|slot| slot.is_lost)
+    }
+
+    /// The driver at `index`, unless it is gone.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut DriverSlot<D>> {
+        self.places.get_mut(index)?.slot.as_mut()
     }
 
     /// One past the highest index in use.

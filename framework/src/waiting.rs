@@ -21,7 +21,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let index = self.find(session).ok_or(CancelError::NoSession)?;
         let hot = &self.table.hot[index];
         let queue = match hot.phase {
-            Phase::Ready => &mut self.registry.slot_mut(usize::from(hot.driver)).queue,
+            Phase::Ready => match self.registry.get_mut(usize::from(hot.driver)) {
+                Some(slot) => &mut slot.queue,
+                None => return Err(CancelError::NotWaiting),
+            },
             Phase::Vacant | Phase::Waiting | Phase::Homeless | Phase::Closing => {
                 &mut self.table.cold[index].passing_or_new().waiting
             }
@@ -41,8 +44,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     pub(crate) fn note_expiry(&mut self, index: usize, expires: Time) {
         let hot = &self.table.hot[index];
         if hot.bound && expires != Time::NEVER {
-            let driver = usize::from(hot.driver);
-            self.registry.slot_mut(driver).note_expiry(expires);
+            let slot = self.registry.get_mut(usize::from(hot.driver));
+            slot.into_iter().for_each(|slot| slot.note_expiry(expires));
         }
     }
 

@@ -3,8 +3,10 @@
 
 use timebase::Time;
 
-use crate::testing::{Bench, NOW, request};
-use crate::{Completed, DriverFlags, Hint, Limits, MigrationPolicy, RequestFlags, RequestId};
+use crate::testing::{Bench, NOW, null_params, request};
+use crate::{
+    Completed, DriverChoice, DriverFlags, Hint, Limits, MigrationPolicy, RequestFlags, RequestId,
+};
 
 const REPORT: MigrationPolicy = MigrationPolicy::Report;
 
@@ -85,4 +87,39 @@ fn a_request_returned_twice_is_noticed() {
     let request = request(session);
     card.set(|script| script.output.completed.push(Completed { request, result }));
     bench.framework.service(NOW, id);
+}
+
+/// Work is counted, not time: how many sessions moved before the first request of a card that died
+/// was done elsewhere.
+#[test]
+fn requests_of_a_lost_card_do_not_wait_for_a_million_idle_sessions() {
+    const SESSIONS: usize = 1 << 20;
+    let mut bench = Bench::with_limits(Limits {
+        event_len: 0,
+        ..Limits::default()
+    });
+    let (one, card) = bench.card("one");
+    let choice = DriverChoice::any();
+    let transparent = MigrationPolicy::Transparent;
+    let sessions: Vec<_> = (0..SESSIONS)
+        .map(|_| {
+            let opened = bench
+                .framework
+                .open_session(NOW, null_params(), choice, transparent);
+            opened.unwrap()
+        })
+        .collect();
+    bench.framework.service(NOW, one);
+    for &session in sessions.iter().step_by(SESSIONS / 8) {
+        bench.dispatch(session);
+    }
+    bench.driver("soft", DriverFlags::SOFTWARE | DriverFlags::SYNC);
+    card.die(true);
+    bench.framework.service(NOW, one);
+    assert_eq!(
+        bench.finished(),
+        [1, 2, 3, 4, 5, 6, 7, 8].map(|id| (id, Ok(())))
+    );
+    let moved = bench.framework.stats().migrations;
+    assert!(moved <= 32 + 8, "{moved} sessions moved");
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
-use timebase::Time;
+use timebase::{Span, Time};
 
 use crate::testing::{Bench, Handle, NOW, null_params, request, settle};
 use crate::{
@@ -81,6 +81,7 @@ impl World {
         let bench = Bench::wide(Limits {
             queue_len: 6,
             batch_len: 3,
+            move_len: 1,
             ..Limits::default()
         });
         Self {
@@ -308,7 +309,8 @@ impl World {
 
     /// Lets everything run to its end.
     fn finish(&mut self) {
-        for _ in 0..64 {
+        for turn in 0..64 {
+            let now = NOW + Span::from_ms(turn);
             for (id, handle) in self.drivers.clone() {
                 handle.set(|script| {
                     script.room = 1_000_000;
@@ -317,7 +319,7 @@ impl World {
                 });
                 handle.open_now();
                 handle.complete_all();
-                self.bench.framework.service(NOW, id);
+                self.bench.framework.service(now, id);
             }
             self.check();
         }

@@ -205,8 +205,11 @@ impl Runtime {
     /// An id that means nothing in any shard, and the lock that keeps it so.
     fn next_id(&self) -> Result<(DriverId, MutexGuard<'_, Vec<DriverId>>), RegisterError> {
         let mut ids = lock(&self.inner.drivers);
-        let is_gone = |id: &DriverId| self.driver_stats(*id).is_none();
-        let place = ids.iter().position(is_gone).unwrap_or(ids.len());
+        let is_vacant = |id: &DriverId| {
+            self.each(|core, _| core.framework.is_vacant(*id))
+                .all(|it| it)
+        };
+        let place = ids.iter().position(is_vacant).unwrap_or(ids.len());
         if place == DRIVERS_MAX {
             return Err(RegisterError::TooMany(place));
         }
