@@ -353,15 +353,14 @@ impl Processors {
         cycles * 1_000
     }
 
-    /// When a command of `len` bytes, there since `arrived`, is prepared.
-    fn prepare(&mut self, algorithm: Algorithm, arrived: Time, len: u32) -> Time {
+    /// How long preparing a command of `len` bytes takes.
+    fn prepares_for(&self, algorithm: Algorithm, len: u32) -> Span {
         let mut millicycles = self.fixed_millicycles(algorithm);
         if algorithm.is_aead() || algorithm.has_digest() {
             let each = u64::from(self.firmware.millicycles_per_digested_byte);
             millicycles += each * u64::from(len);
         }
-        let duration = self.lanes.duration(0, millicycles);
-        self.lanes.reserve_for(arrived, duration).finish
+        self.lanes.duration(0, millicycles)
     }
 
     /// How long preparing a command also holds its lane.
@@ -372,6 +371,23 @@ impl Processors {
     }
 }
 
+/// How long a data command occupies what it needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// Of a processor.
+    prepare: Span,
+    /// Of a lane.
+    work: Span,
+}
+
+/// What decides that, in one number: group, algorithm and bytes worked on.
+#[inline]
+const fn load(group: Group, algorithm: Algorithm, len: u32) -> u64 {
+    let [cipher, digest] = [algorithm.cipher as u64, algorithm.digest as u64];
+    let kind = cipher << 16 | digest << 8 | algorithm.key_len as u64;
+    ((group as u64) << 24 | kind) << 32 | len as u64
+}
+
 /// The part of a card between fetch and engine, and the engines' lanes.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Lines {
@@ -380,6 +396,9 @@ pub(crate) struct Lines {
     processors: Option<Box<Processors>>,
     groups: [Lanes; Group::ALL.len()],
     rounds: RoundCosts,
+    /// What was counted last, and for which load plus one: neighbours are most often alike.
+    #[serde(skip)]
+    known: (u64, Needs),
 }
 
 impl Lines {
@@ -392,6 +411,7 @@ impl Lines {
             processors,
             groups: [&engines.cipher, &engines.digest, &engines.combined].map(Lanes::new),
             rounds: RoundCosts::new(engines.rounds),
+            known: (0, Needs::default()),
         }
     }
 
@@ -402,31 +422,56 @@ impl Lines {
         self.front_free
     }
 
-    /// When firmware, if the card has any, has prepared a data command of `len` bytes that was
-    /// decoded at `decoded`.
+    /// How long `group` needs for `len` bytes.
     #[inline]
-    pub(crate) fn prepare(&mut self, algorithm: Algorithm, decoded: Time, len: u32) -> Time {
-        match &mut self.processors {
-            None => decoded,
-            Some(processors) => processors.prepare(algorithm, decoded, len),
+    pub(crate) fn needs(&mut self, group: Group, algorithm: Algorithm, len: u32) -> Needs {
+        if self.rounds.is_free && self.processors.is_none() {
+            return Needs {
+                prepare: Span::ZERO,
+                work: self.groups[group as usize].duration(len, 0),
+            };
+        }
+        let load = load(group, algorithm, len) + 1;
+        if self.known.0 != load {
+            self.known = (load, self.count_needs(group, algorithm, len));
+        }
+        self.known.1
+    }
+
+    #[inline(never)]
+    fn count_needs(&self, group: Group, algorithm: Algorithm, len: u32) -> Needs {
+        let rounds = self.rounds.millicycles(algorithm, len);
+        let work = self.groups[group as usize].duration(len, rounds);
+        let (prepare, held) = match &self.processors {
+            None => (Span::ZERO, Span::ZERO),
+            Some(processors) => (
+                processors.prepares_for(algorithm, len),
+                processors.holds_lane(algorithm),
+            ),
+        };
+        Needs {
+            prepare,
+            work: work + held,
         }
     }
 
-    /// Puts `len` bytes, complete at `ready`, on a lane of `group`.
+    /// When firmware, if the card has any, has prepared a data command that was decoded at
+    /// `decoded`.
     #[inline]
-    pub(crate) fn work(
-        &mut self,
-        (group, algorithm): (Group, Algorithm),
-        ready: Time,
-        len: u32,
-    ) -> Lane {
-        let rounds = self.rounds.millicycles(algorithm, len);
-        let lanes = &mut self.groups[group as usize];
-        let mut duration = lanes.duration(len, rounds);
-        if let Some(processors) = &self.processors {
-            duration += processors.holds_lane(algorithm);
+    pub(crate) fn prepare(&mut self, needs: Needs, decoded: Time) -> Time {
+        match &mut self.processors {
+            None => decoded,
+            Some(processors) => {
+                let lane = processors.lanes.reserve_for(decoded, needs.prepare);
+                lane.finish
+            }
         }
-        lanes.reserve_for(ready, duration)
+    }
+
+    /// Puts what is complete at `ready` on a lane of `group`.
+    #[inline]
+    pub(crate) fn work(&mut self, group: Group, needs: Needs, ready: Time) -> Lane {
+        self.groups[group as usize].reserve_for(ready, needs.work)
     }
 
     /// Whether lines made as `fresh` were can be in this state.

@@ -22,6 +22,8 @@ use crate::engine::Group;
 pub struct Context {
     cipher: Cipher,
     digester: Digester,
+    group: Group,
+    algorithm: Algorithm,
     /// What the context was made of.
     block: SessionBlock,
     /// A payload's length has none of these bits.
@@ -62,6 +64,16 @@ impl Context {
         Ok(Self {
             cipher: Cipher::new(block.cipher, block.cipher_key())?,
             digester: Digester::new(block.digest, block.digest_key())?,
+            group: match (block.cipher != CipherCode::None, block.digest_len != 0) {
+                (true, false) => Group::Cipher,
+                (false, _) => Group::Digest,
+                (true, true) => Group::Combined,
+            },
+            algorithm: Algorithm {
+                cipher: block.cipher,
+                key_len: block.cipher_key().len() as u8,
+                digest: block.digest,
+            },
             block: block.clone(),
             payload_mask: block.cipher.info().block_len - 1,
             payload_min: u8::from(block.cipher == CipherCode::AesXts),
@@ -187,21 +199,13 @@ impl Context {
     #[must_use]
     #[inline]
     pub const fn group(&self) -> Group {
-        match (self.has_cipher(), self.block.digest_len != 0) {
-            (true, false) => Group::Cipher,
-            (false, _) => Group::Digest,
-            (true, true) => Group::Combined,
-        }
+        self.group
     }
 
     /// What decides how long its commands take.
     #[inline]
-    pub(crate) fn algorithm(&self) -> Algorithm {
-        Algorithm {
-            cipher: self.block.cipher,
-            key_len: self.block.cipher_key().len() as u8,
-            digest: self.block.digest,
-        }
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// The raw keys as they lie in context memory, for residue checks.

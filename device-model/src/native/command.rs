@@ -118,8 +118,8 @@ pub(crate) enum Verdict {
     Task(Task),
     /// An [`Order`] is to be made of it.
     Process(Plan),
-    /// An [`Order`] is to be made of this service command.
-    Service(Command, Plan),
+    /// It is for the rest of the card, which judges further.
+    Service(Opcode),
 }
 
 /// A DMA fault of a command.
@@ -194,23 +194,26 @@ impl Order {
     fn check(&self, contexts: &ContextTable) -> Check {
         let Self { command, plan, .. } = self;
         let generation = plan.generation;
-        let verdict = match Opcode::from_code(command.opcode) {
+        let planned = match Opcode::from_code(command.opcode) {
             None | Some(Opcode::Nop) => return Err("command of an order"),
             Some(opcode) if self.is_for_an_engine() => {
                 let Some(context) = contexts.of_generation(command.session, generation) else {
                     return Ok(());
                 };
-                match sized::part_of(opcode) {
+                let verdict = match sized::part_of(opcode) {
                     Some(kind) => sized::judge_part_with(command, kind, (context, generation)),
                     None => judge_with(command, context, generation),
+                };
+                match verdict {
+                    Ok(Verdict::Process(planned)) => Some(planned),
+                    Ok(Verdict::Task(_) | Verdict::Service(_)) | Err(_) => None,
                 }
             }
-            Some(opcode) => service::judge(command, opcode),
-        };
-        let planned = match verdict {
-            Ok(Verdict::Process(planned)) => Some(planned),
-            Ok(Verdict::Service(same, planned)) => (same == *command).then_some(planned),
-            Ok(Verdict::Task(_)) | Err(_) => None,
+            Some(opcode) => {
+                let judged = service::judge(command, opcode).ok();
+                let planned = judged.filter(|(same, _)| same == command);
+                planned.map(|(_, planned)| planned)
+            }
         };
         check(planned == Some(*plan), "plan of an order")
     }
@@ -318,6 +321,7 @@ pub(crate) fn judge_identity(command: &Command, contexts: &ContextTable) -> Opti
 }
 
 /// Judges `command` of a ring of `owner`.
+#[inline(always)]
 pub(crate) fn judge(command: &Command, owner: &Owner, contexts: &ContextTable) -> Verdict {
     let is_admin = owner.is_admin();
     let verdict = match (Opcode::from_code(command.opcode), is_admin) {
@@ -326,7 +330,7 @@ pub(crate) fn judge(command: &Command, owner: &Owner, contexts: &ContextTable) -
         (Some(opcode), false) if let Some(kind) = sized::part_of(opcode) => {
             sized::judge_part(command, kind, contexts)
         }
-        (Some(opcode), _) if service::belongs(opcode, owner) => service::judge(command, opcode),
+        (Some(opcode), _) if service::belongs(opcode, owner) => Ok(Verdict::Service(opcode)),
         (Some(_) | None, _) => return Verdict::Task(Task::Settled(Status::BadOpcode)),
     };
     let known = CommandFlags::all().bits();
@@ -346,14 +350,14 @@ fn esn_fits(command: &Command, contexts: &ContextTable) -> bool {
                 .is_some_and(|(context, _)| context.takes_esn()))
 }
 
-#[inline]
+#[inline(always)]
 fn judge_process(command: &Command, contexts: &ContextTable) -> Result<Verdict, Status> {
     let (context, generation) = contexts.get(command.session).ok_or(Status::BadSession)?;
     judge_with(command, context, generation)
 }
 
 /// Judges a `Process` command by the context of its session.
-#[inline]
+#[inline(always)]
 fn judge_with(command: &Command, context: &Context, generation: u32) -> Result<Verdict, Status> {
     let flags = command.flags;
     let operation = operation_of(context, flags)?;

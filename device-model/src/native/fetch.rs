@@ -4,16 +4,18 @@
 //! command that waits at a fence keeps those behind it on the card, and the pair fetches no more
 //! until the fence falls.
 
-use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, RingId, SEGMENT_LEN, Status};
+use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, Opcode, RingId, SEGMENT_LEN, Status};
 use timebase::{Span, Time};
 
 use super::command::{Identity, Order, Plan, Task, Verdict, Work, judge, judge_identity};
 use super::context::Found;
 use super::schedule::Fetch;
+use super::service;
 use super::transfer::Bus;
 use crate::card::Card;
 use crate::engine::{Algorithm, Group};
 use crate::host::{CardEvent, Host};
+use crate::timing::Lane;
 
 /// Most fetches under way at once.
 pub(super) const MAX_FETCHES: usize = 4;
@@ -187,8 +189,8 @@ impl Card {
             Verdict::Task(task) => {
                 return self.put_in_order(moment, command, (decoded, task, Span::ZERO));
             }
-            Verdict::Service(command, plan) => {
-                return self.dispatch_service(moment, decoded, (command, plan), host);
+            Verdict::Service(opcode) => {
+                return self.dispatch_service(moment, decoded, (command, opcode), host);
             }
         };
         let finish = self.reserve(moment, decoded, (command, &plan), host);
@@ -205,10 +207,17 @@ impl Card {
         &mut self,
         moment: Moment,
         decoded: Time,
-        (command, plan): (Command, Plan),
+        (command, opcode): (&Command, Opcode),
         host: &mut H,
     ) {
         let when = (moment.now, decoded);
+        let (command, plan) = match service::judge(command, opcode) {
+            Ok(judged) => judged,
+            Err(status) => {
+                let settled = (decoded, Task::Settled(status), Span::ZERO);
+                return self.put_in_order(moment, command, settled);
+            }
+        };
         let reserved = self.reserve_service(when, moment.ring, (&command, &plan), host);
         let (finish, task, written) = match reserved {
             Ok(finish) => {
@@ -255,14 +264,15 @@ impl Card {
         host: &mut H,
     ) {
         let decoded = self.lines.decode(moment.now);
-        let algorithm = Algorithm::IDENTITY;
-        let prepared = self.lines.prepare(algorithm, decoded, identity.len);
+        let group = Group::Cipher;
+        let needs = self.lines.needs(group, Algorithm::IDENTITY, identity.len);
+        let prepared = self.lines.prepare(needs, decoded);
         let ready = self.look_up(moment.now, identity.session, prepared);
         // What comes in goes out again, and takes as long.
         let wire = self.link.write_time(identity.len);
         let loaded = self.link.read_for(moment.now, ready, (identity.len, wire));
-        let load = (Group::Cipher, algorithm, identity.len);
-        let finish = self.put_on_lane(moment.ring, command.cookie, (loaded, load), host);
+        let lane = self.lines.work(group, needs, loaded);
+        let finish = self.put_on_lane(moment.ring, command.cookie, (group, lane), host);
         self.put_to_work(moment, command, (finish, Task::Identity(identity), wire));
     }
 
@@ -310,7 +320,8 @@ impl Card {
         host: &mut H,
     ) -> Time {
         let work_len = u32::from(command.aad_len) + command.payload_len;
-        let prepared = self.lines.prepare(plan.algorithm, decoded, work_len);
+        let needs = self.lines.needs(plan.group, plan.algorithm, work_len);
+        let prepared = self.lines.prepare(needs, decoded);
         let ready = self.look_up(now, command.session, prepared);
         let listed = if command.flags.has_list() {
             self.read_lists(now, ready, command)
@@ -322,8 +333,8 @@ impl Card {
         } else {
             self.link.read(now, listed, plan.source_len)
         };
-        let load = (plan.group, plan.algorithm, work_len);
-        self.put_on_lane(ring, command.cookie, (loaded, load), host)
+        let lane = self.lines.work(plan.group, needs, loaded);
+        self.put_on_lane(ring, command.cookie, (plan.group, lane), host)
     }
 
     /// Puts work that is complete on the card at `loaded` on a lane; gives its finish.
@@ -332,10 +343,9 @@ impl Card {
         &mut self,
         ring: usize,
         cookie: u64,
-        (loaded, (group, algorithm, work_len)): (Time, (Group, Algorithm, u32)),
+        (group, lane): (Group, Lane),
         host: &mut H,
     ) -> Time {
-        let lane = self.lines.work((group, algorithm), loaded, work_len);
         let stats = &mut self.stats.groups[group as usize];
         stats.commands += 1;
         stats.busy += lane.duration;

@@ -13,7 +13,7 @@ use regs::{
 use timebase::Time;
 
 use super::admin::{self, Admin};
-use super::command::{Kind, OrderId, Outcome, Plan, Task, Verdict, Work, check_stream};
+use super::command::{Kind, OrderId, Outcome, Plan, Task, Work, check_stream};
 use super::execute::{Shop, destination_of, source_of, take};
 use super::migrate;
 use super::public_key;
@@ -90,7 +90,7 @@ fn streams(command: &Command, opcode: Opcode) -> Result<(u32, u32), Status> {
 }
 
 /// Judges the streams and the argument of `command`, a service command.
-pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status> {
+pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<(Command, Plan), Status> {
     let (source_len, destination_len) = streams(command, opcode)?;
     let mut command = *command;
     for (flag, len, needed) in [
@@ -124,7 +124,7 @@ pub(super) fn judge(command: &Command, opcode: Opcode) -> Result<Verdict, Status
         source_len,
         destination_len,
     };
-    Ok(Verdict::Service(command, plan))
+    Ok((command, plan))
 }
 
 /// How much a command asks of a public-key lane; zero if nothing.

@@ -35,7 +35,7 @@ pub(crate) struct Lanes {
     first: usize,
     count: usize,
     /// When the last of them is free.
-    last: Time,
+    last: FreeLane,
     ps_per_millicycle: u64,
     startup_millicycles: u64,
     millicycles_per_byte: u64,
@@ -47,7 +47,7 @@ impl Lanes {
             order: [FreeLane::default(); LANES_MAX],
             first: 0,
             count: usize::from(group.lanes).clamp(1, LANES_MAX),
-            last: Time::ZERO,
+            last: FreeLane::default(),
             ps_per_millicycle: ps_per_unit(group.clock_hz.saturating_mul(1_000)),
             startup_millicycles: u64::from(group.rate.startup_cycles) * 1_000,
             millicycles_per_byte: u64::from(group.rate.millicycles_per_byte),
@@ -58,7 +58,10 @@ impl Lanes {
 
     pub(super) fn clear(&mut self) {
         self.first = 0;
-        self.last = Time::ZERO;
+        self.last = FreeLane {
+            at: Time::ZERO,
+            number: (self.count - 1) as u8,
+        };
         for (number, lane) in self.order.iter_mut().enumerate() {
             *lane = FreeLane {
                 at: Time::ZERO,
@@ -85,8 +88,9 @@ impl Lanes {
         // Work of one size finishes in order: what was the first place of the ring is the last now.
         lane.at = finish;
         self.first = self.after(self.first);
-        if finish > self.last {
-            self.last = finish;
+        let last = self.last;
+        if finish > last.at || (finish == last.at && number > last.number) {
+            self.last = FreeLane { at: finish, number };
         } else {
             self.sort_last();
         }
@@ -108,8 +112,9 @@ impl Lanes {
         };
         check(as_new == *fresh, "profile of the lanes")?;
         check(self.first < self.count, "place of the lanes")?;
-        let last = self.order[..self.count].iter().map(|lane| lane.at).max();
-        check(last == Some(self.last), "when the last lane is free")?;
+        let lanes = self.order[..self.count].iter();
+        let last = lanes.max_by_key(|lane| (lane.at, lane.number));
+        check(last == Some(&self.last), "the last lane that is free")?;
         let mut numbers = [false; LANES_MAX];
         for lane in &self.order[..self.count] {
             let number = numbers.get_mut(usize::from(lane.number));
