@@ -22,6 +22,8 @@ use crate::{
 const REFUSALS_MAX: u32 = 8;
 /// How long.
 const REFUSAL_PAUSE: Span = Span::from_ns(1_000);
+/// Places for sessions from which on a cache does not hold all that are in use.
+const MANY: usize = 4096;
 
 /// Dispatch hands the request back, untouched; no callback follows.
 #[derive(Debug, thiserror::Error)]
@@ -111,9 +113,24 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let driver = usize::from(place);
         let slot = self.registry.slot_mut(driver);
         let table = &mut self.table;
+        let run = match table.hot.len() {
+            0..MANY => requests.len(),
+            // A pass of its own: what the cache lacks of many sessions is fetched at one time.
+            _ => {
+                let is_ready = |request: &Request| {
+                    let hot = table.hot.get(table.place(request.session));
+                    hot.is_some_and(|hot| hot.is_ready(request.session))
+                };
+                let run = requests.iter().take_while(|request| is_ready(request));
+                run.count()
+            }
+        };
         let mut held: Option<Held> = None;
         let (mut last_id, mut bytes, mut refused) = (self.last_id, 0, None);
-        while let Some(mut request) = requests.pop_front() {
+        for _ in 0..run {
+            let Some(mut request) = requests.pop_front() else {
+                break;
+            };
             let at = table.place(request.session);
             let hot = table.hot.get_mut(at);
             let hot = hot.filter(|hot| hot.is_ready(request.session) && hot.driver == place);

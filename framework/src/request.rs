@@ -93,63 +93,66 @@ pub struct Region {
 /// Only the cipher's result and a computed digest are written, to `output` if there is one and to
 /// `buffer` otherwise. A `Box<Request>` can be used again after its callback without allocating.
 #[derive(Debug)]
+// In order of use: the way back touches the first cache line, and the common way out the first
+// four.
+#[repr(C, align(64))]
 pub struct Request {
-    /// Set by dispatch.
-    pub id: RequestId,
-    /// The session to use.
-    pub session: SessionId,
-    /// What to do.
-    pub operation: Operation,
-    /// How to schedule.
-    pub flags: RequestFlags,
     /// Input, and output unless `output` is given; `crp_buf`.
     pub buffer: Buffer,
-    /// Separate output; `crp_obuf`. Needs [`SessionFlags::SEPARATE_OUTPUT`](crate::SessionFlags).
-    pub output: Option<Buffer>,
-    /// AAD in the input buffer; `crp_aad_start`, `crp_aad_length`.
-    pub aad: Region,
-    /// AAD in a buffer of its own; `crp_aad`. Needs
-    /// [`SessionFlags::SEPARATE_AAD`](crate::SessionFlags).
-    pub separate_aad: Option<Buffer>,
-    /// Where the IV stands in the input buffer, unless `iv` is given; `crp_iv_start`.
-    pub iv_start: usize,
-    /// The whole IV, left-aligned; `crp_iv` with `CRYPTO_F_IV_SEPARATE`.
-    pub iv: Option<[u8; 64]>,
-    /// Data to transform or digest.
-    pub payload: Region,
-    /// Where the result goes in the output buffer; `crp_payload_output_start`.
-    pub payload_output_start: usize,
-    /// Where the digest stands (verify: input) or goes (compute: output); `crp_digest_start`.
-    pub digest_start: usize,
-    /// Cipher key for this request alone; `crp_cipher_key`.
-    pub cipher_key: Option<Key>,
-    /// Digest key for this request alone; `crp_auth_key`.
-    pub auth_key: Option<Key>,
-    /// Length of the result of compression, in bytes; `crp_olen`. Set by the driver. After
-    /// [`Operation::Compress`] it may be no less than the payload's: then compression did not help
-    /// and the payload is as it was.
-    pub result_len: usize,
-    /// High half of an extended sequence number; `crp_esn`. Needs
-    /// [`SessionFlags::ESN`](crate::SessionFlags).
-    pub esn: [u8; 4],
-    /// When to give up waiting for a driver: a request that no driver has by then ends with
-    /// [`RequestError::TimedOut`](crate::RequestError::TimedOut). [`Time::NEVER`] by default.
-    pub expires: Time,
-    /// Among requests that wait for a driver the largest goes first, and of equals the oldest. Zero
-    /// by default. Requests of one session with different priorities may overtake one another.
-    pub priority: u8,
+    /// The session to use.
+    pub session: SessionId,
     /// The consumer's own; `crp_opaque`.
     pub opaque: u64,
-    /// Position among the session's ordered requests; set by dispatch.
-    pub(crate) order: u64,
-    /// Times the framework submitted it again.
-    pub(crate) attempts: u8,
+    /// How to schedule.
+    pub flags: RequestFlags,
+    /// What to do.
+    pub operation: Operation,
     /// Whether it was called back (`CRYPTO_F_DONE`).
     pub(crate) is_done: bool,
+    /// Times the framework submitted it again.
+    pub(crate) attempts: u8,
     /// Whether a driver that works within `process` did it; known for those that ask.
     pub(crate) was_sync: bool,
     /// What the driver overwrites, as it was before hand-over.
     pub(crate) undo: Option<Vec<u8>>,
+    /// Set by dispatch.
+    pub id: RequestId,
+    /// Data to transform or digest.
+    pub payload: Region,
+    /// Where the digest stands (verify: input) or goes (compute: output); `crp_digest_start`.
+    pub digest_start: usize,
+    /// AAD in the input buffer; `crp_aad_start`, `crp_aad_length`.
+    pub aad: Region,
+    /// Separate output; `crp_obuf`. Needs [`SessionFlags::SEPARATE_OUTPUT`](crate::SessionFlags).
+    pub output: Option<Buffer>,
+    /// AAD in a buffer of its own; `crp_aad`. Needs
+    /// [`SessionFlags::SEPARATE_AAD`](crate::SessionFlags).
+    pub separate_aad: Option<Buffer>,
+    /// Cipher key for this request alone; `crp_cipher_key`.
+    pub cipher_key: Option<Key>,
+    /// Digest key for this request alone; `crp_auth_key`.
+    pub auth_key: Option<Key>,
+    /// Where the IV stands in the input buffer, unless `iv` is given; `crp_iv_start`.
+    pub iv_start: usize,
+    /// Where the result goes in the output buffer; `crp_payload_output_start`.
+    pub payload_output_start: usize,
+    /// Position among the session's ordered requests; set by dispatch.
+    pub(crate) order: u64,
+    /// High half of an extended sequence number; `crp_esn`. Needs
+    /// [`SessionFlags::ESN`](crate::SessionFlags).
+    pub esn: [u8; 4],
+    /// Among requests that wait for a driver the largest goes first, and of equals the oldest. Zero
+    /// by default. Requests of one session with different priorities may overtake one another.
+    pub priority: u8,
+    /// The whole IV, left-aligned; `crp_iv` with `CRYPTO_F_IV_SEPARATE`.
+    pub iv: Option<[u8; 64]>,
+    /// When to give up waiting for a driver: a request that no driver has by then ends with
+    /// [`RequestError::TimedOut`](crate::RequestError::TimedOut). [`Time::NEVER`] by default.
+    pub expires: Time,
+    /// Length of the result of compression, in bytes; `crp_olen`. Set by the driver. After
+    /// [`Operation::Compress`] it may be no less than the payload's: then compression did not help
+    /// and the payload is as it was.
+    pub result_len: usize,
 }
 
 impl Request {
