@@ -2,8 +2,9 @@
 //!
 //! Owns every buffer that is posted to the card: mapping moves the buffer in, unmapping moves it
 //! out, so the host cannot touch what the card may touch. A window's address is its number in the
-//! upper bits and the offset below; freed numbers are used again in turn, oldest first, so a card
-//! that uses a stale address meets a fault rather than somebody else's buffer.
+//! upper bits and the offset below. A number is a place in the table and how often that was opened,
+//! so a card that uses a stale address meets a fault rather than somebody else's buffer, though the
+//! place that was closed last is opened first, because its memory is at hand.
 
 use device_model::DmaFault;
 use dma::{Coherent, PoolBuffer};
@@ -12,11 +13,11 @@ use regs::{COMPLETION_LEN, DeviceAddr};
 
 /// Bits of an address that are the offset in its window.
 const OFFSET_BITS: u32 = 28;
-/// Most windows of one card; 48-bit addresses.
-const MAX_WINDOWS: usize = 1 << 20;
-/// Windows closed since before one is opened again under its number: a stale address faults at
-/// least that long.
-const QUARANTINE: u32 = 256;
+/// Bits of a window's number that are its place. The others count: a place is opened 4,096 times
+/// before a number is used again.
+const PLACE_BITS: u32 = 20;
+/// Most windows of one card.
+const MAX_WINDOWS: usize = 1 << PLACE_BITS;
 /// End of the list of closed windows.
 const END: u32 = 0;
 
@@ -24,10 +25,8 @@ const END: u32 = 0;
 #[derive(Debug, Default)]
 pub struct WindowTable {
     windows: Vec<Window>,
-    /// Closed windows form a list, the one closed first at its head.
+    /// Closed windows form a list, the one closed last at its head.
     first_closed: u32,
-    last_closed: u32,
-    closed: u32,
     live: usize,
 }
 
@@ -37,6 +36,8 @@ struct Window {
     /// What the card may do; nothing if the window is closed.
     access: u8,
     touched: bool,
+    /// The number it was opened under last.
+    number: u32,
     /// The next closed window, if this one is closed.
     next_closed: u32,
     memory: Memory,
@@ -59,9 +60,9 @@ const WRITE: u8 = 2;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum FaultReason {
-    /// No window ever had this address.
+    /// There never was a window at this place.
     NeverMapped,
-    /// The window was closed.
+    /// The window was closed, and another may be at its place.
     Stale,
     /// The window is live, the direction is wrong.
     Direction,
@@ -84,13 +85,13 @@ impl WindowTable {
         if len >= 1 << OFFSET_BITS {
             return Err((buffer, MapError::TooLong(len)));
         }
-        if self.closed <= QUARANTINE && !self.add_window() {
+        if self.first_closed == END && !self.add_window() {
             return Err((buffer, MapError::NoWindow));
         }
-        let window = self.open(Memory::Streaming(buffer), len, direction);
+        let number = self.open(Memory::Streaming(buffer), len, direction);
         Ok(Mapped {
-            addr: address(window),
-            window,
+            addr: address(number),
+            window: number,
             len: len as u32,
         })
     }
@@ -101,8 +102,7 @@ impl WindowTable {
     /// If `mapped` is not of this table: a bug of the driver.
     #[inline(always)]
     pub fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        self.close(mapped.window);
-        let window = &mut self.windows[mapped.window as usize];
+        let window = self.close(mapped.window);
         let Memory::Streaming(buffer) = &mut window.memory else {
             panic!("a window that was mapped holds a buffer");
         };
@@ -124,7 +124,7 @@ impl WindowTable {
         if block.len() >= 1 << OFFSET_BITS {
             return Err(MapError::TooLong(block.len()));
         }
-        if self.closed <= QUARANTINE && !self.add_window() {
+        if self.first_closed == END && !self.add_window() {
             return Err(MapError::NoWindow);
         }
         let memory = Memory::Coherent(block.clone());
@@ -137,8 +137,7 @@ impl WindowTable {
     /// If no block is shared at `addr`: a bug of the driver.
     pub fn unshare(&mut self, addr: DeviceAddr) {
         let number = (addr.0 >> OFFSET_BITS) as u32;
-        self.close(number);
-        let memory = &mut self.windows[number as usize].memory;
+        let memory = &mut self.close(number).memory;
         let Memory::Coherent(_) = std::mem::replace(memory, Memory::Closed) else {
             panic!("no block is shared at {addr}");
         };
@@ -216,12 +215,15 @@ impl WindowTable {
     /// the direction can be wrong).
     #[must_use]
     pub fn explain(&self, addr: DeviceAddr) -> FaultReason {
-        let number = (addr.0 >> OFFSET_BITS) as usize;
-        let Some(window) = number.checked_sub(1).and_then(|_| self.windows.get(number)) else {
+        let number = addr.0 >> OFFSET_BITS;
+        let is_number = number >> u32::BITS == 0 && place_of(number) != 0;
+        let window = self.windows.get(place_of(number)).filter(|_| is_number);
+        let Some(window) = window else {
             return FaultReason::NeverMapped;
         };
         let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
         match window.access {
+            _ if u64::from(window.number) != number => FaultReason::Stale,
             0 => FaultReason::Stale,
             _ if at >= window.len as usize => FaultReason::PastEnd,
             access if access == READ | WRITE => FaultReason::PastEnd,
@@ -238,26 +240,24 @@ impl WindowTable {
     ) -> Result<(&mut Window, usize), DmaFault> {
         let fault = DmaFault::refused(addr);
         let at = (addr.0 & ((1 << OFFSET_BITS) - 1)) as usize;
-        let window = self
-            .windows
-            .get_mut((addr.0 >> OFFSET_BITS) as usize)
-            .ok_or(fault)?;
+        let number = addr.0 >> OFFSET_BITS;
+        let window = self.windows.get_mut(place_of(number)).ok_or(fault)?;
         let window_len = window.len as usize;
         let is_inside = len <= window_len && at <= window_len - len;
-        if !is_inside || window.access & access != access {
+        let is_it = u64::from(window.number) == number && window.access & access == access;
+        if !is_inside || !is_it {
             return Err(fault);
         }
         Ok((window, at))
     }
 
-    /// Opens the window that was closed longest ago; there is one. Returns its number.
+    /// Opens the window that was closed last; there is one. Returns its number.
     #[inline(always)]
     fn open(&mut self, memory: Memory, len: usize, direction: Direction) -> u32 {
-        let number = self.first_closed;
-        let window = &mut self.windows[number as usize];
+        let window = &mut self.windows[self.first_closed as usize];
         self.first_closed = window.next_closed;
-        self.closed -= 1;
         self.live += 1;
+        window.number = window.number.wrapping_add(1 << PLACE_BITS);
         window.len = len as u32;
         window.access = match direction {
             Direction::ToDevice => READ,
@@ -267,63 +267,58 @@ impl WindowTable {
         window.touched = false;
         // What a closed window holds needs no dropping; saying so keeps the call off the hot path.
         std::mem::forget(std::mem::replace(&mut window.memory, memory));
-        number
+        window.number
     }
 
     /// Closes a window; the caller takes its memory out.
     #[inline(always)]
-    fn close(&mut self, number: u32) {
-        let window = &mut self.windows[number as usize];
-        assert!(window.access != 0, "a window is closed once");
-        (window.access, window.next_closed) = (0, END);
-        if self.closed == 0 {
-            self.first_closed = number;
-        } else {
-            self.windows[self.last_closed as usize].next_closed = number;
-        }
-        self.last_closed = number;
-        self.closed += 1;
+    fn close(&mut self, number: u32) -> &mut Window {
+        let place = place_of(number.into());
+        let window = &mut self.windows[place];
+        let is_open = window.access != 0 && window.number == number;
+        assert!(is_open, "a window is closed once");
+        (window.access, window.next_closed) = (0, self.first_closed);
+        self.first_closed = place as u32;
         self.live -= 1;
+        window
     }
 
-    /// Puts a new window before the closed ones, to be opened next, while enough numbers are left.
-    /// Whether there is a window to open.
+    /// Adds a closed window, when there is none, while there are places left. Whether there is a
+    /// window to open.
     #[cold]
     fn add_window(&mut self) -> bool {
         if self.windows.is_empty() {
             // Number 0 is never opened: a null address is never mapped, and 0 ends the list.
-            self.windows.push(Window::closed());
+            self.windows.push(Window::closed(0));
         }
-        if self.windows.len() < MAX_WINDOWS {
-            let number = self.windows.len() as u32;
-            self.windows.push(Window {
-                next_closed: self.first_closed,
-                ..Window::closed()
-            });
-            if self.closed == 0 {
-                self.last_closed = number;
-            }
-            self.first_closed = number;
-            self.closed += 1;
+        let has_place = self.windows.len() < MAX_WINDOWS;
+        if has_place {
+            self.first_closed = self.windows.len() as u32;
+            self.windows.push(Window::closed(self.first_closed));
         }
-        self.closed > 0
+        has_place
     }
 }
 
 impl Window {
-    const fn closed() -> Self {
+    const fn closed(number: u32) -> Self {
         Self {
             len: 0,
             access: 0,
             touched: false,
+            number,
             next_closed: END,
             memory: Memory::Closed,
         }
     }
 }
 
-const fn address(window: u32) -> DeviceAddr {
-    DeviceAddr((window as u64) << OFFSET_BITS)
+const fn address(number: u32) -> DeviceAddr {
+    DeviceAddr((number as u64) << OFFSET_BITS)
+}
+
+const fn place_of(number: u64) -> usize {
+    number as usize & (MAX_WINDOWS - 1)
 }
 
 #[cfg(test)]
@@ -396,20 +391,16 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_used_again_in_turn_and_never_while_open() {
+    fn places_are_used_again_at_once_and_numbers_late() {
         let pool = dma::Pool::new(1 << 20).unwrap();
         let mut table = WindowTable::default();
         let mut open = VecDeque::new();
         let mut last_use = std::collections::BTreeMap::new();
-        for round in 0..5_000_u64 {
+        for round in 0..20_000_u64 {
             let buffer = pool.take(64).unwrap();
             let mapped = table.map(buffer, Direction::Bidirectional).unwrap();
             if let Some(before) = last_use.insert(mapped.window, round) {
-                assert!(
-                    round - before > u64::from(QUARANTINE),
-                    "window {}",
-                    mapped.window
-                );
+                assert!(round - before >= 4096, "window {}", mapped.window);
             }
             open.push_back(mapped);
             if open.len() > 1 + (round % 50) as usize {
@@ -417,7 +408,7 @@ mod tests {
             }
             assert_eq!(table.live(), open.len());
         }
-        assert!(table.windows.len() < 400, "{} windows", table.windows.len());
+        assert!(table.windows.len() < 60, "{} windows", table.windows.len());
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct Schedule {
     heap: Vec<Appointment>,
     /// Where each actor's appointment stands in the heap, or [`NOWHERE`].
     places: Vec<u32>,
+    /// Whether the root was kept: the next appointment that is made takes its place, which saves
+    /// an actor that appoints itself again one way through the heap.
+    root_is_kept: bool,
     made: u32,
     ties: Xoshiro256PlusPlus,
 }
@@ -32,16 +35,16 @@ const ARITY: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 struct Appointment {
-    at: Time,
-    /// The draw that breaks ties, then the number of the appointment.
-    order: u64,
+    /// When, then the draw that breaks ties, then the number of the appointment: one number,
+    /// because a comparison that is not a branch cannot be predicted wrongly.
+    order: u128,
     actor: Actor,
 }
 
 impl Appointment {
     #[inline]
-    fn is_before(&self, other: &Self) -> bool {
-        (self.at, self.order) < (other.at, other.order)
+    const fn at(&self) -> Time {
+        Time::from_ps((self.order >> 64) as u64)
     }
 }
 
@@ -52,6 +55,7 @@ impl Schedule {
         Self {
             heap: Vec::with_capacity(actors as usize),
             places: vec![NOWHERE; actors as usize],
+            root_is_kept: false,
             made: 0,
             ties: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
@@ -63,15 +67,14 @@ impl Schedule {
         let place = self.places[actor.0 as usize];
         if place == NOWHERE {
             if at != Time::NEVER {
-                let appointment = self.appoint(actor, at);
-                self.heap.push(appointment);
-                self.rise(self.heap.len() - 1);
+                self.add(actor, at);
             }
             return;
         }
         let place = place as usize;
-        let before = self.heap[place].at;
+        let before = self.heap[place].at();
         if at == Time::NEVER {
+            self.places[actor.0 as usize] = NOWHERE;
             self.remove(place);
         } else if at != before {
             self.heap[place] = self.appoint(actor, at);
@@ -87,7 +90,7 @@ impl Schedule {
     #[inline]
     pub fn at_latest(&mut self, actor: Actor, at: Time) {
         let place = self.places[actor.0 as usize];
-        if place == NOWHERE || at < self.heap[place as usize].at {
+        if place == NOWHERE || at < self.heap[place as usize].at() {
             self.set(actor, at);
         }
     }
@@ -95,21 +98,41 @@ impl Schedule {
     /// The next appointment, which is thereby kept.
     #[inline]
     pub fn next_due(&mut self) -> Option<(Time, Actor)> {
-        let first = *self.heap.first()?;
-        self.remove(0);
-        Some((first.at, first.actor))
+        if std::mem::take(&mut self.root_is_kept) {
+            self.remove(0);
+        }
+        let first = self.heap.first_mut()?;
+        let due = (first.at(), first.actor);
+        self.places[first.actor.0 as usize] = NOWHERE;
+        // Nothing rises above it.
+        first.order = 0;
+        self.root_is_kept = true;
+        Some(due)
+    }
+
+    #[inline]
+    fn add(&mut self, actor: Actor, at: Time) {
+        let appointment = self.appoint(actor, at);
+        if std::mem::take(&mut self.root_is_kept) {
+            self.heap[0] = appointment;
+            self.sink(0);
+        } else {
+            self.heap.push(appointment);
+            self.rise(self.heap.len() - 1);
+        }
     }
 
     #[inline]
     fn appoint(&mut self, actor: Actor, at: Time) -> Appointment {
         self.made = self.made.wrapping_add(1);
         let order = u64::from(self.ties.next_u32()) << 32 | u64::from(self.made);
-        Appointment { at, order, actor }
+        let order = u128::from(at.as_ps()) << 64 | u128::from(order);
+        Appointment { order, actor }
     }
 
+    /// Takes an appointment out whose actor has none any more.
     fn remove(&mut self, place: usize) {
-        let removed = self.heap.swap_remove(place);
-        self.places[removed.actor.0 as usize] = NOWHERE;
+        self.heap.swap_remove(place);
         if place < self.heap.len() {
             // What came from the end may belong above or below.
             let settled = self.rise(place);
@@ -123,7 +146,7 @@ impl Schedule {
         let appointment = self.heap[place];
         while place > 0 {
             let parent = (place - 1) / ARITY;
-            if !appointment.is_before(&self.heap[parent]) {
+            if appointment.order >= self.heap[parent].order {
                 break;
             }
             self.put(place, self.heap[parent]);
@@ -138,18 +161,14 @@ impl Schedule {
     fn sink(&mut self, mut place: usize) -> usize {
         let appointment = self.heap[place];
         loop {
-            let first = place * ARITY + 1;
+            let first = (place * ARITY + 1).min(self.heap.len());
             let last = (first + ARITY).min(self.heap.len());
-            let Some(child) = (first..last).reduce(|best, other| {
-                if self.heap[other].is_before(&self.heap[best]) {
-                    other
-                } else {
-                    best
-                }
-            }) else {
+            let children = self.heap[first..last].iter().enumerate();
+            let least = children.map(|(child, it)| (it.order, first + child));
+            let Some((order, child)) = least.reduce(|a, b| if b.0 < a.0 { b } else { a }) else {
                 break;
             };
-            if !self.heap[child].is_before(&appointment) {
+            if order >= appointment.order {
                 break;
             }
             self.put(place, self.heap[child]);
@@ -250,7 +269,7 @@ mod tests {
                 }
             }
             assert_eq!(
-                schedule.heap.len(),
+                schedule.heap.len() - usize::from(schedule.root_is_kept),
                 list.iter().filter(|&&at| at != Time::NEVER).count()
             );
         }
