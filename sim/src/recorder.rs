@@ -291,7 +291,7 @@ fn card_words(card: u64, event: CardEvent) -> [u64; 3] {
         CardEvent::Reset => [pack(0x48, card, 0), 0, 0],
         CardEvent::FunctionReset { function } => [pack(0x4A, card, function.0.into()), 0, 0],
         CardEvent::ErrorMessage { function, message } => {
-            [pack(0x49, card, message as u64), function.0.into(), 0]
+            [pack(0x4B, card, message as u64), function.0.into(), 0]
         }
     }
 }
@@ -352,6 +352,17 @@ mod tests {
                 assert_ne!(one, other);
             }
         }
+    }
+
+    #[test]
+    fn a_rekeyed_session_and_an_error_message_are_told_apart() {
+        let card = |event| Event::Card { card: 0, event };
+        let rekeyed = card(CardEvent::SessionRekeyed { session: 0 });
+        let message = card(CardEvent::ErrorMessage {
+            function: regs::FunctionId::PHYSICAL,
+            message: device_model::pci::ErrorMessage::Correctable,
+        });
+        assert_ne!(digest(&[(5, rekeyed)]), digest(&[(5, message)]));
     }
 
     #[test]
