@@ -9,6 +9,7 @@ use timebase::Time;
 
 use crate::completion::{Finished, FinishedQueue};
 use crate::event::{EventLog, FrameworkEvent};
+use crate::placement::{FewestSessions, Placement};
 use crate::registry::{DriverId, DriverInfo, Registry};
 use crate::stats::{DriverStats, FrameworkStats};
 use crate::table::{Lookup, Phase, SessionTable};
@@ -56,6 +57,7 @@ impl Default for Limits {
 pub struct Framework<D: ?Sized = dyn CryptoDriver> {
     pub(crate) limits: Limits,
     pub(crate) registry: Registry<D>,
+    pub(crate) placement: Box<dyn Placement>,
     pub(crate) table: SessionTable,
     pub(crate) finished: FinishedQueue,
     pub(crate) finished_keys: VecDeque<KeyFinished>,
@@ -87,6 +89,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         Self {
             limits,
             registry: Registry::new(),
+            placement: Box::new(FewestSessions),
             table: SessionTable::with_number(number),
             finished: FinishedQueue::default(),
             finished_keys: VecDeque::new(),
@@ -98,6 +101,12 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             events: EventLog::new(limits.event_len),
             stats: FrameworkStats::default(),
         }
+    }
+
+    /// Lets `placement` say from now on where sessions go. Those that are open stay until
+    /// [`rebalance`](Self::rebalance) is asked for.
+    pub fn set_placement(&mut self, placement: Box<dyn Placement>) {
+        self.placement = placement;
     }
 
     /// Adds a driver; `crypto_get_driverid`. New sessions may go to it at once; sessions on other

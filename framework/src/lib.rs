@@ -23,6 +23,7 @@ mod key_op;
 mod lifecycle;
 pub mod listing;
 mod migration;
+mod placement;
 mod registry;
 mod request;
 #[cfg(feature = "runtime")]
@@ -63,6 +64,7 @@ pub use key_op::{
     KeyInvalid, KeyOp, KeyOps, KeyParam, KeyRejected, KeyRequest,
 };
 pub use migration::Rebalance;
+pub use placement::{Candidate, FewestSessions, LeastLoaded, Placement};
 pub use registry::{DriverId, DriverInfo, DriverState};
 pub use request::{Operation, Region, Request, RequestDone, RequestFlags, RequestId};
 pub use session::{Mode, SessionFlags, SessionId, SessionParams};

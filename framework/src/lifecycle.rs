@@ -96,9 +96,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let mut error = SessionError::NoDriver;
         loop {
             let cold = &self.table.cold[index];
-            let Some(driver) = self
-                .registry
-                .choose(&cold.params(), cold.choice, cold.tried())
+            let Some(driver) =
+                self.registry
+                    .choose(&*self.placement, &cold.params(), cold.choice, cold.tried())
             else {
                 self.table.cold[index].forget_tried();
                 self.table.hot[index].phase = Phase::Homeless;

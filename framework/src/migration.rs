@@ -10,7 +10,7 @@ use crate::choice::MigrationPolicy;
 use crate::error::NoSuchDriver;
 use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
-use crate::registry::{DriverId, DriverSlot, DriverState, Visits};
+use crate::registry::{DriverId, DriverState, Visits};
 use crate::table::{Draining, Passing, Phase};
 use crate::{CryptoDriver, Request, RequestError, SessionError, SessionId};
 
@@ -22,8 +22,9 @@ const MOVE_PAUSE: Span = Span::from_us(50);
 /// Which sessions [`Framework::rebalance`] moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Rebalance {
-    /// To better drivers (a larger probe score) and, among equals, from the most to the least
-    /// loaded, until numbers of sessions differ by at most one.
+    /// To where the [placement](crate::Placement) says that they are better off. With the one that
+    /// a framework begins with: to better drivers (a larger probe score) and, among equals, from
+    /// the most to the least loaded, until numbers of sessions differ by at most one.
     Even,
     /// The same, but only onto this driver: a card that was plugged in again takes its share.
     Onto(DriverId),
@@ -91,9 +92,19 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             let Some(driver) = self.better_driver(index, only) else {
                 continue;
             };
+            let hot = &self.table.hot[index];
+            let (from, load) = (usize::from(hot.driver), hot.in_flight as isize);
             if self.move_to(now, index, driver).is_ok() {
+                // The one it left may be gone.
+                if let Some(slot) = self.registry.get_mut(from) {
+                    slot.moving -= load;
+                }
+                self.registry.slot_mut(driver).moving += load;
                 moved += 1;
             }
+        }
+        for slot in self.registry.iter_mut() {
+            slot.moving = 0;
         }
         self.run_kicked(now);
         moved
@@ -109,17 +120,19 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let current = usize::from(hot.driver);
         let target = match only {
             Some(driver) => driver,
-            None => self.registry.choose(params, cold.choice, &[])?,
+            None => {
+                let placement = &*self.placement;
+                self.registry.choose(placement, params, cold.choice, &[])?
+            }
         };
         if target == current {
             return None;
         }
-        let score = self.registry.score(target, params, cold.choice)?;
-        let current_score = self.registry.score(current, params, cold.choice);
-        let to = self.registry.slot(target);
-        let is_fuller = |from: &DriverSlot<D>| to.sessions + 1 < from.sessions;
-        let better = Some(score) > current_score
-            || (Some(score) == current_score && self.registry.get(current).is_some_and(is_fuller));
+        let to = self.registry.candidate(target, params, cold.choice)?;
+        // Where the session's choice does not accept its driver any more, anything else is better.
+        let from = self.registry.candidate(current, params, cold.choice);
+        let load = hot.in_flight as usize;
+        let better = from.is_none_or(|from| self.placement.moves(params, load, &from, &to));
         better.then_some(target)
     }
 

@@ -10,6 +10,7 @@ use timebase::Time;
 
 use crate::choice::DriverChoice;
 use crate::key_dispatch::KeySlot;
+use crate::placement::{Candidate, Placement};
 use crate::stats::DriverStats;
 use crate::{
     CryptoDriver, DriverFlags, DriverSession, ProbeScore, RegisterError, Request, RequestFlags,
@@ -89,6 +90,9 @@ pub(crate) struct DriverSlot<D: ?Sized> {
     pub(crate) opening: VecDeque<(DriverSession, usize)>,
     pub(crate) sessions: usize,
     pub(crate) in_flight: usize,
+    /// Requests in flight of sessions that a rebalancing under way has moved here, less those that
+    /// it has moved away.
+    pub(crate) moving: isize,
     pub(crate) key: KeySlot,
     pub(crate) stats: DriverStats,
 }
@@ -263,6 +267,7 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
             opening: VecDeque::new(),
             sessions: 0,
             in_flight: 0,
+            moving: 0,
             key: KeySlot::default(),
             stats: DriverStats::default(),
         });
@@ -317,10 +322,6 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
 
     /// The driver at `index`, unless it is gone.
     #[inline]
-    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut DriverSlot<D>> {
-        self.places.get_mut(index)?.slot.as_mut()
-    }
-
     /// One past the highest index in use.
     pub(crate) fn end(&self) -> usize {
         self.places.len()
@@ -341,6 +342,10 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
         self.places.get(index)?.slot.as_ref()
     }
 
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut DriverSlot<D>> {
+        self.places.get_mut(index)?.slot.as_mut()
+    }
+
     /// The driver at `index`, which the caller knows to be registered.
     #[inline]
     pub(crate) fn slot(&self, index: usize) -> &DriverSlot<D> {
@@ -355,6 +360,12 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &DriverSlot<D>> {
         self.places.iter().filter_map(|place| place.slot.as_ref())
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut DriverSlot<D>> {
+        self.places
+            .iter_mut()
+            .filter_map(|place| place.slot.as_mut())
     }
 
     /// Whether the driver that `choice` names is there, so that no other may serve the session.
@@ -387,28 +398,45 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
             .filter(|score| score.0 < 0)
     }
 
-    /// The driver to open a session on: largest score, then fewest sessions, then lowest index, of
-    /// those not in `tried`.
+    /// The driver at `index` as a candidate for a session, if it is one.
+    pub(crate) fn candidate(
+        &self,
+        index: usize,
+        params: &SessionParams,
+        choice: DriverChoice,
+    ) -> Option<Candidate> {
+        let score = self.score(index, params, choice)?;
+        let slot = self.slot(index);
+        Some(Candidate {
+            driver: slot.id,
+            flags: slot.flags,
+            score,
+            sessions: slot.sessions,
+            in_flight: slot.in_flight.saturating_add_signed(slot.moving),
+            waiting: slot.queue.len(),
+        })
+    }
+
+    /// The driver to open a session on: the one that `placement` prefers, the lowest index among
+    /// equals, of those not in `tried`.
     pub(crate) fn choose(
         &self,
+        placement: &dyn Placement,
         params: &SessionParams,
         choice: DriverChoice,
         tried: &[DriverId],
     ) -> Option<usize> {
-        let mut best: Option<(ProbeScore, usize, usize)> = None;
+        let mut best: Option<(Candidate, usize)> = None;
         for index in 0..self.end() {
-            let Some(score) = self.score(index, params, choice) else {
+            let candidate = self.candidate(index, params, choice);
+            let Some(candidate) = candidate.filter(|other| !tried.contains(&other.driver)) else {
                 continue;
             };
-            let slot = self.slot(index);
-            let better = best.is_none_or(|(best_score, best_sessions, _)| {
-                score > best_score || (score == best_score && slot.sessions < best_sessions)
-            });
-            if better && !tried.contains(&slot.id) {
-                best = Some((score, slot.sessions, index));
+            if best.is_none_or(|(best, _)| placement.prefers(params, &candidate, &best)) {
+                best = Some((candidate, index));
             }
         }
-        best.map(|(_, _, index)| index)
+        best.map(|(_, index)| index)
     }
 }
 

@@ -4,9 +4,9 @@ use timebase::Time;
 
 use crate::testing::{Bench, Handle, NOW, null_params, request};
 use crate::{
-    CancelError, DriverChoice, DriverFlags, DriverId, FrameworkEvent, Limits, MigrationPolicy,
-    MoveReason, NoSuchDriver, OpenError, Rebalance, RequestError, RequestFlags, RequestId,
-    RequestInvalid, SessionError, SessionId,
+    CancelError, Candidate, DriverChoice, DriverFlags, DriverId, FrameworkEvent, LeastLoaded,
+    Limits, MigrationPolicy, MoveReason, NoSuchDriver, OpenError, Placement, Rebalance,
+    RequestError, RequestFlags, RequestId, RequestInvalid, SessionError, SessionId, SessionParams,
 };
 
 const REPORT: MigrationPolicy = MigrationPolicy::Report;
@@ -318,6 +318,61 @@ fn a_session_stays_where_it_is_if_the_target_refuses() {
     assert_eq!(full, Err(SessionError::Open(OpenError::NoRoom)));
     bench.dispatch(session);
     assert_eq!(one.1.taken(), [1]);
+}
+
+#[test]
+fn a_placement_by_load_spreads_what_is_busy_and_leaves_what_is_idle() {
+    let mut bench = Bench::new();
+    let one = bench.card("one");
+    let sessions: Vec<_> = (0..6).map(|_| bench.session(REPORT)).collect();
+    // Two sessions do all the work.
+    for session in [sessions[0], sessions[1]] {
+        for _ in 0..3 {
+            bench.dispatch(session);
+        }
+    }
+    let two = bench.card("two");
+    bench.framework.set_placement(Box::new(LeastLoaded));
+    assert_eq!(bench.framework.rebalance(NOW, Rebalance::Even), 1);
+    one.1.complete_all();
+    bench.service_all();
+    let counts: Vec<_> = bench
+        .framework
+        .drivers()
+        .map(|driver| (driver.id, driver.stats.sessions))
+        .collect();
+    assert_eq!(counts, [(one.0, 5), (two.0, 1)]);
+    let idle = bench.framework.rebalance(NOW, Rebalance::Even);
+    assert_eq!(idle, 0, "nobody has anything to do");
+}
+
+/// Sends everything to the driver that was registered last.
+#[derive(Clone, Debug)]
+struct Newest;
+
+impl Placement for Newest {
+    fn prefers(&self, _: &SessionParams, _: &Candidate, _: &Candidate) -> bool {
+        true
+    }
+
+    fn moves(&self, _: &SessionParams, _: usize, from: &Candidate, to: &Candidate) -> bool {
+        from.driver != to.driver
+    }
+}
+
+#[test]
+fn a_placement_of_ones_own_says_where_sessions_open_and_move() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.card("one"), bench.card("two"));
+    let first = bench.session(REPORT);
+    assert_eq!(bench.framework.session_driver(first), Some(one.0));
+    bench.framework.set_placement(Box::new(Newest));
+    let second = bench.session(REPORT);
+    assert_eq!(bench.framework.session_driver(second), Some(two.0));
+    assert_eq!(bench.framework.rebalance(NOW, Rebalance::Even), 1);
+    bench.service_all();
+    let first = bench.framework.session_current(first).expect("a session");
+    assert_eq!(bench.framework.session_driver(first), Some(two.0));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use timebase::Time;
 use crate::listing::Listing;
 use crate::{
     CryptoDriver, DriverId, DriverStats, FrameworkEvent, FrameworkStats, Limits, NoSuchDriver,
-    Rebalance, RegisterError,
+    Placement, Rebalance, RegisterError,
 };
 use shard::{Inboxes, Owner, Return, Shard};
 
@@ -239,6 +239,13 @@ impl Runtime {
             outcome = outcome.or(left);
         }
         outcome
+    }
+
+    /// Lets a placement of its own say from now on where sessions of each shard go; see
+    /// [`Framework::set_placement`](crate::Framework::set_placement).
+    pub fn set_placement(&self, make: impl Fn() -> Box<dyn Placement>) {
+        self.each(|core, _| core.framework.set_placement(make()))
+            .for_each(drop);
     }
 
     /// Moves sessions to drivers where they are better off, in each shard by itself; see

@@ -21,8 +21,8 @@ use crate::runtime::{Config, Consumer, Runtime, Waker};
 use crate::{
     CancelError, CryptoDriver, DriverChoice, DriverId, DriverStats, Finished, FrameworkEvent,
     FrameworkStats, KeyFinished, KeyOps, KeyRejected, KeyRequest, Limits, MigrationPolicy,
-    NoSuchDriver, Rebalance, RegisterError, Rejected, Request, RequestId, SessionError, SessionId,
-    SessionParams,
+    NoSuchDriver, Placement, Rebalance, RegisterError, Rejected, Request, RequestId, SessionError,
+    SessionId, SessionParams,
 };
 
 /// What the tests are about.
@@ -74,6 +74,10 @@ impl Threads {
     /// A consumer of the shard that a session is in.
     fn of(&self, session: SessionId) -> &Consumer {
         &self.consumers[usize::from(session.framework())]
+    }
+
+    pub(crate) fn set_placement<P: Placement + Clone + 'static>(&mut self, placement: Box<P>) {
+        self.runtime.set_placement(|| placement.clone());
     }
 
     fn set(&self, now: Time) {
