@@ -87,7 +87,7 @@ pub(crate) enum Leave {
 /// Takes what leaves the card.
 pub(crate) trait Sink<T, J> {
     /// `job` ended.
-    fn finish(&mut self, transport: &mut T, counters: &Counters, job: J, end: End<'_>);
+    fn finish(&mut self, transport: &mut T, counters: &Counters, job: J, end: End);
     /// The opening of `session` ended.
     fn opened(&mut self, session: CardSession, result: Result<(), Refusal>);
     /// The card is lost; everything was handed over before.
@@ -429,7 +429,7 @@ impl<T: Transport, J> Card<T, J> {
             ring.in_flight() > 0 && self.now >= ring.progress_at + self.config.watchdog;
         let budget = self.config.reap_budget;
         let counters = &*self.counters;
-        let finish = |transport: &mut T, job, end: End<'_>| {
+        let finish = |transport: &mut T, job, end: End| {
             sink.finish(transport, counters, job, end);
         };
         let reaped = ring.reap(&mut self.transport, budget, counters, finish);

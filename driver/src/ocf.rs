@@ -277,7 +277,7 @@ impl<T: Transport> CardDriver<T> {
             command,
             area: None,
             request: Some(id),
-            job: Job::Squeeze(job),
+            job: Job::Squeeze(Box::new(job)),
         };
         self.card.post(ring, post, follows);
         Ok(())
@@ -457,7 +457,7 @@ struct Reporter<'a> {
 impl<T: Transport> Sink<T, Job> for Reporter<'_> {
     // Inlined, so that the job is read where it stands.
     #[inline(always)]
-    fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, end: End<'_>) {
+    fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, end: End) {
         let verdict = end.verdict;
         let is_good = verdict == Verdict::Card(Status::Success);
         let (request, untouched) = match job {
@@ -475,14 +475,8 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
                 (request, !(unmapped.touched && writes))
             }
             Job::Squeeze(job) => {
-                let (request, ended) = job.finish(transport, counters, end);
-                let result = ended.map_err(|ending| match ending {
-                    Ending::Data(error) => error,
-                    Ending::Failed(verdict, untouched) => {
-                        driver_error(verdict, untouched, counters)
-                    }
-                });
-                return self.output.completed.push(Completed { request, result });
+                let completed = finish_squeeze(*job, transport, counters, end);
+                return self.output.completed.push(completed);
             }
             Job::Any { mut request, held } => {
                 let copy_out = is_good.then_some(counters);
@@ -513,6 +507,22 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
     fn lost(&mut self) {
         self.output.lost = true;
     }
+}
+
+/// How a job of compression ended. Out of line, because the others need none of it.
+#[inline(never)]
+fn finish_squeeze<T: Transport>(
+    job: Squeeze,
+    transport: &mut T,
+    counters: &Counters,
+    end: End,
+) -> Completed {
+    let (request, ended) = job.finish(transport, counters, end);
+    let result = ended.map_err(|ending| match ending {
+        Ending::Data(error) => error,
+        Ending::Failed(verdict, untouched) => driver_error(verdict, untouched, counters),
+    });
+    Completed { request, result }
 }
 
 #[cold]

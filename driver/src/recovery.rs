@@ -282,7 +282,7 @@ impl<T: Transport, J> Card<T, J> {
         let (transport, counters) = (&mut self.transport, &*self.counters);
         for ring in &mut self.rings {
             let limit = ring.capacity() + 1;
-            let mut finish = |transport: &mut T, job, end: End<'_>| {
+            let mut finish = |transport: &mut T, job, end: End| {
                 sink.finish(transport, counters, job, end);
             };
             let reaped = ring.reap(transport, limit, counters, &mut finish);

@@ -47,28 +47,21 @@ pub(crate) enum Verdict {
     Lost,
 }
 
-/// The end of a job, and where the card told of it.
+/// The end of a job.
+// Two words, so that it comes in registers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End<'a> {
+pub(crate) struct End {
     pub(crate) verdict: Verdict,
-    /// Ring and offset in bytes of the completion entry.
-    entry: Option<(&'a Coherent, usize)>,
+    /// Bytes that the card says it wrote, or would have written.
+    pub(crate) output_len: u32,
 }
 
-impl End<'_> {
+impl End {
     /// The card did not come to it.
     pub(crate) const LOST: Self = Self {
         verdict: Verdict::Lost,
-        entry: None,
+        output_len: 0,
     };
-
-    /// Bytes that the card says it wrote, or would have written. Read when it is asked for, as few
-    /// jobs need it.
-    pub(crate) fn output_len(&self) -> u32 {
-        self.entry.map_or(0, |(ring, at)| {
-            ring.read_u32(at + Completion::OUTPUT_LEN_AT)
-        })
-    }
 }
 
 /// How far the watchdog has gone with a ring that stands still.
@@ -437,7 +430,7 @@ impl<J> Ring<J> {
         transport: &mut T,
         budget: u32,
         counters: &Counters,
-        mut finish: impl FnMut(&mut T, J, End<'_>),
+        mut finish: impl FnMut(&mut T, J, End),
     ) -> Reaped {
         let mut reaped = Reaped::default();
         while let Some((cookie, status)) = self.next_entry() {
@@ -486,10 +479,11 @@ impl<J> Ring<J> {
             let (area, secret_len) = (record.area, record.secret_len);
             let job = record.empty(self.first_free);
             self.free(index, area, secret_len);
-            let at = slot.0 as usize * COMPLETION_LEN;
+            let at = slot.0 as usize * COMPLETION_LEN + Completion::OUTPUT_LEN_AT;
+            let output_len = self.completions.read_u32(at);
             let end = End {
                 verdict,
-                entry: Some((&self.completions, at)),
+                output_len,
             };
             finish(transport, job, end);
         }

@@ -104,7 +104,7 @@ impl Squeeze {
         self,
         transport: &mut T,
         counters: &Counters,
-        end: End<'_>,
+        end: End,
     ) -> (Box<Request>, Result<(), Ending>) {
         let Self {
             mut request,
@@ -123,7 +123,7 @@ impl Squeeze {
         };
         let result = match end.verdict {
             Verdict::Card(Status::Success) => {
-                let len = end.output_len();
+                let len = end.output_len;
                 if len > room {
                     Err(Ending::Failed(Verdict::Nonsense, untouched))
                 } else {
@@ -133,7 +133,7 @@ impl Squeeze {
             }
             Verdict::Card(Status::OutputTooLong) if request.operation == Operation::Compress => {
                 // The payload is as it was, and the length says that compression did not help.
-                request.result_len = (end.output_len() as usize).max(request.payload.len);
+                request.result_len = (end.output_len as usize).max(request.payload.len);
                 Ok(())
             }
             Verdict::Card(Status::OutputTooLong) => Err(Ending::Data(DriverError::TooBig)),

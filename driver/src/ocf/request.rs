@@ -58,7 +58,7 @@ pub(super) enum Job {
         writes: bool,
     },
     /// Its result is as long as the card says.
-    Squeeze(Squeeze),
+    Squeeze(Box<Squeeze>),
     /// Any other.
     Any {
         request: Box<Request>,
