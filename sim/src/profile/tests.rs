@@ -176,3 +176,39 @@ fn a_missed_goal_is_told() {
     let text = render_text(&[validation]);
     assert!(text.contains("/ 0.0 % MISSED"), "{text}");
 }
+
+/// A row of the datasheet's table of performance.
+fn performance(suite: &str) -> String {
+    let device = Device::builtin("reference").expect("built in");
+    let speeds = [64, 1024, 16 * 1024].map(|bytes| {
+        let load = Load {
+            suite: suite.parse().expect("a suite"),
+            cards: 1,
+            threads: 4,
+            depth: 8,
+            burst: 8,
+            bytes,
+            aad: 0,
+            shared_link: false,
+        };
+        let speed = run(&device.profile, &device.host, &load).expect("a run");
+        let seconds = speed.elapsed.as_secs_f64();
+        let gigabits = speed.requests as f64 * f64::from(bytes) * 8.0 / seconds / 1e9;
+        format!("{gigabits:.1} Gbit/s")
+    });
+    format!("| `{suite}` | {} |", speeds.join(" | "))
+}
+
+#[test]
+fn the_datasheet_says_how_fast_the_reference_card_is() {
+    let book = include_str!("../../../docs/datasheet.md");
+    let suites = [
+        "aes-128-cbc",
+        "aes-256-gcm",
+        "sha256",
+        "aes-128-cbc+hmac-sha256",
+    ];
+    let rows = suites.map(performance);
+    let lacking: Vec<_> = rows.iter().filter(|row| !book.contains(*row)).collect();
+    assert!(lacking.is_empty(), "the datasheet lacks {lacking:#?}");
+}
