@@ -7,6 +7,7 @@
 //! that was pulled out.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,13 @@ use protocol::wire::{
     Command, DmaMap, IoEventFd, IrqInfo, IrqSet, RegionAccess, RegionInfo, RegionIoFds, SparseArea,
     VERSION,
 };
-use protocol::{Channel, ChannelError, Message};
+use protocol::{Channel, ChannelError, Deadline, Message};
 use regs::pci::{ConfigRegister, header};
 use regs::{DOORBELL_PAGE, DeviceAddr};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use slab::Slab;
 use timebase::Span;
 use vfio_bindings::bindings::vfio;
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
@@ -34,6 +37,8 @@ const PATIENCE_MS: u32 = 2_000;
 /// Where the card sees the pool: above what 32 bits can say, so that no half of an address is lost
 /// unnoticed.
 const POOL_AT: u64 = 0x10_0000_0000;
+/// Most interrupt vectors of a card that this driver listens to.
+const MAX_VECTORS: u32 = u128::BITS;
 /// What the client can do; one file at most comes with a message.
 const CAPABILITIES: &str =
     r#"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"pgsizes":4096}}"#;
@@ -83,11 +88,61 @@ pub struct VfioUser {
     pool: Pool,
     /// Doorbells in shared memory, and what wakes a server that sleeps.
     doorbells: Option<(MmapRegion, Option<OwnedFd>)>,
-    events: Vec<OwnedFd>,
+    ends: Ends,
     /// Buffers that are mapped, by window.
-    windows: Vec<Option<PoolBuffer>>,
-    free: Vec<u32>,
+    windows: Slab<PoolBuffer>,
     is_present: bool,
+}
+
+/// Where interrupts arrive, and the end of the server.
+#[derive(Debug)]
+struct Ends {
+    /// An event descriptor for each vector.
+    vectors: Vec<OwnedFd>,
+    /// Tells of each vector once whenever it fires, so that nobody has to read its descriptor, and
+    /// of the socket when the server closed its end.
+    epoll: OwnedFd,
+}
+
+/// What the socket is among the [`Ends`]; the others are vectors.
+const SOCKET: u64 = u64::MAX;
+
+impl Ends {
+    fn new(socket: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        // Its end is told of in any case.
+        epoll::add(&epoll, socket, EventData::new_u64(SOCKET), EventFlags::ET)?;
+        Ok(Self {
+            vectors: Vec::new(),
+            epoll,
+        })
+    }
+
+    /// Descriptors for `count` vectors.
+    fn listen(&mut self, count: u32) -> Result<(), Errno> {
+        for vector in 0..count {
+            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            let data = EventData::new_u64(vector.into());
+            epoll::add(&self.epoll, &event, data, EventFlags::IN | EventFlags::ET)?;
+            self.vectors.push(event);
+        }
+        Ok(())
+    }
+
+    /// The vectors that fired since the last call, and whether the server went.
+    fn take(&self) -> (u128, bool) {
+        let mut space = [MaybeUninit::uninit(); MAX_VECTORS as usize + 1];
+        let now = Timespec::default();
+        let told = epoll::wait(&self.epoll, &mut space, Some(&now));
+        let (mut fired, mut is_over) = (0, false);
+        for event in told.iter().flat_map(|(events, _)| &**events) {
+            match event.data.u64() {
+                SOCKET => is_over = true,
+                vector => fired |= 1 << vector,
+            }
+        }
+        (fired, is_over)
+    }
 }
 
 impl VfioUser {
@@ -102,12 +157,11 @@ impl VfioUser {
             source,
         })?;
         let mut transport = Self {
+            ends: Ends::new(socket.as_fd())?,
             channel: Channel::new(socket, PATIENCE_MS),
             pool,
             doorbells: None,
-            events: Vec::new(),
-            windows: Vec::new(),
-            free: Vec::new(),
+            windows: Slab::new(),
             is_present: true,
         };
         transport.agree()?;
@@ -126,11 +180,7 @@ impl VfioUser {
             tv_sec: (time.as_ns() / 1_000_000_000) as i64,
             tv_nsec: (time.as_ns() % 1_000_000_000) as i64,
         };
-        let ends = self.events.iter().map(AsFd::as_fd);
-        let ends = ends.chain([self.channel.as_fd()]);
-        let mut polled: Vec<_> = ends
-            .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
-            .collect();
+        let mut polled = [PollFd::new(&self.ends.epoll, PollFlags::IN)];
         // Whatever comes of it, the caller looks.
         let _ = poll(&mut polled, Some(&timeout));
     }
@@ -145,8 +195,9 @@ impl VfioUser {
     ) -> Result<Message, ConnectError> {
         let failed = |source| ConnectError::Channel { what, source };
         let id = self.channel.command(command, parts, fds).map_err(failed)?;
+        let deadline = Deadline::after(PATIENCE_MS);
         loop {
-            let message = self.channel.receive_within(PATIENCE_MS).map_err(failed)?;
+            let message = self.channel.receive_by(deadline).map_err(failed)?;
             if !message.header.is_reply() {
                 // All memory has a file: there is nothing that the server has to ask for.
                 let refused = self.channel.refuse(&message.header, Errno::NOTSUP);
@@ -204,7 +255,9 @@ impl VfioUser {
         if area.offset.get() != u64::from(DOORBELL_PAGE) {
             return Err(ConnectError::Strange(what));
         }
-        let place = FileOffset::new(file.into(), base + area.offset.get());
+        let start = base.checked_add(area.offset.get());
+        let start = start.ok_or(ConnectError::Strange(what))?;
+        let place = FileOffset::new(file.into(), start);
         let len = usize::try_from(area.size.get()).map_err(|_| ConnectError::Strange(what))?;
         let page = MmapRegion::from_file(place, len).map_err(|_| ConnectError::Strange(what))?;
         self.doorbells = Some((page, self.find_wake()?));
@@ -239,13 +292,10 @@ impl VfioUser {
         let answer = self.ask(what, Command::DeviceGetIrqInfo, &[asked.as_bytes()], &[])?;
         let info = IrqInfo::read_from_bytes(&answer.payload);
         let count = info.map_err(|_| ConnectError::Strange(what))?.count.get();
-        if count == 0 || count > 128 {
+        if count == 0 || count > MAX_VECTORS {
             return Err(ConnectError::Strange(what));
         }
-        for _ in 0..count {
-            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-            self.events.push(eventfd(0, flags)?);
-        }
+        self.ends.listen(count)?;
         let set = IrqSet {
             argsz: (size_of::<IrqSet>() as u32).into(),
             flags: (vfio::VFIO_IRQ_SET_DATA_EVENTFD | vfio::VFIO_IRQ_SET_ACTION_TRIGGER).into(),
@@ -253,7 +303,8 @@ impl VfioUser {
             start: 0.into(),
             count: count.into(),
         };
-        let twins: Result<Vec<_>, _> = self.events.iter().map(OwnedFd::try_clone).collect();
+        let vectors = self.ends.vectors.iter().map(OwnedFd::try_clone);
+        let twins = vectors.collect::<Result<Vec<_>, _>>();
         let twins = twins.map_err(|_| Errno::MFILE)?;
         let fds: Vec<_> = twins.iter().map(AsFd::as_fd).collect();
         self.ask(what, Command::DeviceSetIrqs, &[set.as_bytes()], &fds)?;
@@ -361,11 +412,7 @@ impl Transport for VfioUser {
         _direction: Direction,
     ) -> Result<Mapped, (PoolBuffer, MapError)> {
         let (addr, len) = (POOL_AT + buffer.offset() as u64, buffer.len() as u32);
-        let window = self.free.pop().unwrap_or_else(|| {
-            self.windows.push(None);
-            self.windows.len() as u32 - 1
-        });
-        self.windows[window as usize] = Some(buffer);
+        let window = self.windows.insert(buffer) as u32;
         Ok(Mapped {
             addr: DeviceAddr(addr),
             window,
@@ -374,8 +421,7 @@ impl Transport for VfioUser {
     }
 
     fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        let buffer = self.windows[mapped.window as usize].take();
-        self.free.push(mapped.window);
+        let buffer = self.windows.try_remove(mapped.window as usize);
         Unmapped {
             buffer: buffer.unwrap_or_default(),
             touched: true,
@@ -395,22 +441,12 @@ impl Transport for VfioUser {
     }
 
     fn vectors(&self) -> u16 {
-        self.events.len() as u16
+        self.ends.vectors.len() as u16
     }
 
     fn take_interrupts(&mut self) -> u128 {
-        let mut fired = 0;
-        for (vector, event) in self.events.iter().enumerate() {
-            if rustix::io::read(event, &mut [0; 8]).is_ok() {
-                fired |= 1 << vector;
-            }
-        }
-        // A server that went closed its end.
-        let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
-        let now = Timespec::default();
-        let is_told = poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0);
-        let over = PollFlags::HUP | PollFlags::ERR;
-        if is_told && polled[0].revents().intersects(over) {
+        let (fired, is_over) = self.ends.take();
+        if is_over {
             self.lose();
         }
         fired

@@ -8,6 +8,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -18,6 +19,9 @@ use rustix::net::{
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
 use crate::wire::{Command, ERROR, HEADER_LEN, Header, MAX_FDS, MAX_MESSAGE, NO_REPLY, TYPE_REPLY};
+
+/// Most pieces that the payload of a message is sent from.
+const MAX_PARTS: usize = 3;
 
 /// Why a channel can not be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +42,8 @@ pub enum ChannelError {
         /// What it says of itself, in bytes.
         size: u32,
     },
-    /// The other end did not take or give bytes in time.
-    #[error("the other end was silent for {ms} ms")]
+    /// The other end did not take or give a whole message in time.
+    #[error("the other end did not take or give a whole message within {ms} ms")]
     TimedOut {
         /// How long was waited, in milliseconds.
         ms: u32,
@@ -66,10 +70,48 @@ pub struct Message {
 #[derive(Debug)]
 pub struct Channel {
     socket: UnixStream,
-    /// How long the rest of a message that has begun may take, in milliseconds.
+    /// How long the other end may take to make room for a message, in milliseconds.
     patience_ms: u32,
     incoming: Incoming,
     next_id: u16,
+}
+
+/// A moment by which something is over, however many pieces it comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: Instant,
+    ms: u32,
+}
+
+impl Deadline {
+    /// `ms` milliseconds from now.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the other end of a socket lives in real time, and may never answer"
+    )]
+    pub fn after(ms: u32) -> Self {
+        Self {
+            at: Instant::now() + Duration::from_millis(ms.into()),
+            ms,
+        }
+    }
+
+    /// What is left of the time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the other end of a socket lives in real time, and may never answer"
+    )]
+    fn rest(self) -> Result<Timespec, ChannelError> {
+        let rest = self.at.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return Err(ChannelError::TimedOut { ms: self.ms });
+        }
+        Ok(Timespec {
+            tv_sec: rest.as_secs() as i64,
+            tv_nsec: rest.subsec_nanos().into(),
+        })
+    }
 }
 
 /// What there is of a message that comes in.
@@ -181,8 +223,7 @@ fn read(
 }
 
 impl Channel {
-    /// Messages over `socket`. A message that has begun must be whole within `patience_ms`
-    /// milliseconds, and so must be taken what is sent.
+    /// Messages over `socket`. What is sent must be taken within `patience_ms` milliseconds.
     #[must_use]
     pub fn new(socket: UnixStream, patience_ms: u32) -> Self {
         Self {
@@ -193,30 +234,18 @@ impl Channel {
         }
     }
 
-    /// The next message, waited for as long as it takes to begin.
+    /// The next message if it is whole by `deadline`: one that drips in is not waited for longer,
+    /// and neither is the right one behind any number of others.
     ///
     /// # Errors
-    /// [`ChannelError`] if none can come any more.
-    pub fn receive(&mut self) -> Result<Message, ChannelError> {
+    /// [`ChannelError::TimedOut`] if it is not, and others if none can come any more.
+    pub fn receive_by(&mut self, deadline: Deadline) -> Result<Message, ChannelError> {
         loop {
+            let rest = deadline.rest()?;
             if let Some(message) = self.try_receive()? {
                 return Ok(message);
             }
-            let began = self.incoming.header_len > 0;
-            self.wait(PollFlags::IN, began.then_some(self.patience_ms))?;
-        }
-    }
-
-    /// The next message if it begins within `ms` milliseconds.
-    ///
-    /// # Errors
-    /// [`ChannelError::TimedOut`] if it does not, and others if none can come any more.
-    pub fn receive_within(&mut self, ms: u32) -> Result<Message, ChannelError> {
-        loop {
-            if let Some(message) = self.try_receive()? {
-                return Ok(message);
-            }
-            self.wait(PollFlags::IN, Some(ms))?;
+            self.wait(PollFlags::IN, rest)?;
         }
     }
 
@@ -313,29 +342,31 @@ impl Channel {
     ) -> Result<(), ChannelError> {
         let payload: usize = parts.iter().map(|part| part.len()).sum();
         header.size = ((HEADER_LEN + payload) as u32).into();
-        let mut whole = Vec::with_capacity(HEADER_LEN + payload);
-        whole.extend_from_slice(header.as_bytes());
-        parts.iter().for_each(|part| whole.extend_from_slice(part));
+        let mut slices = [IoSlice::new(&[]); 1 + MAX_PARTS];
+        slices[0] = IoSlice::new(header.as_bytes());
+        for (slice, part) in slices[1..].iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+        }
+        let mut unsent = &mut slices[..=parts.len()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(Errno::MSGSIZE.into());
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let mut sent = 0;
-        while sent < whole.len() {
-            match sendmsg(
-                &self.socket,
-                &[IoSlice::new(&whole[sent..])],
-                &mut control,
-                flags,
-            ) {
+        let mut deadline = None;
+        while !unsent.is_empty() {
+            match sendmsg(&self.socket, unsent, &mut control, flags) {
                 Ok(count) => {
-                    sent += count;
+                    IoSlice::advance_slices(&mut unsent, count);
                     // The descriptors went with the first bytes.
                     control.clear();
                 }
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, Some(self.patience_ms))?,
+                Err(Errno::AGAIN) => {
+                    let deadline =
+                        *deadline.get_or_insert_with(|| Deadline::after(self.patience_ms));
+                    self.wait(PollFlags::OUT, deadline.rest()?)?;
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::PIPE | Errno::CONNRESET) => return Err(ChannelError::Closed),
                 Err(error) => return Err(error.into()),
@@ -344,16 +375,10 @@ impl Channel {
         Ok(())
     }
 
-    fn wait(&self, what: PollFlags, ms: Option<u32>) -> Result<(), ChannelError> {
-        let timeout = ms.map(|ms| Timespec {
-            tv_sec: (ms / 1000).into(),
-            tv_nsec: (ms % 1000 * 1_000_000).into(),
-        });
+    /// Waits for `what`, at most for `rest`.
+    fn wait(&self, what: PollFlags, rest: Timespec) -> Result<(), ChannelError> {
         let mut polled = [PollFd::new(&self.socket, what)];
-        match poll(&mut polled, timeout.as_ref()) {
-            Ok(0) => Err(ChannelError::TimedOut {
-                ms: ms.unwrap_or(0),
-            }),
+        match poll(&mut polled, Some(&rest)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -6,4 +6,4 @@
 mod channel;
 pub mod wire;
 
-pub use channel::{Channel, ChannelError, Message};
+pub use channel::{Channel, ChannelError, Deadline, Message};

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use device_model::FaultKind;
 use protocol::wire::{Command, DmaAccess, MAX_TRANSFER};
-use protocol::{Channel, Message};
+use protocol::{Channel, Deadline, Message};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::memory::Far;
 
-/// Most commands that are kept while an answer is waited for.
-const MAX_WAITING: usize = 1024;
+/// Most commands that are kept while an answer is waited for. Each may be as long as a message is.
+const MAX_WAITING: usize = 64;
 /// How long an answer is waited for, in milliseconds.
 const PATIENCE_MS: u32 = 2_000;
 
@@ -30,8 +30,9 @@ impl Asker<'_> {
     fn ask(&mut self, command: Command, parts: &[&[u8]]) -> Result<Message, FaultKind> {
         let asked = self.channel.command(command, parts, &[]);
         let id = asked.map_err(|_| FaultKind::Unanswered)?;
+        let deadline = Deadline::after(PATIENCE_MS);
         loop {
-            let message = self.channel.receive_within(PATIENCE_MS);
+            let message = self.channel.receive_by(deadline);
             let message = message.map_err(|_| FaultKind::Unanswered)?;
             if !message.header.is_reply() {
                 if self.waiting.len() >= MAX_WAITING {
