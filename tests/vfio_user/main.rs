@@ -1,7 +1,9 @@
 //! The card on a vfio-user socket: another implementation's client and ours, bad clients, and the
 //! whole stack with the card in another process.
 
+mod between;
 mod hostile;
+mod hostile_server;
 mod peer;
 mod served;
 mod stack;

@@ -21,6 +21,13 @@ pub(crate) enum Doorbells {
     Shared,
 }
 
+/// A path that nothing else of these tests uses.
+pub(crate) fn socket_path() -> PathBuf {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("ringside-{}-{number}.sock", std::process::id());
+    std::env::temp_dir().join(name)
+}
+
 /// A server that ends when this does.
 #[derive(Debug)]
 pub(crate) struct Served {
@@ -33,9 +40,7 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(profile: Profile, doorbells: Doorbells) -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ringside-{}-{number}.sock", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = socket_path();
         let (started, wait) = mpsc::channel();
         let (told, ends) = mpsc::channel();
         let socket = path.clone();

@@ -13,6 +13,7 @@ use framework::{
 };
 use timebase::{Span, Time};
 
+use crate::between::{Between, Fate, Memory};
 use crate::served::{Doorbells, Served};
 
 /// Longest that a test waits for anything.
@@ -168,12 +169,11 @@ fn first_bytes(request: &Request, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Encrypts or signs, and takes it back again.
-fn encrypted_comes_back(doorbells: Doorbells) {
+/// Encrypts or signs with the card on the socket `path`, and takes it back again.
+fn encrypted_comes_back(path: &Path) {
     const COUNT: usize = 300;
-    let served = Served::new(Profile::reference(), doorbells);
     let mut stack = Stack::new();
-    stack.add(served.path(), "card0");
+    stack.add(path, "card0");
     let (ciphers, digests) = (stack.open(cbc()), stack.open(hmac()));
     let requests = (0..COUNT).map(|number| {
         let (session, operation) = match number % 3 {
@@ -209,12 +209,33 @@ fn encrypted_comes_back(doorbells: Doorbells) {
 
 #[test]
 fn data_goes_to_a_card_behind_a_socket_and_back_with_trapped_doorbells() {
-    encrypted_comes_back(Doorbells::Trapped);
+    let served = Served::new(Profile::reference(), Doorbells::Trapped);
+    encrypted_comes_back(served.path());
 }
 
 #[test]
 fn data_goes_to_a_card_behind_a_socket_and_back_with_shared_doorbells() {
-    encrypted_comes_back(Doorbells::Shared);
+    let served = Served::new(Profile::reference(), Doorbells::Shared);
+    encrypted_comes_back(served.path());
+}
+
+/// The card has to ask for all of the client's memory.
+fn encrypted_comes_back_by_messages(memory: Memory) {
+    let served = Served::new(Profile::reference(), Doorbells::Trapped);
+    let between = Between::new(served.path(), memory, Box::new(|_, _| Fate::Passes));
+    encrypted_comes_back(between.path());
+    // A command, its payload both ways and its completion take at least four.
+    assert!(between.asked() > 4 * 600, "asked {} times", between.asked());
+}
+
+#[test]
+fn memory_without_a_file_is_asked_for_on_the_same_socket() {
+    encrypted_comes_back_by_messages(Memory::Asked);
+}
+
+#[test]
+fn memory_without_a_file_is_asked_for_on_a_twin_socket() {
+    encrypted_comes_back_by_messages(Memory::AskedOnTwin);
 }
 
 #[test]

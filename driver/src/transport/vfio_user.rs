@@ -23,6 +23,7 @@ use regs::pci::{ConfigRegister, header};
 use regs::{DOORBELL_PAGE, DeviceAddr};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::io::Errno;
 use slab::Slab;
 use timebase::Span;
@@ -255,11 +256,13 @@ impl VfioUser {
         if area.offset.get() != u64::from(DOORBELL_PAGE) {
             return Err(ConnectError::Strange(what));
         }
-        let start = base.checked_add(area.offset.get());
-        let start = start.ok_or(ConnectError::Strange(what))?;
-        let place = FileOffset::new(file.into(), start);
-        let len = usize::try_from(area.size.get()).map_err(|_| ConnectError::Strange(what))?;
-        let page = MmapRegion::from_file(place, len).map_err(|_| ConnectError::Strange(what))?;
+        // A file that can shrink would take this process with it: its doorbells are not used.
+        let seals = fcntl_get_seals(&file).unwrap_or(SealFlags::empty());
+        if !seals.contains(SealFlags::SHRINK) {
+            return Ok(());
+        }
+        let page = map(file, base.checked_add(area.offset.get()), area.size.get());
+        let page = page.ok_or(ConnectError::Strange(what))?;
         self.doorbells = Some((page, self.find_wake()?));
         Ok(())
     }
@@ -348,6 +351,17 @@ impl VfioUser {
         }
         true
     }
+}
+
+/// Maps `len` bytes of `file` from `start` on, if it has them.
+fn map(file: OwnedFd, start: Option<u64>, len: u64) -> Option<MmapRegion> {
+    let end = start?.checked_add(len)?;
+    let size = fstat(&file).ok()?.st_size;
+    if u64::try_from(size).ok()? < end {
+        return None;
+    }
+    let place = FileOffset::new(file.into(), start?);
+    MmapRegion::from_file(place, usize::try_from(len).ok()?).ok()
 }
 
 /// Where the descriptor of a region begins, and the part of it that can be mapped.
