@@ -53,6 +53,11 @@ fn configuration_space_survives_any_access() {
 }
 
 #[test]
+fn a_vfio_user_server_answers_any_messages_with_messages() {
+    run("vfio_user");
+}
+
+#[test]
 fn a_snapshot_is_refused_or_a_card_that_behaves() {
     let card = Card::new(Profile::reference()).expect("the reference profile is a card");
     let state = card.snapshot();

@@ -8,16 +8,22 @@ mod bytes;
 mod card;
 mod config;
 mod snapshot;
+mod vfio_user;
 
 pub use bytes::Story;
 pub use card::card;
 pub use config::config;
 pub use snapshot::snapshot;
+pub use vfio_user::vfio_user;
 
 /// A function that takes hostile bytes, and counts how far they came: commands completed, accesses
 /// made.
 pub type Target = fn(&[u8]) -> u64;
 
 /// Every target by the name of its folder of the corpus.
-pub const TARGETS: [(&str, Target); 3] =
-    [("card", card), ("config", config), ("snapshot", snapshot)];
+pub const TARGETS: [(&str, Target); 4] = [
+    ("card", card),
+    ("config", config),
+    ("snapshot", snapshot),
+    ("vfio_user", vfio_user),
+];

@@ -178,8 +178,10 @@ impl Pair {
         }
         if self.memory != Memory::WithFile && command == Command::Version {
             let twin = self.memory == Memory::AskedOnTwin;
+            let most = MAX_TRANSFER;
             let text = format!(
-                r#"{{"capabilities":{{"max_data_xfer_size":{MAX_TRANSFER},"twin_socket":{{"supported":{twin}}}}}}}"#
+                "{{\"capabilities\":{{\"max_data_xfer_size\":{most},\
+                 \"twin_socket\":{{\"supported\":{twin}}}}}}}"
             );
             message.payload.truncate(4);
             message.payload.extend_from_slice(text.as_bytes());
