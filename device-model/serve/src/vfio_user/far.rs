@@ -9,10 +9,44 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::memory::Far;
 
-/// Most commands that are kept while an answer is waited for. Each may be as long as a message is.
-const MAX_WAITING: usize = 64;
+/// Most that commands may cost which are kept while an answer is waited for, in bytes: a burst of
+/// posted doorbells has room, and so have two of the longest messages, but no flood.
+const MOST_KEPT: usize = 4 << 20;
+/// What a message costs besides its payload, and what each of its descriptors does, in bytes.
+const MESSAGE_COST: usize = 128;
+const DESCRIPTOR_COST: usize = 4096;
 /// How long an answer is waited for, in milliseconds.
 const PATIENCE_MS: u32 = 2_000;
+
+/// Commands that came while an answer was waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    messages: VecDeque<Message>,
+    cost: usize,
+}
+
+impl Waiting {
+    fn cost_of(message: &Message) -> usize {
+        MESSAGE_COST + message.payload.len() + message.fds.len() * DESCRIPTOR_COST
+    }
+
+    /// Keeps `message` if there is room for it.
+    fn push(&mut self, message: Message) -> Result<(), FaultKind> {
+        self.cost += Self::cost_of(&message);
+        self.messages.push_back(message);
+        if self.cost > MOST_KEPT {
+            return Err(FaultKind::Unanswered);
+        }
+        Ok(())
+    }
+
+    /// The one that came first.
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.cost -= Self::cost_of(&message);
+        Some(message)
+    }
+}
 
 /// Asks a client for its memory.
 #[derive(Debug)]
@@ -20,7 +54,7 @@ pub(crate) struct Asker<'a> {
     /// Where it is asked.
     pub(crate) channel: &'a mut Channel,
     /// Where commands are kept that come before the answer does.
-    pub(crate) waiting: &'a mut VecDeque<Message>,
+    pub(crate) waiting: &'a mut Waiting,
     /// Most bytes that the client takes or gives at once.
     pub(crate) max_transfer: u32,
 }
@@ -35,10 +69,7 @@ impl Asker<'_> {
             let message = self.channel.receive_by(deadline);
             let message = message.map_err(|_| FaultKind::Unanswered)?;
             if !message.header.is_reply() {
-                if self.waiting.len() >= MAX_WAITING {
-                    return Err(FaultKind::Unanswered);
-                }
-                self.waiting.push_back(message);
+                self.waiting.push(message)?;
                 continue;
             }
             // An answer that came too late for an earlier question is nobody's.

@@ -1,6 +1,5 @@
 //! One client: what it asks, and what it is answered.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use vfio_bindings::bindings::vfio;
 use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout, Unaligned};
 
-use super::far::Asker;
+use super::far::{Asker, Waiting};
 use super::info;
 use crate::interrupt::{Action, Kind};
 use crate::memory::{MAX_RANGES, Rights};
@@ -89,7 +88,7 @@ pub struct Session {
     /// Where the client is asked for its memory, if not on the same socket.
     twin: Option<Channel>,
     /// Commands that came while an answer was waited for.
-    waiting: VecDeque<Message>,
+    waiting: Waiting,
     /// Most bytes that the client takes or gives at once; `None` before a version is agreed on.
     max_transfer: Option<u32>,
 }
@@ -101,7 +100,7 @@ impl Session {
         Self {
             channel: Channel::new(socket, PATIENCE_MS),
             twin: None,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             max_transfer: None,
         }
     }
@@ -111,7 +110,7 @@ impl Session {
     /// # Errors
     /// [`Ended`] if the session is over.
     pub fn serve(&mut self, slot: &mut Slot) -> Result<bool, Ended> {
-        let message = match self.waiting.pop_front() {
+        let message = match self.waiting.pop() {
             Some(message) => message,
             None => match self.channel.try_receive()? {
                 Some(message) => message,
