@@ -63,7 +63,7 @@ record! {
         entropy_rate: u64,
         /// Longest time from a reset until the function is ready, in nanoseconds.
         reset_ns: u64,
-        /// Known deviations from the datasheet, a bit for each; none has a meaning yet.
+        /// As register `Errata`.
         errata: u32,
         /// Number of this function, zero for the physical one.
         function: u32,

@@ -45,7 +45,7 @@ impl Card {
             clock_hz: self.clock_hz(),
             entropy_rate: profile.entropy.bytes_per_second,
             reset_ns: profile.reset_time.as_ns(),
-            errata: 0,
+            errata: profile.errata.bits(),
             function: id.0.into(),
             virtual_functions: if id.is_physical() {
                 profile.virtual_functions.into()

@@ -3,8 +3,9 @@
 use device_model::{Card, Latch, Profile, Provisioning};
 use regs::{
     AlgorithmEntry, Argument, ArgumentFlags, CIPHERS, CipherCode, Command, Control, DIGESTS,
-    DeviceAddr, ERROR_LOG_ENTRIES, ErrorEntry, ErrorLog, Health, Identity, Opcode, PAGE_MAX,
-    PageCode, Register, RingControl, RingRegister, RingStatistics, Statistics, Status, StatusCount,
+    DeviceAddr, ERROR_LOG_ENTRIES, Errata, ErrorEntry, ErrorLog, Health, Identity, Opcode,
+    PAGE_MAX, PageCode, Register, RingControl, RingRegister, RingStatistics, Statistics, Status,
+    StatusCount,
 };
 use timebase::Span;
 
@@ -92,6 +93,20 @@ fn the_identity_says_what_the_card_is_and_can() {
     let cbc = |entry: &&AlgorithmEntry| entry.kind == 1 && entry.code == CipherCode::AesCbc as u8;
     let cbc = entries.iter().find(cbc).unwrap();
     assert_eq!((cbc.digest, cbc.block_len), ([0; 3], 16));
+}
+
+#[test]
+fn the_identity_names_the_same_errata_as_the_register() {
+    let errata = Errata::SPURIOUS_INTERRUPT | Errata::POLLED_RESET;
+    let mut bench = Bench::with(Profile {
+        errata,
+        ..profile()
+    });
+    bench.open(0, 8);
+    let page = page(&mut bench, PageCode::Identity);
+    let identity = Identity::from_bytes(page.first_chunk().unwrap());
+    assert_eq!(identity.errata, errata.bits());
+    assert_eq!(bench.read(Register::Errata.offset()), errata.bits());
 }
 
 #[test]
