@@ -4,7 +4,9 @@
 //! driver was serviced. Owns the orders and answers between the two; how an order becomes a command
 //! of the admin ring is the session table's business (`session`). Nothing calls back.
 //!
-//! A card that is reset or lost forgets its orders: they end as [`AdminError::Lost`].
+//! Orders that a card had not done when it was reset or lost end as [`AdminError::Lost`]. One whose
+//! completion it wrote before that ends as the completion says, though a reset undid much of what
+//! orders change on a card: that is as if the reset had come a moment later.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +28,7 @@ pub enum AdminError {
     /// The card said something that means nothing.
     #[error("the card's answer means nothing")]
     Nonsense,
-    /// The card was reset or went away first.
+    /// The card was reset or went away before it said that it is done.
     #[error("the card went away")]
     Lost,
     /// There is no memory that the card can reach.

@@ -291,15 +291,21 @@ impl<T: Transport, J> Card<T, J> {
                 finish(transport, job, End::LOST);
             });
         }
-        // What the admin ring was doing is told by the session table.
+        // What sessions were doing is told by the session table.
         let mut orders = Vec::new();
-        self.sessions.ring.drain(transport, |_, job| {
+        let mut keep = |job, verdict| {
             if let AdminJob::Order(job) = job {
-                orders.push(job);
+                orders.push((job, verdict));
             }
+        };
+        let ring = &mut self.sessions.ring;
+        let limit = ring.capacity() + 1;
+        ring.reap(transport, limit, counters, |_, job, end| {
+            keep(job, end.verdict);
         });
-        for job in orders {
-            self.finish_order(*job, Verdict::Lost);
+        ring.drain(transport, |_, job| keep(job, Verdict::Lost));
+        for (job, verdict) in orders {
+            self.finish_order(*job, verdict);
         }
         self.in_flight = 0;
         self.busy = 0;

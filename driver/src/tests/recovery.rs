@@ -5,7 +5,7 @@ use regs::Status;
 use timebase::Time;
 
 use super::{Bench, WATCHDOG, cbc_params, null_params};
-use crate::{DriverEvent, DriverState};
+use crate::{AdminError, DriverEvent, DriverState};
 
 fn lost(untouched: bool) -> Result<(), DriverError> {
     Err(DriverError::Lost { untouched })
@@ -129,6 +129,29 @@ fn completions_written_before_the_reset_took_hold_are_good() {
     std::mem::swap(&mut bench.card().rings, &mut late);
     bench.bring_up();
     assert_eq!(bench.completed(), [(1, Ok(())), (2, lost(true))]);
+}
+
+#[test]
+fn an_order_done_before_the_reset_took_hold_is_done() {
+    let (mut bench, _) = Bench::running(8);
+    let admin = bench.driver.admin_handle();
+    let orders = [0, 1, 2].map(|kek| admin.destroy_kek(kek));
+    bench.service();
+    bench.card().fetch(0);
+    bench.advance();
+    bench.now = bench.driver.deadline();
+    let mut late = bench.card().rings.clone();
+    bench.service();
+    assert_eq!(bench.driver.state(), DriverState::Resetting);
+    std::mem::swap(&mut bench.card().rings, &mut late);
+    bench.card().complete(0, 1, Status::Success);
+    bench.card().complete(0, 1, Status::NoKek);
+    std::mem::swap(&mut bench.card().rings, &mut late);
+    bench.bring_up();
+    let answers = orders.map(|order| order.take());
+    let refused = Err(AdminError::Card(Status::NoKek));
+    let expected = [Err(AdminError::Lost), Ok(()), refused].map(Some);
+    assert_eq!(answers, expected);
 }
 
 #[test]
