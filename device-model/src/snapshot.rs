@@ -15,8 +15,9 @@ use crate::function::Function;
 use crate::profile::ProfileError;
 
 const MAGIC: [u8; 8] = *b"RINGSNAP";
-/// Counts up when the state of a card changes shape.
-const FORMAT: u16 = 1;
+/// Counts up when the state of a card changes shape, or a card in it goes on in another way: a test
+/// keeps a digest for each.
+const FORMAT: u16 = 2;
 const HEADER_LEN: usize = MAGIC.len() + 2;
 
 /// Why bytes are not a card.

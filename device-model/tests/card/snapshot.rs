@@ -5,12 +5,15 @@ use device_model::{Card, Latch, SnapshotError};
 use proptest::prelude::*;
 use regs::pci::{PAGES, aer, header};
 use regs::{CommandFlags, Status};
+use sha2::{Digest as _, Sha256};
 use timebase::{Span, Time};
 
 use crate::bench::{Bench, DATA, encrypt, eta_block, nop, profile};
 use crate::virtual_functions::{Guest, enable};
 
 const HEADER: usize = 10;
+/// The format of snapshots, and a digest of those of some cards in it.
+const FORMAT: (u16, &str) = (2, "39697af5e8eb5101");
 
 /// A bench with two busy pairs, a fence, scattered work and more than one session.
 fn busy() -> Bench {
@@ -116,6 +119,32 @@ fn other_files_and_other_formats_are_told_apart() {
     assert_eq!(Card::restore(b"").err(), Some(SnapshotError::NotASnapshot));
     let said = SnapshotError::NotASnapshot.to_string();
     assert!(said.contains("RINGSNAP"), "{said}");
+}
+
+#[test]
+fn a_format_has_one_shape() {
+    let mut working = busy();
+    working.card.latch(Latch::CorruptOutput { nth: 1 });
+    working.wait(Span::from_ns(900));
+    let mut shared = Bench::new();
+    enable(&mut shared, 2);
+    Guest::started(&mut shared, 1);
+    let fresh = Bench::new();
+    let mut digest = Sha256::new();
+    let mut format = 0;
+    for bench in [fresh, working, shared] {
+        let bytes = bench.card.snapshot();
+        format = u16::from_le_bytes([bytes[8], bytes[9]]);
+        digest.update(&bytes[HEADER..]);
+    }
+    let digest: String = (digest.finalize().iter().take(8))
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        (format, digest.as_str()),
+        FORMAT,
+        "cards have other bytes: raise FORMAT in snapshot.rs, then renew it here"
+    );
 }
 
 #[test]
