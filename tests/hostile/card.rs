@@ -2,7 +2,7 @@
 
 use device_model::pci::{ConfigAccess, Message};
 use device_model::{Card, CardEvent, DmaFault, Host, Latch, Profile};
-use regs::pci::header;
+use regs::pci::{ConfigRegister, header, sriov};
 use regs::{
     BAR0_LEN, COMMAND_LEN, CardSession, CipherCode, Command, CommandFlags, Control, DeviceAddr,
     DigestCode, Doorbell, Errata, FunctionId, Opcode, Register, RingControl, RingId, RingRegister,
@@ -27,6 +27,7 @@ const KEY: [u8; 16] = *b"~A hostile key!~";
 const PATIENCE: usize = 1 << 20;
 
 /// Memory that refuses what lies outside.
+#[derive(Clone, Debug)]
 struct Machine {
     memory: Vec<u8>,
     is_direct: bool,
@@ -93,8 +94,10 @@ impl Host for Machine {
     }
 }
 
-struct Bench {
-    card: Card,
+/// A card, its machine, and a driver's idea of where its rings are.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) card: Card,
     machine: Machine,
     now: Time,
     tails: [Slot; RINGS as usize],
@@ -114,16 +117,11 @@ pub fn card(bytes: &[u8]) -> u64 {
     };
     let mut bench = Bench::new(errata);
     bench.machine.is_direct = kind & 1 != 0;
-    while !story.is_over() {
-        bench.step(&mut story);
-    }
-    bench.rest();
-    bench.reset();
-    bench.machine.completed
+    bench.live(&mut story)
 }
 
 impl Bench {
-    fn new(errata: Errata) -> Self {
+    pub(super) fn new(errata: Errata) -> Self {
         let profile = Profile {
             ring_pairs: RINGS - 1,
             session_capacity: 8,
@@ -146,6 +144,79 @@ impl Bench {
         bench
     }
 
+    /// Gives the card sessions, functions and work of many kinds, and lets no time pass after it.
+    pub(super) fn work(&mut self) {
+        self.write_config(sriov::NUM_VFS, 2);
+        let on = sriov::VF_ENABLE.mask() | sriov::VF_MEMORY_SPACE.mask();
+        self.write_config(sriov::SRIOV_CONTROL, on);
+        self.wait(Span::from_ms(200));
+        let (gcm, cbc) = (CipherCode::AesGcm as u8, CipherCode::AesCbc as u8);
+        let hmac = DigestCode::HmacSha256 as u8;
+        for session in [[0, gcm, 0, 16, 12, 16, 0], [1, cbc, hmac, 32, 16, 16, 32]] {
+            self.create_session(&mut Story::new(&session));
+        }
+        self.write(RingId(2).register(RingRegister::CoalesceCount), 3);
+        self.write(RingId(2).register(RingRegister::CoalesceTimer), 3_000);
+        self.card.latch(Latch::DuplicateCompletion { nth: 2 });
+        self.card.latch(Latch::CorruptOutput { nth: 4 });
+        for index in 0..12_u8 {
+            let is_gcm = index % 3 == 0;
+            let digest_len = if is_gcm { 16 } else { 32 };
+            let payload_len = 64 << (index % 4);
+            let command = Command {
+                opcode: Opcode::Process as u8,
+                flags: match index {
+                    5 => CommandFlags::ENCRYPT | CommandFlags::FENCE,
+                    _ => CommandFlags::ENCRYPT,
+                },
+                session: CardSession(u32::from(!is_gcm)),
+                cookie: u64::from(index),
+                source: DeviceAddr(DATA + u64::from(index) * 0x800),
+                destination: DeviceAddr(DATA + u64::from(index) * 0x800),
+                source_len: payload_len,
+                destination_len: payload_len + digest_len,
+                payload_len,
+                ..Command::default()
+            };
+            self.post(command.to_bytes(), &mut Story::new(&[index % 2 + 1]));
+        }
+    }
+
+    /// Goes on to the next thing that happens, if anything does.
+    pub(super) fn go_on(&mut self) {
+        let next = self.card.next_internal();
+        if next != Time::NEVER {
+            self.wait(next.since(self.now));
+        }
+    }
+
+    /// Does what the rest of the story says, then lets the card come to rest and resets it; gives
+    /// the number of commands completed.
+    pub(super) fn live(mut self, story: &mut Story<'_>) -> u64 {
+        while !story.is_over() {
+            self.step(story);
+        }
+        self.rest();
+        self.reset();
+        self.machine.completed
+    }
+
+    /// The same machine with another card in it, which may complete what nobody saw it fetch.
+    pub(super) fn with_card(&self, card: Card) -> Self {
+        let machine = Machine {
+            fetched: u64::MAX / 2,
+            completed: 0,
+            ..self.machine.clone()
+        };
+        let mut bench = Self {
+            card,
+            machine,
+            ..*self
+        };
+        bench.wait(Span::ZERO);
+        bench
+    }
+
     fn write(&mut self, offset: u32, value: u32) {
         self.card
             .mmio_write(self.now, offset, value, &mut self.machine);
@@ -155,11 +226,15 @@ impl Bench {
         self.card.mmio_read(self.now, offset, &mut self.machine)
     }
 
+    fn write_config(&mut self, register: ConfigRegister, value: u32) {
+        let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
+        self.card
+            .config_write(self.now, at, value, &mut self.machine);
+    }
+
     fn enable(&mut self) {
         let command = header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask();
-        let at = ConfigAccess::of(FunctionId::PHYSICAL, header::COMMAND);
-        self.card
-            .config_write(self.now, at, command, &mut self.machine);
+        self.write_config(header::COMMAND, command);
     }
 
     /// Enables the function and starts every ring, as a driver would.
