@@ -1,15 +1,17 @@
-//! Card and software driver give the same bytes for every algorithm, with the shortest and longest
-//! of every length it has, with keys of the session and of the request.
+//! The whole way to the card and the software driver give the same bytes for every algorithm, with
+//! the shortest and longest of every length it has, with keys of the session and of the request.
 
 use device_model::Profile;
 use framework::software::Transform;
 use framework::{
-    Buffer, Cipher, Compression, Digest, DriverChoice, Key, Lengths, MigrationPolicy, Mode,
-    Operation, Region, Request, RequestError, SessionFlags, SessionParams,
+    Buffer, Cipher, Compression, Digest, DriverChoice, Lengths, MigrationPolicy, Mode, Operation,
+    Region, Request, RequestError, SessionFlags, SessionParams,
 };
 use regs::{CIPHERS, CipherCode, DIGESTS, DigestCode};
 use sim::recorder::Level;
 use tests::Rig;
+
+use super::{bytes, key, params};
 
 /// Keys longer than this are hashed first or refused by the card, and tested elsewhere.
 const KEY_MAX: u16 = 64;
@@ -27,21 +29,6 @@ fn ends(lengths: Lengths, max: u16) -> Vec<usize> {
     let mut ends = vec![usize::from(lengths.min), usize::from(lengths.max.min(max))];
     ends.dedup();
     ends
-}
-
-fn params(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
 }
 
 /// Sessions of one cipher, and of the cipher with a digest and a sequence number.
@@ -109,13 +96,6 @@ fn with_digest(digest: Digest, all: &mut Vec<SessionParams>) {
     }
 }
 
-fn key(len: usize, seed: u8) -> Option<Key> {
-    let bytes: Vec<u8> = (0..len)
-        .map(|at| (at as u8).wrapping_mul(37) ^ seed)
-        .collect();
-    (len > 0).then(|| Key::new(&bytes))
-}
-
 fn bytes_of(buffer: &Buffer) -> Vec<u8> {
     let mut bytes = vec![0; buffer.len()];
     buffer.copy_out(0, &mut bytes);
@@ -151,7 +131,7 @@ fn compare(rig: &mut Rig, params: &SessionParams, own_keys: bool, pooled: bool) 
     let what = format!("{params:?}, own keys {own_keys}, pooled {pooled}");
     let session = rig.open(params.clone());
     let mut software = Transform::new(params).expect("valid parameters");
-    let plain: Vec<u8> = (0..LEN).map(|at| (at * 7) as u8).collect();
+    let plain = bytes(7, LEN);
     let mut buffer = Buffer::Memory(plain.clone());
     if pooled {
         let mut memory = rig.pool.take(LEN).expect("pool memory");
@@ -170,8 +150,8 @@ fn compare(rig: &mut Rig, params: &SessionParams, own_keys: bool, pooled: bool) 
         request.aad = AAD;
     }
     if own_keys {
-        request.cipher_key = key(params.cipher_key_len, 0xA5);
-        request.auth_key = key(params.auth_key_len, 0x5A);
+        request.cipher_key = key(0xA5, params.cipher_key_len);
+        request.auth_key = key(0x5A, params.auth_key_len);
     }
     let mut expected = request.duplicate(session).expect("not called back");
     software.process(&mut expected).expect("software does it");
@@ -258,7 +238,7 @@ fn what_the_card_has_goes_to_the_card() {
 }
 
 #[test]
-fn card_and_software_agree_on_every_algorithm() {
+fn the_whole_way_agrees_on_every_algorithm() {
     let all = sessions();
     assert!(all.len() > 150, "{} sessions", all.len());
     let mut rig = Rig::new(Profile::reference(), 64, 1, Level::Digest);
@@ -266,8 +246,8 @@ fn card_and_software_agree_on_every_algorithm() {
         let mut params = params.clone();
         let pooled = number % 2 == 0;
         compare(&mut rig, &params, true, pooled);
-        params.cipher_key = key(params.cipher_key_len, 0xC3);
-        params.auth_key = key(params.auth_key_len, 0x3C);
+        params.cipher_key = key(0xC3, params.cipher_key_len);
+        params.auth_key = key(0x3C, params.auth_key_len);
         compare(&mut rig, &params, false, !pooled);
     }
 }

@@ -1,41 +1,16 @@
-//! The card's engine and the software driver agree on every algorithm that both have.
-//!
-//! They share no library where there are two, so a mistake would have to be made twice. Every
-//! cipher and digest is gone through with every length of its IV that both take, with the lengths
-//! of key at which something changes, and with payloads around the ends of blocks. Which vectors
-//! each of them is held against stands with its own tests.
+//! The card's engine, called directly, agrees with the software driver: with all lengths of IVs
+//! that both take, keys at which something changes, and payloads around the ends of blocks.
 
-use framework::{Cipher, Digest, Key, Mode, SessionFlags, SessionParams};
+use framework::{Cipher, Digest, Mode, SessionParams};
 use regs::{CIPHER_KEY_MAX, DIGEST_KEY_MAX};
 use sim::reference::Reference;
+
+use super::{bytes, key, params};
 
 /// Lengths of key at which an algorithm may begin to behave in another way.
 const KEY_LENS: [usize; 19] = [
     0, 1, 5, 8, 10, 16, 20, 24, 31, 32, 40, 56, 63, 64, 65, 127, 128, 129, 176,
 ];
-
-fn bytes(seed: usize, len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 37 + seed * 11 + 5) as u8).collect()
-}
-
-fn keyed(len: usize) -> Option<Key> {
-    (len != 0).then(|| Key::new(&bytes(len, len)))
-}
-
-fn params(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
-}
 
 /// Sessions with `cipher` and every length of key and IV that it has.
 fn with_cipher(mode: Mode, cipher: Cipher) -> Vec<SessionParams> {
@@ -49,7 +24,7 @@ fn with_cipher(mode: Mode, cipher: Cipher) -> Vec<SessionParams> {
         fitting.map(move |iv_len| SessionParams {
             cipher: Some(cipher),
             cipher_key_len: key_len,
-            cipher_key: keyed(key_len),
+            cipher_key: key(key_len, key_len),
             iv_len,
             ..params(mode)
         })
@@ -67,7 +42,7 @@ fn with_digest(base: &SessionParams, digest: Digest) -> Vec<SessionParams> {
         [info.cut.min, info.cut.max].map(|cut| SessionParams {
             digest: Some(digest),
             auth_key_len: key_len,
-            auth_key: keyed(key_len),
+            auth_key: key(key_len, key_len),
             auth_digest_len: cut.into(),
             ..base.clone()
         })
