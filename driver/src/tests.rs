@@ -45,7 +45,7 @@ fn config(ring_entries: u32) -> DriverConfig {
 fn null_params() -> SessionParams {
     SessionParams {
         mode: Mode::Cipher,
-        flags: SessionFlags::all() - SessionFlags::ESN,
+        flags: SessionFlags::all() - SessionFlags::ESN - SessionFlags::PARTS,
         cipher: Some(Cipher::Null),
         digest: None,
         cipher_key_len: 0,

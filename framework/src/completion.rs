@@ -252,6 +252,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             DriverError::DigestMismatch => RequestError::DigestMismatch,
             DriverError::TooBig => RequestError::TooBig,
             DriverError::BadData => RequestError::BadData,
+            DriverError::BadState => RequestError::BeginAnew,
             DriverError::Device => RequestError::Device,
             DriverError::Lost { untouched } => {
                 return self.complete_dropped(driver, request, untouched);

@@ -89,6 +89,9 @@ pub enum DriverError {
     /// The payload is not what the operation works on; nothing was touched.
     #[error("the payload is not what the operation works on")]
     BadData,
+    /// The driver cannot read the digest state of the request; nothing was touched.
+    #[error("the driver cannot read the digest state")]
+    BadState,
     /// The device reported an error.
     #[error("the device reported an error")]
     Device,

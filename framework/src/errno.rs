@@ -135,6 +135,7 @@ impl RequestInvalid {
             | Self::BlockMultiple { .. }
             | Self::Digest(_)
             | Self::VerifyOutput
+            | Self::State
             | Self::KeyMissing
             | Self::KeyLength(_) => Errno::EINVAL,
         }
@@ -146,7 +147,7 @@ impl RequestError {
     #[must_use]
     pub const fn errno(self) -> Errno {
         match self {
-            Self::Moved(_) => Errno::EAGAIN,
+            Self::Moved(_) | Self::BeginAnew => Errno::EAGAIN,
             Self::DigestMismatch => Errno::EBADMSG,
             Self::TooBig => Errno::E2BIG,
             Self::BadData => Errno::EINVAL,
@@ -195,6 +196,7 @@ impl DriverError {
             Self::DigestMismatch => Errno::EBADMSG,
             Self::TooBig => Errno::E2BIG,
             Self::BadData => Errno::EINVAL,
+            Self::BadState => Errno::EAGAIN,
             Self::Device | Self::Lost { .. } => Errno::EIO,
         }
     }
@@ -221,6 +223,8 @@ mod tests {
             (RequestError::TooBig.errno(), "E2BIG"),
             (RequestError::Device.errno(), "EIO"),
             (DriverError::BadData.errno(), "EINVAL"),
+            (RequestInvalid::State.errno(), "EINVAL"),
+            (RequestError::BeginAnew.errno(), "EAGAIN"),
         ] {
             assert_eq!(errno.to_string(), expected);
         }

@@ -44,6 +44,9 @@ pub enum ParamsError {
     /// Only encrypt-then-authenticate digests a sequence number.
     #[error("an extended sequence number needs mode encrypt-then-authenticate")]
     Esn,
+    /// Only some digests, alone, take messages in parts.
+    #[error("messages in parts need mode digest and a digest that takes them")]
+    Parts,
     /// Compression is done in place.
     #[error("compression takes no separate output")]
     SeparateOutput,
@@ -164,6 +167,9 @@ pub enum RequestInvalid {
     /// Verify with separate output in mode digest.
     #[error("a digest is not verified into separate output")]
     VerifyOutput,
+    /// A part that is not the first without a state, or with one of another digest.
+    #[error("no digest state of the session's digest")]
+    State,
     /// Neither the session nor the request has the key.
     #[error("no key: neither the session nor the request has one")]
     KeyMissing,
@@ -196,6 +202,11 @@ pub enum RequestError {
     /// untouched.
     #[error("the payload is not what the operation works on")]
     BadData,
+    /// The session's driver cannot go on from the request's digest state (EAGAIN): one of a keyed
+    /// digest from another kind of driver or under another key, or a damaged one. The message must
+    /// begin anew; data and state are untouched.
+    #[error("the message must begin anew")]
+    BeginAnew,
     /// The driver or the card failed the request (EIO).
     #[error("the device failed the request")]
     Device,

@@ -10,6 +10,7 @@ mod algorithm;
 mod buffer;
 mod choice;
 mod completion;
+mod digest_state;
 mod dispatch;
 mod driver;
 mod errno;
@@ -46,6 +47,7 @@ pub use algorithm::{
 pub use buffer::{Buffer, BufferError, Cursor, CursorMut, Mbuf, PAGE_SIZE, Page, Scattered};
 pub use choice::{DriverChoice, MigrationPolicy};
 pub use completion::{Delivery, Finished};
+pub use digest_state::{DigestState, StateLength};
 pub use dispatch::Rejected;
 pub use driver::{
     Blocked, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput, DriverSession, Hint,

@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use timebase::Time;
 
-use crate::{Buffer, Key, SessionId};
+use crate::{Buffer, DigestState, Key, SessionId};
 
 /// Number of a request, unique in a framework's life; set by dispatch.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -45,13 +45,40 @@ pub enum Operation {
     Compress,
     /// `CRYPTO_OP_DECOMPRESS`, mode compress.
     Decompress,
+    /// Digests the first part of a message and leaves the state in the request. This and the next
+    /// three need [`SessionFlags::PARTS`](crate::SessionFlags); crypto(9) has no such operations.
+    BeginDigest,
+    /// Digests a further part: takes the request's state up and leaves the one after it.
+    ContinueDigest,
+    /// Digests the last part, writes the digest and takes the state.
+    EndDigest,
+    /// Digests the last part, compares the digest and takes the state if it matches.
+    EndVerify,
 }
 
 impl Operation {
     /// Whether a digest in the input must match.
     #[must_use]
     pub const fn verifies(self) -> bool {
-        matches!(self, Self::VerifyDigest | Self::VerifyDecrypt)
+        matches!(
+            self,
+            Self::VerifyDigest | Self::VerifyDecrypt | Self::EndVerify
+        )
+    }
+
+    /// Whether the state of a digest is all that comes out.
+    #[must_use]
+    pub const fn leaves_state(self) -> bool {
+        matches!(self, Self::BeginDigest | Self::ContinueDigest)
+    }
+
+    /// Whether the message began in another request.
+    #[must_use]
+    pub const fn takes_state(self) -> bool {
+        matches!(
+            self,
+            Self::ContinueDigest | Self::EndDigest | Self::EndVerify
+        )
     }
 
     /// Whether payload is encrypted.
@@ -153,6 +180,9 @@ pub struct Request {
     /// [`Operation::Compress`] it may be no less than the payload's: then compression did not help
     /// and the payload is as it was.
     pub result_len: usize,
+    /// The digest in the middle of a message, for the operations on parts. A request that fails has
+    /// it as it was; other operations leave it alone.
+    pub state: Option<Box<DigestState>>,
 }
 
 impl Request {
@@ -176,6 +206,7 @@ impl Request {
             cipher_key: None,
             auth_key: None,
             result_len: 0,
+            state: None,
             esn: [0; 4],
             expires: Time::NEVER,
             priority: 0,
@@ -205,6 +236,7 @@ impl Request {
             separate_aad: self.separate_aad.as_ref().map(Buffer::duplicate),
             cipher_key: self.cipher_key.clone(),
             auth_key: self.auth_key.clone(),
+            state: self.state.clone(),
             opaque: 0,
             order: 0,
             attempts: 0,

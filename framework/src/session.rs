@@ -29,6 +29,9 @@ bitflags! {
         const SEPARATE_AAD = 2;
         /// Requests carry four bytes of extended sequence number, digested after the payload.
         const ESN = 4;
+        /// Messages may come in parts, one request for each: a hash or HMAC that
+        /// [takes them](Digest::takes_parts), in mode digest.
+        const PARTS = 8;
     }
 }
 

@@ -13,6 +13,7 @@ mod cipher;
 mod compress;
 mod digest;
 mod key_op;
+mod parts;
 mod stream;
 mod transform;
 
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use key_op::compute_key;
+pub(crate) use parts::Running;
 pub use transform::{Slices, Transform};
 
 /// Serves every session this crate can describe, with every request done when `process` returns.

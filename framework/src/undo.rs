@@ -80,7 +80,12 @@ fn written(request: &Request, rules: Rules) -> [(usize, usize); 2] {
         request.payload.start
     };
     let payload = match request.operation {
-        Operation::ComputeDigest | Operation::VerifyDigest => (0, 0),
+        Operation::ComputeDigest
+        | Operation::VerifyDigest
+        | Operation::BeginDigest
+        | Operation::ContinueDigest
+        | Operation::EndDigest
+        | Operation::EndVerify => (0, 0),
         Operation::Encrypt
         | Operation::Decrypt
         | Operation::EncryptCompute

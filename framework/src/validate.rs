@@ -5,7 +5,7 @@
 //! to sit beside the session's other hot fields.
 
 use crate::{
-    Cipher, Lengths, Mode, Operation, ParamsError, Request, RequestInvalid, SessionFlags,
+    Cipher, Digest, Lengths, Mode, Operation, ParamsError, Request, RequestInvalid, SessionFlags,
     SessionParams,
 };
 
@@ -58,6 +58,10 @@ impl SessionParams {
         let has_esn = self.mode == Mode::EncryptThenAuthenticate;
         if self.flags.contains(SessionFlags::ESN) && !has_esn {
             return Err(ParamsError::Esn);
+        }
+        let has_parts = self.mode == Mode::Digest && self.digest.is_none_or(Digest::takes_parts);
+        if self.flags.contains(SessionFlags::PARTS) && !has_parts {
+            return Err(ParamsError::Parts);
         }
         let has_output = !matches!(self.mode, Mode::Compress(_));
         if self.flags.contains(SessionFlags::SEPARATE_OUTPUT) && !has_output {
@@ -137,6 +141,7 @@ fn check_key(key: Option<&crate::Key>, expected: usize) -> Result<(), ParamsErro
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     mode: Mode,
+    digest: Option<Digest>,
     flags: SessionFlags,
     iv_len: u8,
     has_iv: bool,
@@ -181,6 +186,7 @@ impl Rules {
         };
         Self {
             mode: params.mode,
+            digest: params.digest,
             flags: params.flags,
             iv_len: small(params.iv_len),
             has_iv: params.iv_len != 0,
@@ -197,7 +203,7 @@ impl Rules {
 
     /// Bytes of digest a request of this operation writes.
     pub(crate) fn written_digest_len(&self, operation: Operation) -> usize {
-        if operation.verifies() {
+        if operation.verifies() || operation.leaves_state() {
             0
         } else {
             usize::from(self.digest_len)
@@ -223,6 +229,7 @@ impl Rules {
     fn check_each(&self, request: &Request) -> Result<(), RequestInvalid> {
         let input_len = request.buffer.len();
         self.check_operation(request)?;
+        self.check_state(request)?;
         self.check_aad(request, input_len)?;
         self.check_iv(request, input_len)?;
         self.check_payload(request, input_len)?;
@@ -289,6 +296,10 @@ impl Rules {
             Operation::Compress | Operation::Decompress => {
                 matches!(self.mode, Mode::Compress(_))
             }
+            Operation::BeginDigest
+            | Operation::ContinueDigest
+            | Operation::EndDigest
+            | Operation::EndVerify => self.flags.contains(SessionFlags::PARTS),
         }
     }
 
@@ -322,7 +333,7 @@ impl Rules {
 
     #[inline]
     fn digest_fits(&self, request: &Request, input_len: usize) -> bool {
-        if self.digest_len == 0 {
+        if self.digest_len == 0 || request.operation.leaves_state() {
             return request.digest_start == 0;
         }
         let limit = match &request.output {
@@ -341,9 +352,17 @@ impl Rules {
             if !self.flags.contains(SessionFlags::SEPARATE_OUTPUT) {
                 return Err(RequestInvalid::OutputForbidden);
             }
-            if operation == Operation::VerifyDigest {
+            if matches!(operation, Operation::VerifyDigest | Operation::EndVerify) {
                 return Err(RequestInvalid::VerifyOutput);
             }
+        }
+        Ok(())
+    }
+
+    fn check_state(&self, request: &Request) -> Result<(), RequestInvalid> {
+        let digest = request.state.as_ref().map(|state| state.digest());
+        if request.operation.takes_state() && digest != self.digest {
+            return Err(RequestInvalid::State);
         }
         Ok(())
     }
@@ -422,10 +441,10 @@ impl Rules {
     }
 }
 
-/// The operation's bit in a set of operations.
+/// The operation's bit in a set of operations; none for those on parts, which are never plain.
 #[inline]
 const fn bit(operation: Operation) -> u8 {
-    1 << operation as u8
+    (1_u16 << operation as u8) as u8
 }
 
 /// Whether `start..start + len` lies in `limit` bytes and does not begin at their end.

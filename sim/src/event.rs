@@ -149,5 +149,6 @@ pub const fn outcome_code(result: &Result<(), framework::RequestError>) -> u8 {
         Err(E::NoDriver) => 7,
         Err(E::BadData) => 8,
         Err(E::TimedOut) => 9,
+        Err(E::BeginAnew) => 10,
     }
 }

@@ -97,7 +97,8 @@ impl CryptoDriver for DeskDriver {
             params.mode,
             Mode::Cipher | Mode::Digest | Mode::Aead | Mode::EncryptThenAuthenticate
         );
-        let knows_flags = !params.flags.contains(SessionFlags::ESN);
+        let unknown = SessionFlags::ESN.union(SessionFlags::PARTS);
+        let knows_flags = !params.flags.intersects(unknown);
         (knows_mode && knows_flags).then_some(ProbeScore::HARDWARE)
     }
 

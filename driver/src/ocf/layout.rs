@@ -213,9 +213,15 @@ fn flags(operation: Operation) -> CommandFlags {
         Operation::Encrypt
         | Operation::EncryptCompute
         | Operation::ComputeDigest
-        | Operation::Compress => CommandFlags::ENCRYPT,
-        Operation::VerifyDigest | Operation::VerifyDecrypt => CommandFlags::VERIFY,
-        Operation::Decrypt | Operation::Decompress => CommandFlags::empty(),
+        | Operation::Compress
+        | Operation::EndDigest => CommandFlags::ENCRYPT,
+        Operation::VerifyDigest | Operation::VerifyDecrypt | Operation::EndVerify => {
+            CommandFlags::VERIFY
+        }
+        Operation::Decrypt
+        | Operation::Decompress
+        | Operation::BeginDigest
+        | Operation::ContinueDigest => CommandFlags::empty(),
     }
 }
 

@@ -10,7 +10,8 @@ pub(super) fn is_served(params: &SessionParams) -> bool {
     let cipher = cipher_of(params).info();
     let digest = digest_of(params).info();
     // Which lengths of digest an algorithm has is checked already.
-    cipher.iv.takes(params.iv_len)
+    !params.flags.contains(SessionFlags::PARTS)
+        && cipher.iv.takes(params.iv_len)
         && cipher.key.takes(params.cipher_key_len)
         && digest.key.takes(params.auth_key_len)
 }

@@ -11,6 +11,7 @@ use super::aead::Message;
 use super::cipher::CipherKey;
 use super::compress;
 use super::digest::{DigestKey, Input, LEN_MAX};
+use super::parts::Parts;
 use crate::{
     Buffer, Cipher, Compression, Digest, DriverError, Key, Mode, Operation, ParamsError, Request,
     SessionFlags, SessionParams,
@@ -46,6 +47,8 @@ pub struct Transform {
     has_esn: bool,
     cipher: Option<(Cipher, Option<CipherKey>)>,
     auth: Option<(Digest, Option<DigestKey>)>,
+    /// For messages in parts, which few sessions have.
+    parts: Option<Box<Parts>>,
     linear: Vec<u8>,
     aad: Vec<u8>,
     scratch: Vec<u8>,
@@ -74,6 +77,11 @@ impl Transform {
             };
             (digest, key)
         });
+        let has_parts = params.flags.contains(SessionFlags::PARTS);
+        let parts = params.digest.filter(|_| has_parts).map(|digest| {
+            let key = params.auth_key.clone();
+            Box::new(Parts::new(digest, key, params.digest_len()))
+        });
         Ok(Self {
             mode: params.mode,
             iv_len: params.iv_len,
@@ -81,6 +89,7 @@ impl Transform {
             has_esn: params.flags.contains(SessionFlags::ESN),
             cipher,
             auth,
+            parts,
             linear: Vec::new(),
             aad: Vec::new(),
             scratch: Vec::new(),
@@ -93,10 +102,17 @@ impl Transform {
     /// # Errors
     /// [`DriverError::DigestMismatch`] if a digest does not match, [`DriverError::TooBig`] beyond
     /// the limit of GCM (64 GiB) or if decompressed data has no room, [`DriverError::BadData`] if
-    /// data to decompress is none.
+    /// data to decompress is none, [`DriverError::BadState`] if a digest state is none of software
+    /// under the session's key.
     pub fn process(&mut self, request: &mut Request) -> Result<(), DriverError> {
         if let Mode::Compress(algorithm) = self.mode {
             return self.process_compression(algorithm, request);
+        }
+        if request.operation.leaves_state() || request.operation.takes_state() {
+            let parts = self.parts.as_ref();
+            return parts
+                .expect("a session for messages in parts")
+                .process(request);
         }
         let mut aad = std::mem::take(&mut self.aad);
         match &request.separate_aad {

@@ -384,7 +384,9 @@ impl CryptoDriver for Bridge {
         let serves = matches!(
             params.mode,
             Mode::Cipher | Mode::Digest | Mode::EncryptThenAuthenticate
-        ) && !params.flags.contains(SessionFlags::ESN)
+        ) && !params
+            .flags
+            .intersects(SessionFlags::ESN.union(SessionFlags::PARTS))
             && params.cipher.is_none_or(offers_cipher)
             && params.digest.is_none_or(offers_digest)
             && (params.cipher.is_some() || params.iv_len == 0);
