@@ -10,7 +10,7 @@
 use regs::{DeviceAddr, Errata};
 
 /// One misbehaviour of the card.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Latch {
     /// From now on, a destroyed session leaves its raw keys in context memory. A function reset or
     /// loss of power still cleans it.
@@ -49,6 +49,52 @@ pub enum Latch {
         /// Which command, among those that reach the engine.
         nth: u64,
     },
+}
+
+impl Latch {
+    /// What the latches are called in scenarios and tools.
+    pub const NAMES: [&str; 10] = [
+        "keep-keys-on-destroy",
+        "hang-engines",
+        "hang-scheduler",
+        "drop-completion",
+        "duplicate-completion",
+        "corrupt-output",
+        "corrected-context",
+        "corrupt-context",
+        "stick-entropy",
+        "write-outside-window",
+    ];
+
+    /// The latch called `name`; those that count act on the `nth` event, from zero. `None` if none
+    /// is called that.
+    #[must_use]
+    pub fn named(name: &str, nth: u64) -> Option<Self> {
+        Some(match name {
+            "keep-keys-on-destroy" => Self::KeepKeysOnDestroy,
+            "hang-engines" => Self::HangEngines,
+            "hang-scheduler" => Self::HangScheduler,
+            "drop-completion" => Self::DropCompletion { nth },
+            "duplicate-completion" => Self::DuplicateCompletion { nth },
+            "corrupt-output" => Self::CorruptOutput { nth },
+            "corrected-context" | "corrupt-context" => Self::ContextError {
+                nth,
+                is_corrected: name == "corrected-context",
+            },
+            "stick-entropy" => Self::StickEntropy,
+            "write-outside-window" => Self::WriteOutsideWindow { nth },
+            _ => return None,
+        })
+    }
+
+    /// Whether it acts on an event that is counted, and not at once.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        !matches!(
+            self,
+            Self::KeepKeysOnDestroy | Self::HangEngines | Self::HangScheduler | Self::StickEntropy
+        )
+    }
 }
 
 /// Where [`Latch::WriteOutsideWindow`] writes.

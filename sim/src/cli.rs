@@ -4,6 +4,7 @@
 //! is found belongs to `world`; how it is told, to `summary`, `report`
 //! and `trace`.
 
+mod ctl;
 mod list;
 mod profile;
 mod serve;
@@ -73,6 +74,8 @@ enum Command {
     Profile(profile::Profile),
     /// Serve a card on a socket, in real time
     Serve(serve::Serve),
+    /// Give orders to a card that is served
+    Ctl(ctl::Ctl),
 }
 
 #[derive(Args, Debug)]
@@ -174,6 +177,12 @@ enum CliError {
     },
     #[error("cannot serve a card")]
     Serve(#[source] Box<dyn Error>),
+    #[error("cannot give orders on {}", path.display())]
+    Control {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write to standard output")]
     Print(#[source] io::Error),
 }
@@ -193,6 +202,7 @@ pub fn main() -> ExitCode {
         }
         Command::Profile(profile) => profile.execute(),
         Command::Serve(serve) => serve.execute(),
+        Command::Ctl(ctl) => ctl.execute(),
     };
     result.unwrap_or_else(|error| {
         complain(&error);

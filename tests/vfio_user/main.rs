@@ -5,5 +5,6 @@ mod between;
 mod hostile;
 mod hostile_server;
 mod peer;
+mod processes;
 mod served;
 mod stack;

@@ -20,9 +20,9 @@ use crate::served::{Doorbells, Served};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A framework in real time, with cards behind sockets.
-struct Stack {
+pub(crate) struct Stack {
     start: Instant,
-    framework: Framework,
+    pub(crate) framework: Framework,
     drivers: Vec<DriverId>,
     pool: Pool,
 }
@@ -32,7 +32,7 @@ impl Stack {
         clippy::disallowed_methods,
         reason = "a card on a socket lives in real time"
     )]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
             framework: Framework::new(Limits::default()),
@@ -45,7 +45,7 @@ impl Stack {
         Time::from_ps(self.start.elapsed().as_nanos() as u64 * 1000)
     }
 
-    fn add(&mut self, path: &Path, name: &str) -> DriverId {
+    pub(crate) fn add(&mut self, path: &Path, name: &str) -> DriverId {
         let transport = VfioUser::connect(path, self.pool.clone()).expect("a server");
         let config = DriverConfig {
             name: name.to_owned(),
@@ -63,7 +63,7 @@ impl Stack {
     }
 
     /// Lets every driver do what is due.
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         for index in 0..self.drivers.len() {
             let now = self.now();
             self.framework.service(now, self.drivers[index]);
@@ -72,14 +72,19 @@ impl Stack {
         assert!(self.start.elapsed() < PATIENCE, "everything ends in time");
     }
 
-    fn open(&mut self, params: SessionParams) -> SessionId {
+    pub(crate) fn open(&mut self, params: SessionParams) -> SessionId {
         let now = self.now();
         let (choice, policy) = (DriverChoice::any(), MigrationPolicy::Transparent);
         let session = self.framework.open_session(now, params, choice, policy);
         session.expect("a card that serves the session")
     }
 
-    fn request(&self, session: SessionId, operation: Operation, payload: &[u8]) -> Box<Request> {
+    pub(crate) fn request(
+        &self,
+        session: SessionId,
+        operation: Operation,
+        payload: &[u8],
+    ) -> Box<Request> {
         let mut buffer = self.pool.take(payload.len() + 64).expect("memory");
         buffer[..payload.len()].copy_from_slice(payload);
         let mut request = Request::new(session, operation, Buffer::Pooled(buffer));
@@ -93,6 +98,18 @@ impl Stack {
             request.iv = Some([5; 64]);
         }
         request
+    }
+
+    /// Sends one request.
+    pub(crate) fn dispatch(&mut self, request: Box<Request>) {
+        let now = self.now();
+        let taken = self.framework.dispatch(now, request);
+        taken.expect("a request that is taken");
+    }
+
+    /// The driver of a card that is gone is not served any more.
+    pub(crate) fn forget(&mut self, driver: DriverId) {
+        self.drivers.retain(|&known| known != driver);
     }
 
     /// Sends `requests`; gives each back with how it ended, in the order in which they did.
@@ -117,7 +134,7 @@ impl Stack {
         done
     }
 
-    fn take(&mut self, done: &mut Vec<(Box<Request>, Result<(), RequestError>)>) {
+    pub(crate) fn take(&mut self, done: &mut Vec<(Box<Request>, Result<(), RequestError>)>) {
         while let Some(finished) = self.framework.take_finished() {
             done.push((finished.request, finished.result));
         }
@@ -139,7 +156,7 @@ fn params(mode: Mode) -> SessionParams {
     }
 }
 
-fn cbc() -> SessionParams {
+pub(crate) fn cbc() -> SessionParams {
     SessionParams {
         cipher: Some(Cipher::AesCbc),
         cipher_key_len: 16,
@@ -158,12 +175,12 @@ fn hmac() -> SessionParams {
     }
 }
 
-fn payload(number: usize) -> Vec<u8> {
+pub(crate) fn payload(number: usize) -> Vec<u8> {
     let len = 16 + number * 48 % 4096;
     (0..len).map(|at| (at * 31 + number) as u8).collect()
 }
 
-fn first_bytes(request: &Request, len: usize) -> Vec<u8> {
+pub(crate) fn first_bytes(request: &Request, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     request.buffer.copy_out(0, &mut bytes);
     bytes

@@ -9,9 +9,11 @@
 //! errno of the specification, and neither memory nor time spent on it is without bound.
 
 pub mod clock;
+pub mod control;
 pub mod doorbell;
 pub mod interrupt;
 pub mod memory;
+pub mod recording;
 pub mod slot;
 pub mod vfio_user;
 

@@ -35,6 +35,19 @@ pub trait Far {
     fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<(), FaultKind>;
 }
 
+/// Nobody is there to ask for memory.
+pub(crate) struct Nobody;
+
+impl Far for Nobody {
+    fn read(&mut self, _: u64, _: &mut [u8]) -> Result<(), FaultKind> {
+        Err(FaultKind::Unanswered)
+    }
+
+    fn write(&mut self, _: u64, _: &[u8]) -> Result<(), FaultKind> {
+        Err(FaultKind::Unanswered)
+    }
+}
+
 /// What a card may do in a range.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Rights {

@@ -5,7 +5,7 @@
 //! has it, and leads each vector to the descriptor that the client named for it.
 
 use device_model::pci::{BarAccess, ConfigAccess, ErrorMessage, Message, Width};
-use device_model::{Card, CardEvent, DmaFault, Host};
+use device_model::{Card, CardEvent, DmaFault, Host, Latch};
 use regs::pci::{
     CONFIG_LEN, ConfigRegister, MSIX_BAR, MSIX_BAR_LEN, MSIX_ENTRY_LEN, MSIX_TABLE, REGISTER_BAR,
     express, header, msix,
@@ -17,7 +17,8 @@ use timebase::{Span, Time};
 use crate::clock::{Clock, Pacing};
 use crate::doorbell::DoorbellPage;
 use crate::interrupt::{Action, Interrupts, Kind};
-use crate::memory::{ClientMemory, Far};
+use crate::memory::{ClientMemory, Far, Nobody};
+use crate::recording::{Input, Recorder};
 
 /// Where the slot takes interrupt messages; their data is the vector.
 const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
@@ -79,6 +80,7 @@ pub struct Slot {
     card: Option<Card>,
     bus: Bus,
     doorbells: Option<DoorbellPage>,
+    recorder: Option<Recorder>,
 }
 
 /// What the slot has besides the card.
@@ -102,7 +104,25 @@ impl Slot {
                 interrupts: Interrupts::new(vectors),
             },
             doorbells,
+            recorder: None,
         }
+    }
+
+    /// Writes all that crosses the card's edge to `recorder` from now on. What was recorded so far
+    /// is whole.
+    pub fn record(&mut self, mut recorder: Recorder) {
+        if let Some(card) = &self.card {
+            recorder.begin(card);
+        }
+        self.recorder = Some(recorder);
+    }
+
+    /// Ends the recording.
+    ///
+    /// # Errors
+    /// Why it was not written to the end.
+    pub fn end_recording(&mut self) -> std::io::Result<()> {
+        self.recorder.take().map_or(Ok(()), Recorder::end)
     }
 
     /// The card, if there is one.
@@ -111,9 +131,9 @@ impl Slot {
         self.card.as_ref()
     }
 
-    /// The card, to pull a latch in it.
-    pub const fn card_mut(&mut self) -> Option<&mut Card> {
-        self.card.as_mut()
+    /// Makes the card misbehave; `false` without a card.
+    pub fn latch(&mut self, latch: Latch) -> bool {
+        self.give(&mut Nobody, Input::Latch(latch)).is_some()
     }
 
     /// The client's memory.
@@ -135,13 +155,16 @@ impl Slot {
 
     /// Puts a card in, in the place of any that is there.
     pub fn plug(&mut self, card: Card) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(&card);
+        }
         self.card = Some(card);
     }
 
     /// Pulls the card out at once; what is under way is lost.
     pub fn unplug(&mut self) -> Option<Card> {
-        let mut card = self.card.take()?;
-        card.pull_out();
+        self.give(&mut Nobody, Input::PullOut)?;
+        let card = self.card.take()?;
         self.bus.interrupts.set_intx(false);
         Some(card)
     }
@@ -160,15 +183,15 @@ impl Slot {
 
     /// How long until the card does something by itself; `None` if it waits for others.
     pub fn wait(&mut self) -> Option<Span> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
         let at = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
         self.bus.clock.until(at)
     }
 
-    fn with_card<R>(
-        &mut self,
-        far: &mut dyn Far,
-        act: impl FnOnce(&mut Card, Time, &mut Side<'_>) -> R,
-    ) -> Option<R> {
+    /// Gives `input` to the card, and its answer; `None` without a card.
+    fn give(&mut self, far: &mut dyn Far, input: Input) -> Option<u32> {
         let card = self.card.as_mut()?;
         let now = self.bus.clock.now();
         let side = &mut Side {
@@ -176,7 +199,10 @@ impl Slot {
             interrupts: &mut self.bus.interrupts,
             far,
         };
-        Some(act(card, now, side))
+        Some(match &mut self.recorder {
+            Some(recorder) => recorder.give(input, card, now, side),
+            None => input.give(card, now, side),
+        })
     }
 
     /// Hears the doorbells that were rung in shared memory, and lets the card do what is due.
@@ -185,7 +211,7 @@ impl Slot {
         let mut is_busy = false;
         while let Some((offset, value)) = self.doorbells.as_mut().and_then(DoorbellPage::take) {
             let at = BarAccess::physical(REGISTER_BAR, offset);
-            self.with_card(far, |card, now, side| card.bar_write(now, at, value, side));
+            self.give(far, Input::BarWrite(at, value));
             is_busy = true;
         }
         for _ in 0..MAX_STEPS {
@@ -194,7 +220,7 @@ impl Slot {
             if next > self.bus.clock.reach(next) {
                 break;
             }
-            self.with_card(far, |card, now, side| card.advance(now, side));
+            self.give(far, Input::Advance);
             is_busy = true;
         }
         is_busy
@@ -217,12 +243,12 @@ impl Slot {
         while !rest.is_empty() {
             let width = widest(at, rest.len());
             let (part, others) = rest.split_at_mut(width.bytes());
-            let value = self.with_card(far, |card, now, side| match region {
-                Region::Config => card.config_read(now, config(at, width), side),
-                Region::Registers => card.bar_read(now, bar(REGISTER_BAR, at, width), side),
-                Region::Vectors => card.bar_read(now, bar(MSIX_BAR, at, width), side),
-            });
-            match value {
+            let input = match region {
+                Region::Config => Input::ConfigRead(config(at, width)),
+                Region::Registers => Input::BarRead(bar(REGISTER_BAR, at, width)),
+                Region::Vectors => Input::BarRead(bar(MSIX_BAR, at, width)),
+            };
+            match self.give(far, input) {
                 Some(value) => part.copy_from_slice(&value.to_le_bytes()[..width.bytes()]),
                 None => part.fill(NOBODY),
             }
@@ -253,13 +279,12 @@ impl Slot {
             let mut dword = [0; 4];
             dword[..part.len()].copy_from_slice(part);
             let value = u32::from_le_bytes(dword);
-            self.with_card(far, |card, now, side| {
-                if region == Region::Config {
-                    card.config_write(now, config(at, width), value, side);
-                } else {
-                    card.bar_write(now, bar(REGISTER_BAR, at, width), value, side);
-                }
-            });
+            let input = if region == Region::Config {
+                Input::ConfigWrite(config(at, width), value)
+            } else {
+                Input::BarWrite(bar(REGISTER_BAR, at, width), value)
+            };
+            self.give(far, input);
             at += width.bytes() as u32;
             rest = others;
         }
@@ -281,7 +306,7 @@ impl Slot {
         if let Some(card) = &self.card {
             self.bus.clock.jump(card.next_internal());
         }
-        self.with_card(far, |card, now, side| card.advance(now, side));
+        self.give(far, Input::Advance);
         for (register, value) in kept {
             self.change_config(register, far, |_| value);
         }
@@ -325,7 +350,7 @@ impl Slot {
                 for (word, value) in (0..).zip(entry) {
                     let offset = MSIX_TABLE + vector * MSIX_ENTRY_LEN + word * 4;
                     let at = BarAccess::physical(MSIX_BAR, offset);
-                    slot.with_card(far, |card, now, side| card.bar_write(now, at, value, side));
+                    slot.give(far, Input::BarWrite(at, value));
                 }
             }
         });
@@ -346,8 +371,7 @@ impl Slot {
 
     fn config(&mut self, register: ConfigRegister, far: &mut dyn Far) -> u32 {
         let at = ConfigAccess::of(FunctionId::PHYSICAL, register);
-        let value = self.with_card(far, |card, now, side| card.config_read(now, at, side));
-        value.unwrap_or(0)
+        self.give(far, Input::ConfigRead(at)).unwrap_or(0)
     }
 
     fn change_config(
@@ -360,9 +384,7 @@ impl Slot {
         let before = self.config(register, far);
         let after = change(before);
         if after != before {
-            self.with_card(far, |card, now, side| {
-                card.config_write(now, at, after, side);
-            });
+            self.give(far, Input::ConfigWrite(at, after));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::host::{CardEvent, FaultKind, Host};
 use crate::native::command::Fault;
 
 /// How many bytes an access has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Width {
     /// One byte.
     Byte,
@@ -47,7 +47,7 @@ impl Width {
 }
 
 /// A place in configuration space.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct ConfigAccess {
     /// Whose configuration space.
     pub function: FunctionId,
@@ -74,7 +74,7 @@ impl ConfigAccess {
 }
 
 /// A place in a BAR.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct BarAccess {
     /// Whose BAR.
     pub function: FunctionId,

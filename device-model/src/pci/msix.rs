@@ -9,7 +9,7 @@ use regs::{DeviceAddr, FunctionId, RingId, Vector};
 use crate::snapshot::{Check, check};
 
 /// An interrupt message as it goes over the link: a write of one dword.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Message {
     /// Function that sends it.
     pub function: FunctionId,

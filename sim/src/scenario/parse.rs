@@ -70,18 +70,6 @@ const FAULT_KEYS: [&str; 9] = [
 ];
 const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
 const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
-const LATCH_KINDS: [&str; 10] = [
-    "keep-keys-on-destroy",
-    "hang-engines",
-    "hang-scheduler",
-    "drop-completion",
-    "duplicate-completion",
-    "corrupt-output",
-    "corrected-context",
-    "corrupt-context",
-    "stick-entropy",
-    "write-outside-window",
-];
 const BOUND_KEYS: [&str; 2] = ["at_least", "at_most"];
 const PLACEMENTS: [(&str, Placement); 3] = [
     ("any", Placement::Any),
@@ -469,29 +457,12 @@ fn read_latch(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioE
     let kind = section.require("kind")?;
     // Scenario files count from one, the model from the moment the latch is pulled.
     let nth = section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1;
-    let name = LATCH_KINDS[kind.one_of("kind of latch", &LATCH_KINDS)?];
-    let latch = match name {
-        "keep-keys-on-destroy" => Latch::KeepKeysOnDestroy,
-        "hang-engines" => Latch::HangEngines,
-        "hang-scheduler" => Latch::HangScheduler,
-        "drop-completion" => Latch::DropCompletion { nth },
-        "duplicate-completion" => Latch::DuplicateCompletion { nth },
-        "corrupt-output" => Latch::CorruptOutput { nth },
-        "corrected-context" | "corrupt-context" => Latch::ContextError {
-            nth,
-            is_corrected: name == "corrected-context",
-        },
-        "stick-entropy" => Latch::StickEntropy,
-        _ => Latch::WriteOutsideWindow { nth },
-    };
-    match (latch, section.get("nth")) {
-        (
-            Latch::KeepKeysOnDestroy
-            | Latch::HangEngines
-            | Latch::HangScheduler
-            | Latch::StickEntropy,
-            Some(nth),
-        ) => Err(nth.error(format!("no `nth`, as `{name}` does not count"))),
+    let name = Latch::NAMES[kind.one_of("kind of latch", &Latch::NAMES)?];
+    let latch = Latch::named(name, nth).ok_or_else(|| kind.error("a latch by its name"))?;
+    match section.get("nth") {
+        Some(nth) if !latch.counts() => {
+            Err(nth.error(format!("no `nth`, as `{name}` does not count")))
+        }
         _ => Ok(Action::Latch { card, latch }),
     }
 }

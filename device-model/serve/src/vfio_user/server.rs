@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use device_model::Profile;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use timebase::Span;
 
 use super::session::{Ended, Session};
-use crate::memory::Far;
+use crate::control::Control;
+use crate::memory::Nobody;
 use crate::slot::Slot;
 
 /// Messages that are answered before the card gets its turn.
@@ -48,6 +50,9 @@ pub struct Server {
     session: Option<Session>,
     stop: OwnedFd,
     idle: u32,
+    /// What a card is made from that is plugged in.
+    profile: Option<Profile>,
+    control: Option<(PathBuf, Control)>,
 }
 
 /// What ends a server from another thread.
@@ -61,49 +66,32 @@ impl Stopper {
     }
 }
 
-/// Nobody is there to ask for memory.
-struct Nobody;
-
-impl Far for Nobody {
-    fn read(&mut self, _: u64, _: &mut [u8]) -> Result<(), device_model::FaultKind> {
-        Err(device_model::FaultKind::Unanswered)
-    }
-
-    fn write(&mut self, _: u64, _: &[u8]) -> Result<(), device_model::FaultKind> {
-        Err(device_model::FaultKind::Unanswered)
-    }
-}
-
 impl Server {
     /// A server of `slot` on the socket `path`. A socket that a dead server left is taken over.
     ///
     /// # Errors
     /// [`ServerError`] if it can not listen there.
     pub fn new(path: &Path, slot: Slot) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Listen {
-            path: path.to_owned(),
-            source,
-        };
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(ServerError::InUse(path.to_owned()));
-        }
-        let is_socket = |meta: std::fs::Metadata| {
-            use std::os::unix::fs::FileTypeExt as _;
-            meta.file_type().is_socket()
-        };
-        if std::fs::symlink_metadata(path).is_ok_and(is_socket) {
-            std::fs::remove_file(path).map_err(failed)?;
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = listen(path)?;
         Ok(Self {
             path: path.to_owned(),
             listener,
+            profile: slot.card().map(|card| card.profile().clone()),
             slot,
             session: None,
             stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             idle: 0,
+            control: None,
         })
+    }
+
+    /// Takes [orders](crate::control) on the socket `path` from now on.
+    ///
+    /// # Errors
+    /// [`ServerError`] if it can not listen there.
+    pub fn with_control(mut self, path: &Path) -> Result<Self, ServerError> {
+        self.control = Some((path.to_owned(), Control::new(listen(path)?)));
+        Ok(self)
     }
 
     /// What ends this server.
@@ -150,6 +138,11 @@ impl Server {
 
     /// One round of work; whether there was any.
     fn round(&mut self) -> Result<bool, Ended> {
+        if let (Some((_, control)), Some(profile)) = (&mut self.control, &self.profile)
+            && control.serve(&mut self.slot, profile)
+        {
+            return Ok(true);
+        }
         let Some(session) = &mut self.session else {
             let is_busy = self.slot.advance(&mut Nobody);
             if let Ok((socket, _)) = self.listener.accept() {
@@ -189,16 +182,19 @@ impl Server {
             PollFd::new(&self.stop, PollFlags::IN),
             PollFd::from_borrowed_fd(client, PollFlags::IN),
         ];
-        if let Some(page) = self.slot.doorbells() {
-            polled.push(PollFd::from_borrowed_fd(page.wake(), PollFlags::IN));
-        }
+        let rung = polled.len();
+        let wake = self.slot.doorbells().map(|page| page.wake());
+        let orders = self.control.iter().flat_map(|(_, control)| control.ends());
+        let others = wake.into_iter().chain(orders);
+        polled.extend(others.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN)));
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let is_stopped = !polled[0].revents().is_empty();
-        if polled.get(2).is_some_and(|wake| !wake.revents().is_empty())
-            && let Some(page) = self.slot.doorbells()
+        let is_rung = polled.get(rung).map(|wake| !wake.revents().is_empty());
+        if let Some(page) = self.slot.doorbells()
+            && is_rung == Some(true)
         {
             page.calm();
             self.idle = 0;
@@ -209,7 +205,31 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The socket is ours; what is left of it would only look like a server.
+        // The sockets are ours; what is left of them would only look like a server.
         let _ = std::fs::remove_file(&self.path);
+        if let Some((path, _)) = &self.control {
+            let _ = std::fs::remove_file(path);
+        }
     }
+}
+
+/// Listens on the socket `path`, in the place of a server that died there.
+fn listen(path: &Path) -> Result<UnixListener, ServerError> {
+    let failed = |source| ServerError::Listen {
+        path: path.to_owned(),
+        source,
+    };
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(ServerError::InUse(path.to_owned()));
+    }
+    let is_socket = |meta: std::fs::Metadata| {
+        use std::os::unix::fs::FileTypeExt as _;
+        meta.file_type().is_socket()
+    };
+    if std::fs::symlink_metadata(path).is_ok_and(is_socket) {
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
 }
