@@ -353,6 +353,15 @@ impl Machine {
         })
     }
 
+    /// What all runs so far did together, the stretches before measuring included.
+    #[must_use]
+    pub fn total(&self) -> Speed {
+        Speed {
+            requests: self.count,
+            elapsed: self.clock.get().since(Time::ZERO),
+        }
+    }
+
     fn driver_actor(&self, driver: usize) -> Actor {
         Actor(self.load.cards + driver as u32)
     }
