@@ -8,7 +8,7 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use regs::{CardSession, DEVICE_ID, DeviceAddr, Errata, Register, RingId, SessionBlock};
+use regs::{CardSession, DEVICE_ID, DeviceAddr, Errata, Register, RingId};
 use timebase::Time;
 
 use crate::admin::Desk;
@@ -16,7 +16,7 @@ use crate::command::AREA_LEN;
 use crate::errata::{Quirks, TORN_RETRY};
 use crate::interrupt::Vectors;
 use crate::ring::{AreaShape, End, Post, Ring, Stall};
-use crate::session::{AdminJob, Refusal, Sessions};
+use crate::session::{AdminJob, Refusal, Sessions, Wanted};
 use crate::stats::Counters;
 use crate::{BringUpError, DriverConfig, DriverEvent, Transport};
 
@@ -240,11 +240,11 @@ impl<T: Transport, J> Card<T, J> {
     }
 
     /// Queues the creation of a session.
-    pub(crate) fn open(&mut self, block: SessionBlock) -> Result<CardSession, Refusal> {
+    pub(crate) fn open(&mut self, wanted: Wanted) -> Result<CardSession, Refusal> {
         if matches!(self.state(), DriverState::Lost | DriverState::Detaching) {
             return Err(Refusal::Device);
         }
-        let session = self.sessions.open(block).inspect_err(|_| {
+        let session = self.sessions.open(wanted).inspect_err(|_| {
             self.counters.refused_sessions.add(1);
         })?;
         self.post_admin();

@@ -6,7 +6,7 @@
 
 use regs::{
     CIPHER_KEY_MAX, CardSession, Command, CommandFlags, DIGEST_KEY_MAX, DeviceAddr, IV_MAX,
-    MAX_SEGMENTS, SEGMENT_LEN, Segment,
+    MAX_SEGMENTS, Opcode, SEGMENT_LEN, Segment,
 };
 
 /// Longest payload of a command, in bytes. Datasheet: data commands.
@@ -125,6 +125,7 @@ impl Stream {
 /// What a data command does, apart from its streams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
+    pub(crate) opcode: Opcode,
     pub(crate) session: CardSession,
     pub(crate) flags: CommandFlags,
     pub(crate) aad_len: u16,
@@ -148,7 +149,7 @@ impl Work {
     #[inline]
     pub(crate) fn direct(&self, source: Segment, destination: Segment) -> Command {
         Command {
-            opcode: regs::Opcode::Process as u8,
+            opcode: self.opcode as u8,
             flags: self.flags,
             aad_len: self.aad_len,
             session: self.session,
@@ -224,6 +225,7 @@ mod tests {
     #[test]
     fn an_empty_stream_is_direct_and_empty() {
         let work = Work {
+            opcode: Opcode::Process,
             session: CardSession(1),
             flags: CommandFlags::ENCRYPT,
             aad_len: 0,
@@ -241,6 +243,7 @@ mod tests {
     #[test]
     fn lists_stand_behind_the_keys() {
         let work = Work {
+            opcode: Opcode::Process,
             session: CardSession(1),
             flags: CommandFlags::empty(),
             aad_len: 0,

@@ -11,6 +11,7 @@ mod learned;
 mod packed;
 mod params;
 mod request;
+mod state;
 
 use std::mem::{forget, replace, take};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use framework::{
     Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
     DriverSession, Hint, KeyBlocked, KeyOps, KeyRequest, OpenError, ProbeScore, Request,
-    SessionParams,
+    SessionFlags, SessionParams,
 };
 use regs::{CardSession, Errata, RingId, Status};
 use timebase::Time;
@@ -30,12 +31,13 @@ use self::learned::Learned;
 pub use self::params::{cipher_code, compression_code, digest_code};
 use self::params::{is_served, session_block};
 use self::request::{Bench, Job, Trouble, key_len, write_keys};
+use self::state::digest_in_parts;
 use crate::card::{Card, DriverState, Shortage, Sink};
 use crate::command::TooBig;
 use crate::errata::SHORTEST_LAST;
 use crate::mapping::HoldError;
 use crate::ring::{End, Post, Verdict};
-use crate::session::{Facts, Openness, Refusal};
+use crate::session::{Facts, Openness, Refusal, Wanted};
 use crate::stats::Counters;
 use crate::{AdminHandle, BringUpError, DriverConfig, DriverStats, StatsHandle, Transport};
 
@@ -300,7 +302,17 @@ impl<T: Transport> CardDriver<T> {
             Err(TooBig) => return Err((request, Trouble::TooBig)),
         };
         let (bench, card) = (&mut self.bench, &mut self.card);
-        let held = bench.hold(&mut card.transport, &mut request, facts, &card.counters);
+        let digest = match facts.in_parts {
+            true => card.sessions.block(session),
+            false => None,
+        };
+        let digest = digest.and_then(|block| digest_in_parts(&request, block));
+        let held = bench.hold(
+            &mut card.transport,
+            &mut request,
+            (facts, digest),
+            &card.counters,
+        );
         let held = match held {
             Ok(held) => held,
             Err(trouble) => return Err((request, trouble)),
@@ -311,7 +323,7 @@ impl<T: Transport> CardDriver<T> {
             Ok(Some(described)) => described,
             Ok(None) => {
                 bench.release(&mut card.transport, &mut request, held, None);
-                return self.submit_packed(facts, request, &work, follows);
+                return self.submit_packed((facts, digest), request, &work, follows);
             }
             Err(trouble) => {
                 bench.release(&mut card.transport, &mut request, held, None);
@@ -364,8 +376,13 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
         if self.probe_session(params).is_none() {
             return Err(OpenError::Unsupported);
         }
-        let session = self.card.open(session_block(params)).map_err(open_error)?;
-        Ok(DriverSession(session.0))
+        let opened = self.card.open(Wanted {
+            block: session_block(params),
+            in_parts: params.flags.contains(SessionFlags::PARTS),
+        });
+        opened
+            .map(|session| DriverSession(session.0))
+            .map_err(open_error)
     }
 
     fn close_session(&mut self, now: Time, session: DriverSession) {
@@ -494,6 +511,11 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
         let result = if is_good {
             Ok(())
         } else {
+            // A state that a request did not bring cannot be bad.
+            let verdict = match verdict {
+                Verdict::Card(Status::BadState) if request.state.is_none() => Verdict::Nonsense,
+                verdict => verdict,
+            };
             Err(driver_error(verdict, untouched, counters))
         };
         self.output.completed.push(Completed { request, result });
@@ -531,6 +553,10 @@ fn driver_error(verdict: Verdict, untouched: bool, counters: &Counters) -> Drive
         Verdict::Card(Status::DigestMismatch) => {
             counters.mismatched.add(1);
             DriverError::DigestMismatch
+        }
+        Verdict::Card(Status::BadState) => {
+            counters.failed.add(1);
+            DriverError::BadState
         }
         Verdict::Lost | Verdict::Card(Status::Aborted) => {
             counters.lost.add(1);

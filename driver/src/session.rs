@@ -32,7 +32,7 @@ pub(crate) enum Openness {
     /// All may be.
     Plain,
     /// All may be, but each has something besides its buffers: more IV than a command holds, a
-    /// sequence number, or a length that only the card knows.
+    /// sequence number, the state of a digest, or a length that only the card knows.
     Special,
 }
 
@@ -55,6 +55,16 @@ pub(crate) struct Facts {
     pub(crate) cipher_key_len: u8,
     /// Bytes of digest key of a request that brings keys.
     pub(crate) digest_key_len: u8,
+    /// Messages may come in parts.
+    pub(crate) in_parts: bool,
+}
+
+/// A session to open.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) block: SessionBlock,
+    /// Messages may come in parts; the card need not be told.
+    pub(crate) in_parts: bool,
 }
 
 /// Why a session was not opened.
@@ -223,8 +233,9 @@ impl Sessions {
         self.queue.is_empty() && self.ring.in_flight() == 0
     }
 
-    /// Takes a slot for `block` and queues its creation.
-    pub(crate) fn open(&mut self, block: SessionBlock) -> Result<CardSession, Refusal> {
+    /// Takes a slot for what is wanted and queues its creation.
+    pub(crate) fn open(&mut self, wanted: Wanted) -> Result<CardSession, Refusal> {
+        let Wanted { block, in_parts } = wanted;
         let session = match self.free.pop() {
             Some(session) => session,
             None if self.lives.len() < self.limit as usize => {
@@ -244,6 +255,7 @@ impl Sessions {
             iv_len: block.iv_len,
             cipher_key_len: block.cipher_key().len() as u8,
             digest_key_len: block.digest_key().len() as u8,
+            in_parts,
         };
         self.lives[at] = Life::Opening;
         self.blocks[at] = Some(block);
@@ -506,6 +518,7 @@ impl Sessions {
             usize::from(block.iv_len) > COMMAND_IV_LEN
                 || block.flags.contains(SessionBlockFlags::ESN)
                 || block.cipher == CipherCode::Deflate
+                || self.facts[at].in_parts
         });
         self.facts[at].openness = match is_special {
             true => Openness::Special,

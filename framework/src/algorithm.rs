@@ -447,23 +447,11 @@ impl Digest {
         self.info().key.max != 0
     }
 
-    /// Whether a message may come in parts: for SHA and HMAC with it, whose state in the middle of
-    /// a message software can copy and zero.
+    /// Whether a message may come in parts: hashes, HMAC, and key, padding, data, key, but for
+    /// BLAKE2.
     #[must_use]
     pub const fn takes_parts(self) -> bool {
-        matches!(
-            self,
-            Self::Sha1
-                | Self::Sha224
-                | Self::Sha256
-                | Self::Sha384
-                | Self::Sha512
-                | Self::HmacSha1
-                | Self::HmacSha224
-                | Self::HmacSha256
-                | Self::HmacSha384
-                | Self::HmacSha512
-        )
+        crate::DigestState::code_of(self).is_some()
     }
 
     /// Length of the whole digest, in bytes.

@@ -47,7 +47,7 @@ pub use algorithm::{
 pub use buffer::{Buffer, BufferError, Cursor, CursorMut, Mbuf, PAGE_SIZE, Page, Scattered};
 pub use choice::{DriverChoice, MigrationPolicy};
 pub use completion::{Delivery, Finished};
-pub use digest_state::{DigestState, StateLength};
+pub use digest_state::{DIGEST_STATE_LEN, DigestState};
 pub use dispatch::Rejected;
 pub use driver::{
     Blocked, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput, DriverSession, Hint,

@@ -25,7 +25,6 @@ use crate::{
 };
 
 pub use key_op::compute_key;
-pub(crate) use parts::Running;
 pub use transform::{Slices, Transform};
 
 /// Serves every session this crate can describe, with every request done when `process` returns.

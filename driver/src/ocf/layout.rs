@@ -23,9 +23,13 @@ pub(super) struct Regions {
 impl Regions {
     #[inline]
     pub(super) fn of(request: &Request, has_cipher: bool, digest_len: u8) -> Self {
+        let digest_len = match request.operation.leaves_state() {
+            true => 0,
+            false => usize::from(digest_len),
+        };
         let digest = Region {
             start: request.digest_start,
-            len: usize::from(digest_len),
+            len: digest_len,
         };
         let (verified, computed) = match request.operation.verifies() {
             true => (digest, Region::default()),
@@ -195,6 +199,7 @@ pub(super) fn work(
         false => 0,
     };
     Ok(Work {
+        opcode: opcode(request.operation),
         session,
         flags,
         aad_len: u16::try_from(request.aad_len()).map_err(|_| TooBig)?,
@@ -204,6 +209,23 @@ pub(super) fn work(
         esn: esn.unwrap_or_default(),
         front_len: (keys_len + rest_len) as u32,
     })
+}
+
+/// The command for an operation.
+fn opcode(operation: Operation) -> Opcode {
+    match operation {
+        Operation::BeginDigest => Opcode::DigestBegin,
+        Operation::ContinueDigest => Opcode::DigestContinue,
+        Operation::EndDigest | Operation::EndVerify => Opcode::DigestEnd,
+        Operation::Encrypt
+        | Operation::Decrypt
+        | Operation::ComputeDigest
+        | Operation::VerifyDigest
+        | Operation::EncryptCompute
+        | Operation::VerifyDecrypt
+        | Operation::Compress
+        | Operation::Decompress => Opcode::Process,
+    }
 }
 
 /// The flags that the operation alone decides.

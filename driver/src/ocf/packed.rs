@@ -3,13 +3,14 @@
 //! The way of last resort: it costs two copies and pool memory for both streams, and needs no
 //! segment list. The request keeps its buffers meanwhile.
 
-use framework::{Region, Request};
-use regs::{Segment, SessionBlock};
+use framework::{Digest, Region, Request};
+use regs::{DIGEST_STATE_LEN, Segment, SessionBlock};
 use zeroize::Zeroize;
 
 use super::CardDriver;
 use super::layout::Regions;
 use super::request::{Job, Trouble, gather_keys};
+use super::state::{brought, hand_over};
 use crate::command::{KEYS_MAX, Work};
 use crate::mapping::{self, HoldError};
 use crate::ring::Post;
@@ -23,6 +24,8 @@ pub(super) struct Packed {
     source: Mapped,
     destination: Option<Mapped>,
     written: [Region; 2],
+    /// Of a part of a message.
+    in_parts: Option<Digest>,
 }
 
 impl<T: Transport> CardDriver<T> {
@@ -30,7 +33,7 @@ impl<T: Transport> CardDriver<T> {
     #[cold]
     pub(super) fn submit_packed(
         &mut self,
-        facts: Facts,
+        (facts, in_parts): (Facts, Option<Digest>),
         request: Box<Request>,
         work: &Work,
         follows: bool,
@@ -40,7 +43,7 @@ impl<T: Transport> CardDriver<T> {
         let block = block.expect("an open session keeps its block");
         let regions = Regions::of(&request, facts.has_cipher, facts.digest_len);
         let packed = match pack(&mut card.transport, (&request, regions), (work, block)) {
-            Ok(packed) => packed,
+            Ok(packed) => Packed { in_parts, ..packed },
             Err(error) => return Err((request, error.into())),
         };
         let run = |mapped: &Mapped| Segment {
@@ -75,11 +78,14 @@ fn pack<T: Transport>(
     let sum = |regions: &[Region]| regions.iter().map(|region| region.len).sum::<usize>();
     let aad_len = request.separate_aad.as_ref().map_or(0, |aad| aad.len());
     let front_len = work.front_len as usize;
-    let source_len = front_len + aad_len + sum(&regions.read);
+    let state = brought(request).map_or(&[][..], |state| state);
+    let source_len = front_len + aad_len + state.len() + sum(&regions.read);
     let mut source = mapping::take(transport, source_len)?;
     let (front, rest) = source.split_at_mut(front_len);
     write_front(front, request, (work, block));
-    let (aad, mut rest) = rest.split_at_mut(aad_len);
+    let (aad, rest) = rest.split_at_mut(aad_len);
+    let (state_copy, mut rest) = rest.split_at_mut(state.len());
+    state_copy.copy_from_slice(state);
     if let Some(buffer) = &request.separate_aad {
         buffer.copy_out(0, aad);
     }
@@ -90,7 +96,8 @@ fn pack<T: Transport>(
         }
         rest = behind;
     }
-    let room = match sum(&regions.written) {
+    let state_len = usize::from(request.operation.leaves_state()) * DIGEST_STATE_LEN;
+    let room = match sum(&regions.written) + state_len {
         0 => None,
         len => Some(mapping::take(transport, len)?),
     };
@@ -108,6 +115,7 @@ fn pack<T: Transport>(
         source,
         destination,
         written: regions.written,
+        in_parts: None,
     })
 }
 
@@ -134,13 +142,14 @@ impl Packed {
         copy_out: Option<&Counters>,
     ) {
         let _ = transport.unmap(self.source);
-        let Some(destination) = self.destination else {
-            return;
-        };
-        let copy = transport.unmap(destination).buffer;
+        let room = self.destination.map(|room| transport.unmap(room).buffer);
         let Some(counters) = copy_out else {
             return;
         };
+        let copy = room.as_deref().unwrap_or_default();
+        if let Some(digest) = self.in_parts {
+            hand_over(request, digest, copy);
+        }
         let buffer = request.output.as_mut().unwrap_or(&mut request.buffer);
         let mut at = 0;
         for Region { start, len } in self.written.into_iter().filter(|region| region.len > 0) {

@@ -9,8 +9,9 @@ use regs::{
 pub(super) fn is_served(params: &SessionParams) -> bool {
     let cipher = cipher_of(params).info();
     let digest = digest_of(params).info();
+    let in_parts = params.flags.contains(SessionFlags::PARTS);
     // Which lengths of digest an algorithm has is checked already.
-    !params.flags.contains(SessionFlags::PARTS)
+    (digest.has_state || !in_parts)
         && cipher.iv.takes(params.iv_len)
         && cipher.key.takes(params.cipher_key_len)
         && digest.key.takes(params.auth_key_len)

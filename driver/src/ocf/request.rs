@@ -7,13 +7,14 @@ use std::mem::replace;
 use std::ops::Range;
 
 use dma::PoolBuffer;
-use framework::{Buffer, Key, Region, Request};
+use framework::{Buffer, Digest, Key, Region, Request};
 use regs::{Command, DeviceAddr, SessionBlock};
 use zeroize::Zeroize;
 
 use super::compression::Squeeze;
 use super::layout::{Regions, span};
 use super::packed::Packed;
+use super::state::StateCopy;
 use crate::card::Shortage;
 use crate::command::{DESTINATION_LIST_AT, KEYS_MAX, SOURCE_LIST_AT, Stream, TooBig, Work};
 use crate::mapping::{self, Hold, HoldError, Mapper};
@@ -77,6 +78,8 @@ pub(super) struct Held {
     input: Hold,
     output: Hold,
     aad: Hold,
+    /// Of a part of a message.
+    state: Option<StateCopy>,
     has_cipher: bool,
     digest_len: u8,
     /// The card writes to the input buffer.
@@ -88,6 +91,7 @@ impl Held {
         input: Hold::Nothing,
         output: Hold::Nothing,
         aad: Hold::Nothing,
+        state: None,
         has_cipher: false,
         digest_len: 0,
         writes_in_place: false,
@@ -147,19 +151,25 @@ impl Bench {
         }
     }
 
-    /// Maps the buffers of `request`, each in the direction the card needs; none on failure.
+    /// Maps the buffers of `request`, each in the direction the card needs, and a copy of the state
+    /// of a digest in parts; none on failure.
     pub(super) fn hold<T: Transport>(
         &mut self,
         transport: &mut T,
         request: &mut Request,
-        facts: Facts,
+        (facts, in_parts): (Facts, Option<Digest>),
         counters: &Counters,
     ) -> Result<Box<Held>, Trouble> {
         let mut held = self.spare.pop().unwrap_or_else(|| Box::new(Held::NOTHING));
         held.has_cipher = facts.has_cipher;
         held.digest_len = facts.digest_len;
         held.writes_in_place = request.output.is_none() && held.regions(request).writes();
-        match self.hold_each(transport, request, &mut held, counters) {
+        let mut result = self.hold_each(transport, request, &mut held, counters);
+        if let (Ok(()), Some(digest)) = (&result, in_parts) {
+            let state = StateCopy::hold(transport, request, digest);
+            result = state.map(|state| held.state = Some(state));
+        }
+        match result {
             Ok(()) => Ok(held),
             Err(error) => {
                 self.release(transport, request, held, None);
@@ -258,6 +268,9 @@ impl Bench {
             let aad = replace(&mut held.aad, Hold::Nothing);
             self.release_buffer(transport, aad, buffer);
         }
+        if let Some(state) = held.state.take() {
+            state.release(transport, request, copy_out.is_some());
+        }
         self.spare.push(held);
         !(touched && writes_in_place)
     }
@@ -304,6 +317,14 @@ impl Bench {
         }
         if request.separate_aad.is_some() {
             held.aad.push(0, usize::from(aad_len), source);
+        }
+        if let Some(state) = &held.state {
+            if request.operation.takes_state() {
+                state.push(source);
+            }
+            if request.operation.leaves_state() {
+                state.push(destination);
+            }
         }
         let regions = held.regions(request);
         let from = held.input_start(request);

@@ -4,9 +4,9 @@ use timebase::Time;
 
 use crate::software::SoftwareDriver;
 use crate::{
-    Buffer, Digest, DigestState, DriverChoice, DriverId, Framework, Key, Limits, MigrationPolicy,
-    Mode, Operation, ParamsError, Region, Request, RequestError, RequestInvalid, SessionError,
-    SessionFlags, SessionId, SessionParams,
+    Buffer, DIGEST_STATE_LEN, Digest, DigestState, DriverChoice, DriverId, Framework, Key, Limits,
+    MigrationPolicy, Mode, Operation, ParamsError, Region, Request, RequestError, RequestInvalid,
+    SessionError, SessionFlags, SessionId, SessionParams,
 };
 
 const NOW: Time = Time::ZERO;
@@ -195,7 +195,7 @@ fn a_wrong_digest_is_found_and_the_state_stays() {
 #[test]
 fn a_state_of_no_or_another_digest_is_handed_back() {
     let mut bench = Bench::new(Digest::Sha256, b"", MigrationPolicy::Transparent);
-    let foreign = DigestState::of_device(Digest::Sha224, &[0; 256]).unwrap();
+    let foreign = DigestState::new(Digest::Sha224, &[0; 256]);
     for state in [None, Some(Box::new(foreign))] {
         for operation in [
             Operation::ContinueDigest,
@@ -213,7 +213,7 @@ fn a_state_of_no_or_another_digest_is_handed_back() {
 fn what_software_cannot_read_makes_the_message_begin_anew() {
     for digest in in_parts() {
         let mut bench = Bench::new(digest, key_of(digest), MigrationPolicy::Transparent);
-        let state = DigestState::of_device(digest, &[1; 256]).unwrap();
+        let state = DigestState::new(digest, &[1; 256]);
         let request = bench.request(Operation::EndDigest, b"abc", Some(Box::new(state)));
         let (request, result) = bench.run(request);
         assert_eq!(result, Err(RequestError::BeginAnew), "{digest:?}");
@@ -275,11 +275,45 @@ fn parts_are_for_sessions_and_digests_that_have_them() {
 }
 
 #[test]
-fn a_device_s_state_has_its_length_and_shows_no_bytes() {
-    for len in [0, 255, 257] {
-        assert!(DigestState::of_device(Digest::Sha1, &vec![9; len]).is_err());
+fn any_changed_byte_of_a_sealed_state_makes_the_message_begin_anew() {
+    for digest in in_parts() {
+        let mut bench = Bench::new(digest, key_of(digest), MigrationPolicy::Transparent);
+        let state = bench.part(Operation::BeginDigest, b"abc", None).unwrap();
+        for at in 0..DIGEST_STATE_LEN {
+            let mut bytes = *state.bytes();
+            bytes[at] ^= 1;
+            let changed = Some(Box::new(DigestState::new(digest, &bytes)));
+            let request = bench.request(Operation::EndDigest, b"", changed);
+            let (_, result) = bench.run(request);
+            if digest.is_keyed() || !(16..224).contains(&at) {
+                assert_eq!(
+                    result,
+                    Err(RequestError::BeginAnew),
+                    "{digest:?}, byte {at}"
+                );
+            }
+        }
     }
-    let state = DigestState::of_device(Digest::Sha1, &[9; 256]).unwrap();
-    assert_eq!(state.device_bytes(), Some(&[9; 256][..]));
+}
+
+#[test]
+fn states_that_count_too_much_are_refused() {
+    for digest in in_parts().filter(|digest| !digest.is_keyed()) {
+        let mut bench = Bench::new(digest, b"", MigrationPolicy::Transparent);
+        let state = bench.part(Operation::BeginDigest, b"abc", None).unwrap();
+        for at in 16..224 {
+            let mut bytes = *state.bytes();
+            bytes[at] = 0xFF;
+            let state = Some(Box::new(DigestState::new(digest, &bytes)));
+            let request = bench.request(Operation::ContinueDigest, &[7; 1000], state);
+            let (_, result) = bench.run(request);
+            assert!(matches!(result, Ok(()) | Err(RequestError::BeginAnew)));
+        }
+    }
+}
+
+#[test]
+fn a_state_shows_no_bytes() {
+    let state = DigestState::new(Digest::Sha1, &[9; 256]);
     assert_eq!(format!("{state:?}"), "DigestState(Sha1)");
 }
