@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::sync::channel::{Receiver, Sender, bounded};
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering, fence};
 
 /// The dispatcher's end.
 pub(crate) struct Doorstep(Receiver<()>);
@@ -18,6 +18,8 @@ impl Doorstep {
             Some(limit) => self.0.recv_timeout(limit).is_ok(),
             None => self.0.recv().is_ok(),
         };
+        // The other half of the one in `nudge`.
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -64,8 +66,13 @@ impl Waker {
         }
     }
 
-    /// Has the dispatcher look at deadlines anew.
+    /// Has the dispatcher look at deadlines anew: at what was written before this call.
     pub(crate) fn nudge(&self) {
+        // The bell may have rung already, and then this finds it full and writes nothing. Nothing
+        // else would order what was written before against the dispatcher, which takes that ring
+        // and reads. With both fences, either this finds the bell empty or the dispatcher reads
+        // what is new.
+        fence(Ordering::SeqCst);
         self.0.doorbell.ring();
     }
 
