@@ -1,6 +1,7 @@
 //! The classic interface keeps the rules of its manual page.
 
 mod any_request;
+mod bridged;
 mod drivers;
 mod keys;
 mod migration;

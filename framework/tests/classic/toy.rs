@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use framework::front::classic::{
-    ClassicDriver, CrpBuf, Cryptkop, CryptoIni, Cryptop, DescFlags, Port, Queues, Restart,
-    crypto_sid_lid,
+    ClassicDriver, CrpBuf, Cryptkop, CryptoDesc, CryptoIni, Cryptop, DescFlags, Port, Queues,
+    Restart, crypto_sid_lid,
 };
 use framework::software::{Slices, Transform, compute_key};
 use framework::{
-    Cipher, Digest, Errno, KeyOp, KeyRequest, Mode, Operation, SessionFlags, SessionParams,
+    Buffer, Cipher, Compression, Digest, DriverError, Errno, KeyOp, KeyRequest, Mode, Operation,
+    Request, SessionFlags, SessionId, SessionParams,
 };
 use timebase::Time;
 
@@ -72,17 +73,111 @@ impl Toy {
     }
 }
 
+/// The algorithm of a part, with its key.
+fn ini_of<'a>(chain: &'a [CryptoIni], part: &'a CryptoDesc) -> &'a CryptoIni {
+    let given = chain.iter().find(|ini| ini.cri_alg == part.crd_ini.cri_alg);
+    if part.crd_flags.contains(DescFlags::KEY_EXPLICIT) {
+        &part.crd_ini
+    } else {
+        given.expect("an algorithm of the session")
+    }
+}
+
+/// Compresses or decompresses, and says how long the result is. What did not get shorter stays.
+fn squeeze(request: &mut Cryptop) {
+    let part = &request.crp_desc[0];
+    let operation = if part.crd_flags.intersects(DescFlags::COMP) {
+        Operation::Compress
+    } else {
+        Operation::Decompress
+    };
+    let mode = Mode::Compress(Compression::Deflate);
+    let mut transform = Transform::new(&blank(mode)).expect("valid parameters");
+    let buffer = Buffer::Memory(request.crp_buf.to_vec());
+    let mut work = Request::new(SessionId::default(), operation, buffer);
+    (work.payload.start, work.payload.len) = (part.crd_skip, part.crd_len);
+    match transform.process(&mut work) {
+        Ok(()) => request.crp_olen = work.result_len,
+        Err(DriverError::TooBig) => request.crp_etype = Some(Errno::E2BIG),
+        Err(_) => request.crp_etype = Some(Errno::EINVAL),
+    }
+    let mut bytes = vec![0; work.buffer.len()];
+    work.buffer.copy_out(0, &mut bytes);
+    request.crp_buf = CrpBuf::Contiguous(bytes);
+}
+
+/// Encrypts and computes a tag, or compares it and decrypts.
+fn perform_aead(chain: &[CryptoIni], request: &mut Cryptop) {
+    let numbers = request.crp_desc.iter().map(|part| part.crd_ini.cri_alg);
+    let cipher_at = numbers.clone().position(is_aead).expect("a cipher");
+    let (work, tag) = (
+        &request.crp_desc[cipher_at],
+        &request.crp_desc[1 - cipher_at],
+    );
+    let (ini, tag_ini) = (ini_of(chain, work), ini_of(chain, tag));
+    assert_eq!(ini.cri_key, tag_ini.cri_key, "one key under two numbers");
+    let mut transform = Transform::new(&SessionParams {
+        cipher: Cipher::from_number(ini.cri_alg as u8),
+        cipher_key_len: ini.cri_klen as usize / 8,
+        cipher_key: ini.cri_key.clone(),
+        iv_len: 12,
+        auth_digest_len: chain.iter().map(|it| it.cri_mlen).max().unwrap_or(0),
+        ..blank(Mode::Aead)
+    })
+    .expect("valid parameters");
+    let mut bytes = request.crp_buf.to_vec();
+    let (front, digest) = bytes.split_at_mut(tag.crd_inject);
+    let (aad, payload) = front.split_at_mut(work.crd_skip);
+    let mut iv = [0; 64];
+    iv[..16].copy_from_slice(&work.crd_ini.cri_iv);
+    let done = transform.apply(Slices {
+        operation: match work.crd_flags.contains(DescFlags::ENCRYPT) {
+            true => Operation::EncryptCompute,
+            false => Operation::VerifyDecrypt,
+        },
+        iv,
+        aad: &aad[tag.crd_skip..][..tag.crd_len],
+        payload: &mut payload[..work.crd_len],
+        digest,
+        esn: [0; 4],
+        cipher_key: None,
+        auth_key: None,
+    });
+    request.crp_etype = done.err().map(|_| Errno::EBADMSG);
+    request.crp_buf = CrpBuf::Contiguous(bytes);
+}
+
+fn is_aead(number: u32) -> bool {
+    matches!(number, 25 | 40)
+}
+
+fn blank(mode: Mode) -> SessionParams {
+    SessionParams {
+        mode,
+        flags: SessionFlags::empty(),
+        cipher: None,
+        digest: None,
+        cipher_key_len: 0,
+        cipher_key: None,
+        auth_key_len: 0,
+        auth_key: None,
+        iv_len: 0,
+        auth_digest_len: 0,
+    }
+}
+
 /// Does what the descriptors say, one after the other, as hardware of this kind does.
 fn perform(chain: &[CryptoIni], request: &mut Cryptop) {
+    if chain.iter().any(|ini| is_aead(ini.cri_alg)) {
+        return perform_aead(chain, request);
+    }
+    if chain[0].cri_alg == 17 {
+        return squeeze(request);
+    }
     let mut bytes = request.crp_buf.to_vec();
     for part in &request.crp_desc {
         let number = u8::try_from(part.crd_ini.cri_alg).expect("a known algorithm");
-        let given = chain.iter().find(|ini| ini.cri_alg == part.crd_ini.cri_alg);
-        let ini = if part.crd_flags.contains(DescFlags::KEY_EXPLICIT) {
-            &part.crd_ini
-        } else {
-            given.expect("an algorithm of the session")
-        };
+        let ini = ini_of(chain, part);
         let (cipher, digest) = (Cipher::from_number(number), Digest::from_number(number));
         let is_cipher = cipher.is_some();
         let key_len = ini.cri_klen as usize / 8;

@@ -1,29 +1,22 @@
 //! A classic driver as a driver of the framework.
 //!
-//! Owns the requests that the driver has, and gives it others made of them: one run of memory with
-//! AAD, payload and room for the digest, descriptors in the order hardware knows, an explicit IV.
-//! The driver only ever computes digests. They are compared here, and nothing of a result is
-//! written before that.
+//! Owns the requests that the driver has, and gives it others [made of them](super::compose), with
+//! an explicit IV. The driver only ever computes digests, which are compared here, but for those of
+//! an AEAD, which it compares.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use subtle::ConstantTimeEq;
 use timebase::Time;
 
+use super::compose::{Session, Shape, chain, settle};
 use super::driver::{Offer, Queues};
-use super::session::iv_len;
-use super::sid::sid;
-use super::{
-    Callback, Crid, CrpBuf, Cryptkop, CryptoDesc, CryptoFlags, CryptoIni, Cryptop, DescFlags,
-    EALG_MAX_BLOCK_LEN,
-};
+use super::{Callback, Crid, Cryptkop, CryptoIni, Cryptop};
 use crate::{
-    Blocked, Buffer, Cipher, Completed, CryptoDriver, Digest, DriverError, DriverFlags,
-    DriverOutput, DriverSession, Errno, Hint, Key, KeyBlocked, KeyCompleted, KeyDriverError,
-    KeyOps, KeyParam, KeyRequest, Mode, OpenError, ProbeScore, Request, SessionFlags,
-    SessionParams,
+    Blocked, Completed, CryptoDriver, DriverFlags, DriverOutput, DriverSession, Errno, Hint,
+    KeyBlocked, KeyCompleted, KeyDriverError, KeyOps, KeyParam, KeyRequest, OpenError, ProbeScore,
+    Request, SessionFlags, SessionParams,
 };
 
 /// The driver has no room now (`ERESTART`): what it was given, untouched. It must call
@@ -106,23 +99,11 @@ pub trait ClassicDriver {
     }
 }
 
-/// A session of the driver.
-#[derive(Debug)]
-struct Session {
-    sid: u64,
-    mode: Mode,
-    cipher: Option<CryptoIni>,
-    digest: Option<CryptoIni>,
-    iv_len: usize,
-    digest_len: usize,
-}
-
 /// A request that the driver works on.
 #[derive(Debug)]
 struct Held {
     request: Box<Request>,
-    mode: Mode,
-    digest_len: usize,
+    shape: Shape,
 }
 
 /// See the module.
@@ -162,10 +143,10 @@ impl Bridge {
     }
 
     /// Whether the driver registered the algorithm, for keys of this length.
-    fn offers(&self, number: u8, key_len: usize) -> bool {
+    fn offers(&self, ini: &CryptoIni) -> bool {
         let offer = self.offer.borrow();
-        let longest = offer.algorithms.get(&u32::from(number));
-        longest.is_some_and(|&bits| bits == 0 || key_len * 8 <= usize::from(bits))
+        let longest = offer.algorithms.get(&ini.cri_alg);
+        longest.is_some_and(|&bits| bits == 0 || ini.cri_klen <= u32::from(bits))
     }
 
     fn ticket(&mut self) -> u64 {
@@ -179,12 +160,8 @@ impl Bridge {
         for done in port.done {
             // One that it did not have, or had ended before, is none of anybody's.
             if let Some(held) = self.held.remove(&done.crp_opaque) {
-                let Held {
-                    mut request,
-                    mode,
-                    digest_len,
-                } = held;
-                let result = settle(&mut request, (mode, digest_len), &done);
+                let Held { mut request, shape } = held;
+                let result = settle(&mut request, shape, &done);
                 self.output.completed.push(Completed { request, result });
             }
         }
@@ -202,135 +179,6 @@ impl Bridge {
             }
         }
     }
-
-    /// The driver's request for one of the framework's.
-    fn compose(session: &Session, ticket: u64, request: &Request) -> Cryptop {
-        let mut bytes = Vec::new();
-        match &request.separate_aad {
-            Some(aad) => append(&mut bytes, aad, 0, aad.len()),
-            None => append(
-                &mut bytes,
-                &request.buffer,
-                request.aad.start,
-                request.aad.len,
-            ),
-        }
-        let aad_len = bytes.len();
-        let (start, len) = (request.payload.start, request.payload.len);
-        append(&mut bytes, &request.buffer, start, len);
-        let end = bytes.len();
-        bytes.resize(end + session.digest_len, 0);
-        let cipher = session.cipher.as_ref().map(|ini| {
-            let mut flags = DescFlags::IV_EXPLICIT | DescFlags::IV_PRESENT;
-            flags.set(DescFlags::ENCRYPT, request.operation.encrypts());
-            let mut ini = ini.clone();
-            let iv = request.iv_bytes(session.iv_len);
-            ini.cri_iv.copy_from_slice(&iv[..EALG_MAX_BLOCK_LEN]);
-            descriptor(
-                (aad_len, end),
-                0,
-                with_key(ini, request.cipher_key.as_ref(), flags),
-            )
-        });
-        let digest = session.digest.as_ref().map(|ini| {
-            let flags = DescFlags::empty();
-            descriptor(
-                (0, end),
-                end,
-                with_key(ini.clone(), request.auth_key.as_ref(), flags),
-            )
-        });
-        let mut crp_desc: Vec<CryptoDesc> = [cipher, digest].into_iter().flatten().collect();
-        if !request.operation.encrypts() {
-            crp_desc.reverse();
-        }
-        Cryptop {
-            crp_sid: session.sid,
-            crp_ilen: bytes.len(),
-            crp_olen: bytes.len(),
-            crp_etype: None,
-            crp_flags: CryptoFlags::empty(),
-            crp_buf: CrpBuf::Contiguous(bytes),
-            crp_opaque: ticket,
-            crp_desc,
-            crp_callback: Some(Callback(ticket)),
-            crp_mac: None,
-        }
-    }
-}
-
-fn descriptor(
-    (start, end): (usize, usize),
-    inject: usize,
-    (crd_ini, crd_flags): (CryptoIni, DescFlags),
-) -> CryptoDesc {
-    CryptoDesc {
-        crd_skip: start,
-        crd_len: end - start,
-        crd_inject: inject,
-        crd_flags,
-        crd_ini,
-    }
-}
-
-/// The algorithm with the request's key, if that has one.
-fn with_key(mut ini: CryptoIni, key: Option<&Key>, flags: DescFlags) -> (CryptoIni, DescFlags) {
-    match key {
-        Some(key) => {
-            ini.cri_key = Some(key.clone());
-            (ini, flags | DescFlags::KEY_EXPLICIT)
-        }
-        None => (ini, flags),
-    }
-}
-
-fn append(bytes: &mut Vec<u8>, buffer: &Buffer, start: usize, len: usize) {
-    // At once: memory that a growing vector leaves behind would keep data.
-    bytes.reserve(len);
-    buffer.for_each_part(start, len, |part| bytes.extend_from_slice(part));
-}
-
-/// Writes what the driver made of a request to where it belongs, unless something is wrong.
-fn settle(
-    request: &mut Request,
-    (mode, digest_len): (Mode, usize),
-    done: &Cryptop,
-) -> Result<(), DriverError> {
-    match done.crp_etype {
-        None => {}
-        Some(Errno::E2BIG) => return Err(DriverError::TooBig),
-        Some(Errno::EBADMSG) => return Err(DriverError::DigestMismatch),
-        // A driver that should have refused. Nothing was touched, so the framework tries again.
-        Some(Errno::EAGAIN) => return Err(DriverError::Lost { untouched: true }),
-        Some(_) => return Err(DriverError::Device),
-    }
-    let bytes = done.crp_buf.to_vec();
-    let aad_len = request.aad_len();
-    let end = aad_len + request.payload.len;
-    if bytes.len() != end + digest_len {
-        return Err(DriverError::Device);
-    }
-    let digest = &bytes[end..];
-    if request.operation.verifies() {
-        let mut expected = vec![0; digest_len];
-        request.buffer.copy_out(request.digest_start, &mut expected);
-        if !bool::from(digest.ct_eq(&expected)) {
-            return Err(DriverError::DigestMismatch);
-        }
-    }
-    let start = match request.output {
-        Some(_) => request.payload_output_start,
-        None => request.payload.start,
-    };
-    let computes = digest_len > 0 && !request.operation.verifies();
-    let target = request.output.as_mut().unwrap_or(&mut request.buffer);
-    if mode != Mode::Digest {
-        target.copy_in(start, &bytes[aad_len..end]);
-    }
-    if computes {
-        target.copy_in(request.digest_start, digest);
-    }
-    Ok(())
 }
 
 /// Writes the outputs of a key operation, all or none.
@@ -356,16 +204,6 @@ fn key_error(errno: Errno) -> KeyDriverError {
     }
 }
 
-fn ini(number: u8, key_len: usize, key: Option<&Key>, digest_len: usize) -> CryptoIni {
-    CryptoIni {
-        cri_alg: u32::from(number),
-        cri_klen: u32::try_from(key_len * 8).expect("a key length within validated bounds"),
-        cri_mlen: digest_len,
-        cri_key: key.cloned(),
-        cri_iv: [0; EALG_MAX_BLOCK_LEN],
-    }
-}
-
 impl CryptoDriver for Bridge {
     fn name(&self) -> &str {
         self.driver.name()
@@ -376,20 +214,11 @@ impl CryptoDriver for Bridge {
     }
 
     fn probe_session(&self, params: &SessionParams) -> Option<ProbeScore> {
-        let offers_cipher = |cipher: Cipher| {
-            self.offers(cipher.info().number, params.cipher_key_len)
-                && params.iv_len == iv_len(cipher)
-        };
-        let offers_digest = |digest: Digest| self.offers(digest.info().number, params.auth_key_len);
-        let serves = matches!(
-            params.mode,
-            Mode::Cipher | Mode::Digest | Mode::EncryptThenAuthenticate
-        ) && !params
+        let is_known = !params
             .flags
-            .intersects(SessionFlags::ESN.union(SessionFlags::PARTS))
-            && params.cipher.is_none_or(offers_cipher)
-            && params.digest.is_none_or(offers_digest)
-            && (params.cipher.is_some() || params.iv_len == 0);
+            .intersects(SessionFlags::ESN.union(SessionFlags::PARTS));
+        let serves = is_known
+            && chain(params).is_some_and(|chain| chain.iter().flatten().all(|it| self.offers(it)));
         let score = if self.flags.contains(DriverFlags::HARDWARE) {
             ProbeScore::HARDWARE
         } else {
@@ -403,20 +232,8 @@ impl CryptoDriver for Bridge {
         _now: Time,
         params: &SessionParams,
     ) -> Result<DriverSession, OpenError> {
-        let digest_len = params.digest_len();
-        let cipher = params.cipher.map(|cipher| {
-            ini(
-                cipher.info().number,
-                params.cipher_key_len,
-                params.cipher_key.as_ref(),
-                0,
-            )
-        });
-        let digest = params.digest.map(|digest| {
-            let key = params.auth_key.as_ref();
-            ini(digest.info().number, params.auth_key_len, key, digest_len)
-        });
-        let chain: Vec<CryptoIni> = [&cipher, &digest].into_iter().flatten().cloned().collect();
+        let both = chain(params).ok_or(OpenError::Unsupported)?;
+        let chain: Vec<CryptoIni> = both.iter().flatten().cloned().collect();
         let local = self.driver.newsession(self.hid, &chain);
         let local = local.map_err(|errno| match errno {
             Errno::ENOMEM => OpenError::NoRoom,
@@ -425,17 +242,8 @@ impl CryptoDriver for Bridge {
         })?;
         self.last_session = self.last_session.wrapping_add(1);
         let session = DriverSession(self.last_session);
-        self.sessions.insert(
-            session.0,
-            Session {
-                sid: sid(self.flags, self.hid, local),
-                mode: params.mode,
-                cipher,
-                digest,
-                iv_len: params.iv_len,
-                digest_len,
-            },
-        );
+        let of_driver = Session::new(params, both, (self.flags, self.hid, local));
+        self.sessions.insert(session.0, of_driver);
         self.output.opened.push((session, Ok(())));
         Ok(session)
     }
@@ -459,13 +267,9 @@ impl CryptoDriver for Bridge {
         let generation = self.offer.borrow().generation;
         let ticket = self.ticket();
         let session = &self.sessions[&session.0];
-        let (mode, digest_len) = (session.mode, session.digest_len);
-        let theirs = Box::new(Self::compose(session, ticket, &request));
-        let held = Held {
-            request,
-            mode,
-            digest_len,
-        };
+        let shape = session.shape;
+        let theirs = Box::new(session.compose(ticket, &request));
+        let held = Held { request, shape };
         self.held.insert(ticket, held);
         let mut port = Port::default();
         let taken = self.driver.process(&mut port, theirs);

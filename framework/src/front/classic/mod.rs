@@ -9,6 +9,7 @@
 //! One thing is not as it was: nothing is called from a call that goes down.
 
 mod bridge;
+mod compose;
 mod driver;
 mod finish;
 mod key;
