@@ -141,6 +141,12 @@ impl Pool {
         Some(place.file().as_fd())
     }
 
+    /// First byte of the mapping, for a path that maps the whole of it for a card.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.inner.region.as_ptr()
+    }
+
     /// Size of the mapping, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {

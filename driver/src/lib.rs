@@ -30,6 +30,10 @@ pub use card::DriverState;
 pub use config::{BringUpError, ConfigError, DriverConfig};
 pub use ocf::{CardDriver, RingOccupancy, cipher_code, compression_code, digest_code};
 pub use stats::{DriverStats, StatsHandle};
+#[cfg(any(feature = "vfio", feature = "vfio-user"))]
+pub use transport::real::wait_for;
+#[cfg(feature = "vfio")]
+pub use transport::vfio;
 #[cfg(feature = "vfio-user")]
 pub use transport::vfio_user;
 pub use transport::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};

@@ -74,7 +74,7 @@ const RESERVED: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that may say for themselves how unsafe code is linted.
-const OWN_LINTS: [&str; 3] = ["dma", "fuzz", "tests"];
+const OWN_LINTS: [&str; 4] = ["dma", "driver", "fuzz", "tests"];
 
 /// One line of a manifest that names a dependency.
 struct Dependency {

@@ -4,6 +4,10 @@
 //! is mapped for the card. It has no time argument: a simulated path keeps its own clock, a real
 //! one needs none.
 
+#[cfg(any(feature = "vfio", feature = "vfio-user"))]
+pub(crate) mod real;
+#[cfg(feature = "vfio")]
+pub mod vfio;
 #[cfg(feature = "vfio-user")]
 pub mod vfio_user;
 

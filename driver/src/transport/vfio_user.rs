@@ -22,22 +22,18 @@ use protocol::{Channel, ChannelError, Deadline, Message};
 use regs::pci::{ConfigRegister, header};
 use regs::{DOORBELL_PAGE, DeviceAddr};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::io::Errno;
-use slab::Slab;
-use timebase::Span;
 use vfio_bindings::bindings::vfio;
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 use zerocopy::{FromBytes, IntoBytes as _};
 
+use super::real::{POOL_AT, Windows, address_of};
 use super::{Direction, MapError, Mapped, Transport, Unmapped};
 
 /// How long an answer is waited for, in milliseconds.
 const PATIENCE_MS: u32 = 2_000;
-/// Where the card sees the pool: above what 32 bits can say, so that no half of an address is lost
-/// unnoticed.
-const POOL_AT: u64 = 0x10_0000_0000;
 /// Most interrupt vectors of a card that this driver listens to.
 const MAX_VECTORS: u32 = u128::BITS;
 /// What the client can do; one file at most comes with a message.
@@ -90,8 +86,7 @@ pub struct VfioUser {
     /// Doorbells in shared memory, and what wakes a server that sleeps.
     doorbells: Option<(MmapRegion, Option<OwnedFd>)>,
     ends: Ends,
-    /// Buffers that are mapped, by window.
-    windows: Slab<PoolBuffer>,
+    windows: Windows,
     is_present: bool,
 }
 
@@ -162,7 +157,7 @@ impl VfioUser {
             channel: Channel::new(socket, PATIENCE_MS),
             pool,
             doorbells: None,
-            windows: Slab::new(),
+            windows: Windows::default(),
             is_present: true,
         };
         transport.agree()?;
@@ -174,16 +169,17 @@ impl VfioUser {
         Ok(transport)
     }
 
-    /// Waits until an interrupt comes or the server goes, at most for `time`. For loops in real
-    /// time, which have nothing else to do.
-    pub fn wait(&self, time: Span) {
-        let timeout = Timespec {
-            tv_sec: (time.as_ns() / 1_000_000_000) as i64,
-            tv_nsec: (time.as_ns() % 1_000_000_000) as i64,
-        };
-        let mut polled = [PollFd::new(&self.ends.epoll, PollFlags::IN)];
-        // Whatever comes of it, the caller looks.
-        let _ = poll(&mut polled, Some(&timeout));
+    /// What has something to say when an interrupt comes, or the server goes. Nothing once it
+    /// went.
+    pub fn ends(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.is_present.then(|| self.ends.epoll.as_fd()).into_iter()
+    }
+
+    /// Resets the card from outside, as a bus does it.
+    pub fn reset(&mut self) {
+        if self.is_present && self.ask("a reset", Command::DeviceReset, &[], &[]).is_err() {
+            self.lose();
+        }
     }
 
     /// Asks, and waits for the answer.
@@ -425,25 +421,15 @@ impl Transport for VfioUser {
         buffer: PoolBuffer,
         _direction: Direction,
     ) -> Result<Mapped, (PoolBuffer, MapError)> {
-        let (addr, len) = (POOL_AT + buffer.offset() as u64, buffer.len() as u32);
-        let window = self.windows.insert(buffer) as u32;
-        Ok(Mapped {
-            addr: DeviceAddr(addr),
-            window,
-            len,
-        })
+        Ok(self.windows.map(buffer))
     }
 
     fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        let buffer = self.windows.try_remove(mapped.window as usize);
-        Unmapped {
-            buffer: buffer.unwrap_or_default(),
-            touched: true,
-        }
+        self.windows.unmap(&mapped)
     }
 
     fn share(&mut self, block: &Coherent, _direction: Direction) -> Result<DeviceAddr, MapError> {
-        Ok(DeviceAddr(POOL_AT + block.offset() as u64))
+        Ok(address_of(block.offset()))
     }
 
     fn unshare(&mut self, _addr: DeviceAddr) {
