@@ -69,10 +69,11 @@ pub(crate) fn region_info(slot: &Slot, index: u32, room: usize) -> Result<(Vec<u
     info.flags = (access | mapped).into();
     let whole = size_of::<RegionInfo>() + size_of::<SparseArea>();
     info.argsz = (whole as u32).into();
+    // Also for a client without room, which asks again: QEMU takes a zero for a mistake.
+    info.cap_offset = (size_of::<RegionInfo>() as u32).into();
     if room < whole {
         return Ok((info.as_bytes().to_vec(), false));
     }
-    info.cap_offset = (size_of::<RegionInfo>() as u32).into();
     let area = SparseArea {
         id: (vfio::VFIO_REGION_INFO_CAP_SPARSE_MMAP as u16).into(),
         version: 1.into(),

@@ -186,7 +186,8 @@ impl Session {
         let twin = wants_twin.then(UnixStream::pair).and_then(Result::ok);
         let mut theirs = None;
         let agreed = Capabilities {
-            max_msg_fds: proposed.max_msg_fds.map(|_| MAX_FDS as u64),
+            // Never more than was proposed: QEMU takes a large number for a mistake.
+            max_msg_fds: proposed.max_msg_fds.map(|most| most.min(MAX_FDS as u64)),
             max_data_xfer_size: proposed.max_data_xfer_size.map(|_| MAX_TRANSFER.into()),
             max_dma_maps: proposed.max_dma_maps.map(|_| MAX_RANGES as u64),
             pgsizes: proposed.pgsizes.map(|_| 4096),
