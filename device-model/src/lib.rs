@@ -20,6 +20,7 @@ mod provisioning;
 mod snapshot;
 mod stats;
 mod timing;
+pub mod virtio;
 
 pub use card::Card;
 pub use fault::{Latch, STRAY_ADDR};

@@ -20,6 +20,7 @@ pub mod pci;
 mod public_key;
 mod record;
 mod register;
+pub mod virtio;
 
 pub use admin::{SESSION_BLOCK_LEN, SessionBlock, SessionBlockError, SessionBlockFlags};
 pub use algorithm::{

@@ -107,7 +107,7 @@ impl Dsa {
             return Err(Status::BadOperand);
         }
         for _ in 0..TRIES_MAX {
-            let k = self.nonce(draw)?;
+            let k = nonce(&self.q, draw)?;
             let r = self.g.modpow(&k, &self.p) % &self.q;
             let s = inverse(&k, &self.q)? * (&self.z + x * &r) % &self.q;
             if r.bits() != 0 && s.bits() != 0 {
@@ -115,14 +115,6 @@ impl Dsa {
             }
         }
         Err(Status::BadOperand)
-    }
-
-    /// A random number of 1 to q - 1 (FIPS 186-4, B.2.1).
-    fn nonce(&self, draw: Draw<'_>) -> Result<BigUint, Status> {
-        let mut bytes = zeroize::Zeroizing::new(vec![0; self.q.to_bytes_le().len() + EXTRA_BYTES]);
-        draw(&mut bytes)?;
-        let one = BigUint::from(1_u8);
-        Ok(BigUint::from_bytes_le(&bytes) % (&self.q - &one) + one)
     }
 
     /// FIPS 186-4, 4.7.
@@ -139,6 +131,14 @@ impl Dsa {
             Err(Status::SignatureMismatch)
         }
     }
+}
+
+/// A random number of 1 to `order` - 1 (FIPS 186-4, B.2.1).
+pub(super) fn nonce(order: &BigUint, draw: Draw<'_>) -> Result<BigUint, Status> {
+    let mut bytes = zeroize::Zeroizing::new(vec![0; order.to_bytes_le().len() + EXTRA_BYTES]);
+    draw(&mut bytes)?;
+    let one = BigUint::from(1_u8);
+    Ok(BigUint::from_bytes_le(&bytes) % (order - &one) + one)
 }
 
 /// How much work an operation is: products of two 64-bit words, for an engine that works in
@@ -173,7 +173,7 @@ const fn words(bits: u64) -> u64 {
 }
 
 /// A product of two numbers modulo one of `bits`: word by word, and as much for the reduction.
-const fn product(bits: u64) -> u64 {
+pub(super) const fn product(bits: u64) -> u64 {
     let words = words(bits);
     2 * words * words + words
 }

@@ -14,6 +14,7 @@ mod ccm;
 mod chacha;
 mod cipher;
 mod context;
+pub mod curve;
 mod deflate;
 mod digest;
 mod gcm;
