@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use device_model::Card;
+use device_model::virtio::VirtioCrypto;
+use device_model::{Card, Provisioning};
 use serve::doorbell::DoorbellPage;
 use serve::recording::{Recorder, ReplayError, Replayed, replay};
-use serve::vfio_user::Server;
-use serve::{Pacing, Slot};
+use serve::{Pacing, Slot, vfio_user, vhost_user};
 
 use super::{CliError, STATUS_FAILED, print};
 use crate::profile::Device;
@@ -25,6 +25,15 @@ Examples:
       -device '{\"driver\":\"vfio-user-pci\",\"socket\":\
 {\"type\":\"unix\",\"path\":\"card0.sock\"}}'";
 
+const CRYPTO_EXAMPLES: &str = "\
+Examples:
+  ringside serve vhost-user-crypto --socket crypto0.sock
+  qemu-system-x86_64 -machine q35,memory-backend=mem0 -m 512 \\
+      -object memory-backend-memfd,id=mem0,size=512M,share=on \\
+      -chardev socket,id=crypto0,path=crypto0.sock \\
+      -object cryptodev-vhost-user,id=dev0,chardev=crypto0 \\
+      -device virtio-crypto-pci,cryptodev=dev0";
+
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     #[command(subcommand)]
@@ -35,6 +44,8 @@ pub(super) struct Serve {
 enum Protocol {
     /// A PCI Express function for QEMU's vfio-user-pci, or for a driver in another process
     VfioUser(VfioUser),
+    /// A virtio crypto device for QEMU's cryptodev-vhost-user
+    VhostUserCrypto(VhostUserCrypto),
     /// Do to a card in this process what was recorded, and compare all that it does, to the bit
     Replay(Recording),
 }
@@ -69,6 +80,24 @@ struct Recording {
     file: PathBuf,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = CRYPTO_EXAMPLES)]
+struct VhostUserCrypto {
+    /// Where to listen; a socket that a dead server left is taken over
+    #[arg(long, value_name = "PATH")]
+    socket: PathBuf,
+    /// Name of a built-in profile, or path of a profile file: its engines and their timing
+    #[arg(long, value_name = "PROFILE|FILE", default_value = "reference")]
+    profile: String,
+    /// How the card's time passes
+    #[arg(long, value_enum, default_value_t)]
+    pacing: PacingArg,
+    /// Number of data queues; QEMU uses one
+    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=64))]
+    queues: u16,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum PacingArg {
     /// As fast as this machine can
@@ -92,7 +121,36 @@ impl Serve {
         match &self.protocol {
             Protocol::VfioUser(vfio_user) => vfio_user.execute(),
             Protocol::Replay(recording) => recording.execute(),
+            Protocol::VhostUserCrypto(crypto) => crypto.execute(),
         }
+    }
+}
+
+impl From<PacingArg> for Pacing {
+    fn from(pacing: PacingArg) -> Self {
+        match pacing {
+            PacingArg::Free => Self::Free,
+            PacingArg::Timed => Self::Timed,
+        }
+    }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CliError {
+    CliError::Serve(Box::new(error))
+}
+
+impl VhostUserCrypto {
+    fn execute(&self) -> Result<ExitCode, CliError> {
+        let profile = Device::find(&self.profile)?.profile;
+        let name = profile.name.clone();
+        let device = VirtioCrypto::new(profile, &Provisioning::default()).map_err(failed)?;
+        let backend = vhost_user::Backend::new(device, self.pacing.into(), self.queues);
+        let mut server = vhost_user::Server::new(&self.socket, backend).map_err(failed)?;
+        print(&format!("{name} on {}\n", self.socket.display()))?;
+        server
+            .run(|ended| eprintln!("client left: {ended}"))
+            .map_err(failed)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -101,15 +159,11 @@ impl VfioUser {
         let profile = Device::find(&self.profile)?.profile;
         let name = profile.name.clone();
         let rings = profile.ring_pairs + 1;
-        let card = Card::new(profile).map_err(|error| CliError::Serve(Box::new(error)))?;
+        let card = Card::new(profile).map_err(failed)?;
         let page = (self.doorbells == Doorbells::Shared).then(|| DoorbellPage::new(rings));
         let page = page.transpose();
-        let page = page.map_err(|error| CliError::Serve(Box::new(error)))?;
-        let pacing = match self.pacing {
-            PacingArg::Free => Pacing::Free,
-            PacingArg::Timed => Pacing::Timed,
-        };
-        let mut slot = Slot::new(card, pacing, page);
+        let page = page.map_err(failed)?;
+        let mut slot = Slot::new(card, self.pacing.into(), page);
         if let Some(path) = &self.record {
             let recorder = Recorder::new(path);
             slot.record(recorder.map_err(|source| CliError::Write {
@@ -117,14 +171,14 @@ impl VfioUser {
                 source,
             })?);
         }
-        let mut server = Server::new(&self.socket, slot);
+        let mut server = vfio_user::Server::new(&self.socket, slot);
         if let Some(path) = &self.control {
             server = server.and_then(|server| server.with_control(path));
         }
-        let mut server = server.map_err(|error| CliError::Serve(Box::new(error)))?;
+        let mut server = server.map_err(failed)?;
         print(&format!("{name} on {}\n", self.socket.display()))?;
         let run = server.run(|ended| eprintln!("client left: {ended}"));
-        run.map_err(|error| CliError::Serve(Box::new(error)))?;
+        run.map_err(failed)?;
         let ended = server.slot().end_recording();
         ended.map_err(|source| CliError::Write {
             path: self.record.clone().unwrap_or_default(),
@@ -136,8 +190,9 @@ impl VfioUser {
 
 impl Recording {
     fn execute(&self) -> Result<ExitCode, CliError> {
-        let failed = |error: ReplayError| CliError::Serve(Box::new(error));
-        let file = File::open(&self.file).map_err(|error| failed(error.into()))?;
+        let file = File::open(&self.file)
+            .map_err(ReplayError::from)
+            .map_err(failed)?;
         let found = match replay(BufReader::new(file)) {
             Ok(found) => found,
             Err(error @ ReplayError::Diverged { .. }) => {
