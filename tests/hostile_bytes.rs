@@ -52,6 +52,11 @@ fn configuration_space_survives_any_access() {
 }
 
 #[test]
+fn a_virtio_device_survives_any_request() {
+    run("virtio");
+}
+
+#[test]
 fn a_vfio_user_server_answers_any_messages_with_messages() {
     run("vfio_user");
 }

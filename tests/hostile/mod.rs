@@ -9,21 +9,24 @@ mod card;
 mod config;
 mod snapshot;
 mod vfio_user;
+mod virtio;
 
 pub use bytes::Story;
 pub use card::card;
 pub use config::config;
 pub use snapshot::snapshot;
 pub use vfio_user::vfio_user;
+pub use virtio::virtio;
 
 /// A function that takes hostile bytes, and counts how far they came: commands completed, accesses
 /// made.
 pub type Target = fn(&[u8]) -> u64;
 
 /// Every target by the name of its folder of the corpus.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("card", card),
     ("config", config),
     ("snapshot", snapshot),
     ("vfio_user", vfio_user),
+    ("virtio", virtio),
 ];
