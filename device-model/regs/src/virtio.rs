@@ -103,7 +103,7 @@ codes! {
 }
 
 codes! {
-    /// Hashes that the card has, by virtio's number; the MACs with the same numbers are their HMACs.
+    /// Hashes that the card has, by virtio's number; MACs with the same numbers are their HMACs.
     VirtioHash: u32 {
         /// MD5.
         Md5 = 1,

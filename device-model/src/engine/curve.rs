@@ -1,6 +1,6 @@
 //! ECDSA over NIST's prime curves (FIPS 186-5, 6.4; SP 800-186, 3.2.1).
 //!
-//! Like `asymmetric`, it knows no time, works with num-bigint, and does not zero what is in between.
+//! As `asymmetric`, it knows no time, works with num-bigint, and does not zero what is in between.
 
 use num_bigint::BigUint;
 use regs::Status;

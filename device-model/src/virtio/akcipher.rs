@@ -100,6 +100,20 @@ impl Key {
         }
     }
 
+    /// Shows every number of it that is secret.
+    pub(super) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        let secrets = match self {
+            Self::Rsa(rsa) => rsa.private.as_ref().map_or(&[][..], |numbers| numbers),
+            Self::Ecdsa { half, .. } => match half {
+                Half::Private(number) => std::slice::from_ref(number),
+                Half::Public(_) => &[],
+            },
+        };
+        for secret in secrets {
+            visit("virtio session", secret);
+        }
+    }
+
     /// Does an operation; gives the result.
     pub(super) fn process(
         &self,

@@ -1,9 +1,9 @@
-//! The virtio crypto front: requests of Virtual I/O Device 1.3, section 5.9, over the card's engine.
+//! The virtio crypto front: requests of Virtual I/O Device 1.3, section 5.9, over the engine.
 //!
 //! [`VirtioCrypto`] owns the sessions and the time of requests: link, front end, engine groups and
 //! public-key lanes are those that a native card of the same profile has. Knows no queue and no
-//! memory: whoever has them hands in the bytes that a request brings and the length of its room, and
-//! carries the result back. Latches pulled here act as on the native card, where they have a
+//! memory: whoever has them hands in the bytes that a request brings and the length of its room,
+//! and carries the result back. Latches pulled here act as on the native card, where they have a
 //! meaning: wrong output, context errors, engines that hang, results that are lost.
 //!
 //! The bytes are not trusted. What they say is checked before memory or time is spent on it, and a
@@ -142,6 +142,19 @@ impl VirtioCrypto {
         self.working.len() + self.leaving.len()
     }
 
+    /// Shows every byte array of the device that holds keys, or payload of a request on the card,
+    /// with the name of the memory it is in.
+    pub fn visit_memory(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for session in self.sessions.values() {
+            session.visit(visit);
+        }
+        for pending in self.working.values().chain(self.leaving.values()) {
+            if let Ok(request) = &pending.work {
+                visit("virtio request", request.bytes());
+            }
+        }
+    }
+
     /// Makes the silicon misbehave. Latches about rings, interrupts, entropy and stray writes have
     /// no meaning here.
     pub fn latch(&mut self, latch: Latch) {
@@ -214,8 +227,8 @@ impl VirtioCrypto {
         Ok(number)
     }
 
-    /// Does what a request on the control queue asks for, and gives what goes to its `room` bytes of
-    /// room.
+    /// Does what a request on the control queue asks for, and gives what goes to its `room` bytes
+    /// of room.
     pub fn control(&mut self, request: &[u8], room: usize) -> Vec<u8> {
         let Ok((header, rest)) = ControlHeader::read_from_prefix(request) else {
             return refusal(CryptoStatus::Error, room);

@@ -79,6 +79,11 @@ impl Request {
         })
     }
 
+    /// Everything that it brought.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes that an engine works on.
     pub(super) fn worked_on(&self) -> u32 {
         (self.lengths.source + self.lengths.aad) as u32

@@ -7,6 +7,7 @@ use regs::virtio::{
     SymmetricParams, VirtioAead, VirtioCipher, VirtioHash,
 };
 use regs::{CipherCode, DIGEST_KEY_MAX, DIGEST_MAX, DigestCode, SessionBlock, Status};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
 
 use super::akcipher::Key;
@@ -88,9 +89,10 @@ impl Session {
             .ok()
             .and_then(ControlOpcode::from_code);
         match opcode {
-            Some(ControlOpcode::CipherCreate) => Self::of_message(&prefix(message)?),
+            // What holds keys is looked at where it lies: a copy would have to be zeroed.
+            Some(ControlOpcode::CipherCreate) => Self::of_message(view(message)?),
             Some(ControlOpcode::AkcipherCreate) => {
-                let message: KeySessionMessage = prefix(message)?;
+                let message: &KeySessionMessage = view(message)?;
                 let params = AkcipherParams {
                     algorithm: message.algorithm,
                     half: message.half,
@@ -98,8 +100,10 @@ impl Session {
                     padding_or_curve: message.padding_or_curve,
                     hash: message.hash,
                 };
-                let key = Zeroizing::new(message.key);
-                Self::key(&params, &mut Keys { bytes: &*key })
+                let keys = &mut Keys {
+                    bytes: &message.key,
+                };
+                Self::key(&params, keys)
             }
             // The message has no fields for any other.
             _ => Err(CryptoStatus::NotSupported),
@@ -107,8 +111,6 @@ impl Session {
     }
 
     fn of_message(message: &SessionMessage) -> Result<Self, CryptoStatus> {
-        let cipher_key = Zeroizing::new(message.cipher_key);
-        let digest_key = Zeroizing::new(message.digest_key);
         let cipher = CipherParams {
             algorithm: message.cipher,
             key_len: message.cipher_key_len,
@@ -116,7 +118,7 @@ impl Session {
             padding: 0.into(),
         };
         let cipher_keys = &mut Keys {
-            bytes: &*cipher_key,
+            bytes: &message.cipher_key,
         };
         if u32::from(message.kind) == OP_CIPHER {
             return Self::cipher(&cipher, cipher_keys);
@@ -138,7 +140,7 @@ impl Session {
             padding: 0.into(),
         };
         let digest_keys = &mut Keys {
-            bytes: &*digest_key,
+            bytes: &message.digest_key,
         };
         let key = cipher_keys.take(cipher.key_len.get(), MAX_CIPHER_KEY)?;
         Self::chain(&params, key, digest_keys)
@@ -228,6 +230,20 @@ impl Session {
         match self {
             Self::Key(key) => Some(key.word_products()),
             Self::Cipher(..) | Self::Chain(_) | Self::Digest(..) | Self::Aead(..) => None,
+        }
+    }
+
+    /// Shows every key that it has.
+    pub(super) fn visit(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        match self {
+            Self::Cipher(_, context) | Self::Digest(_, context) | Self::Aead(_, context) => {
+                visit("virtio session", context.raw_keys());
+            }
+            Self::Chain(chain) => {
+                visit("virtio session", chain.cipher.raw_keys());
+                visit("virtio session", chain.digest.raw_keys());
+            }
+            Self::Key(key) => key.visit(visit),
         }
     }
 
@@ -457,6 +473,13 @@ fn context(
     let set = block.set_keys(cipher_key, digest_key);
     set.map_err(|_| CryptoStatus::Error)?;
     Context::new(block).map_err(status_of)
+}
+
+/// The structure that `message` is.
+fn view<T: FromBytes + Immutable + KnownLayout + Unaligned>(
+    message: &[u8; SESSION_MESSAGE_LEN],
+) -> Result<&T, CryptoStatus> {
+    T::ref_from_bytes(message).map_err(|_| CryptoStatus::Error)
 }
 
 fn direction(code: u32) -> Result<Direction, CryptoStatus> {

@@ -122,6 +122,36 @@ fn a_session_that_is_closed_ends_its_requests_once_and_is_unknown_then() {
 }
 
 #[test]
+fn keys_are_gone_with_their_session_and_payload_with_its_request() {
+    let mut device = device();
+    let found = |device: &VirtioCrypto, bytes: &[u8]| {
+        let mut found = 0;
+        device.visit_memory(&mut |_, memory| {
+            found += memory
+                .windows(bytes.len())
+                .filter(|at| *at == bytes)
+                .count();
+        });
+        found
+    };
+    let (first, second) = (
+        cipher_session(&mut device, 1),
+        cipher_session(&mut device, 2),
+    );
+    assert_eq!(found(&device, &[0x2B; 16]), 2);
+    let request = data(Opcode::CipherEncrypt, first, &cipher_data(16), &[0xC7; 32]);
+    device.submit(Time::ZERO, 1, request, 16);
+    assert!(found(&device, &[0xC7; 32]) > 0);
+    device.close(first);
+    assert_eq!(found(&device, &[0x2B; 16]), 1);
+    assert!(device.finish(Time::ZERO + Span::from_ms(1)).is_some());
+    assert_eq!(found(&device, &[0xC7; 32]), 0);
+    device.reset();
+    assert_eq!(found(&device, &[0x2B; 16]), 0);
+    assert!(!device.close(second));
+}
+
+#[test]
 fn lengths_that_do_not_fit_are_errors() {
     let mut device = device();
     let session = cipher_session(&mut device, 1);

@@ -82,8 +82,8 @@ impl Room {
         }
     }
 
-    /// Writes a result from the beginning on, and its status, if it has one, to the last byte; gives
-    /// the length that goes to the used ring.
+    /// Writes a result from the beginning on, and its status, if it has one, to the last byte;
+    /// gives the length that goes to the used ring.
     pub(super) fn fill(&self, output: &[u8], status: Option<u8>, memory: &GuestMemoryMmap) -> u32 {
         let room = self.len() - usize::from(status.is_some() && self.len != 0);
         self.write(0, &output[..output.len().min(room)], memory);
@@ -276,33 +276,37 @@ impl Ring {
     }
 
     fn read(chain: DescriptorChain<&GuestMemoryMmap>, memory: &GuestMemoryMmap) -> Taken {
-        let mut taken = Taken {
-            head: chain.head_index(),
-            bytes: Zeroizing::new(Vec::new()),
-            room: Room::default(),
-        };
+        let head = chain.head_index();
+        let mut room = Room::default();
+        let mut sources = Vec::new();
+        let mut len = 0;
         let mut is_good = true;
         for descriptor in chain {
-            let (addr, len) = (descriptor.addr(), descriptor.len());
+            let part = (descriptor.addr(), descriptor.len());
             if descriptor.is_write_only() {
-                taken.room.parts.push((addr, len));
-                taken.room.len += u64::from(len);
-                continue;
+                room.parts.push(part);
+                room.len += u64::from(part.1);
+            } else {
+                // What is read comes first.
+                is_good &= room.parts.is_empty();
+                len += part.1 as usize;
+                sources.push(part);
             }
-            let had = taken.bytes.len();
-            let is_short = had + len as usize <= MAX_REQUEST;
-            // What is read comes first.
-            is_good &= is_short && taken.room.parts.is_empty();
-            if is_good {
-                taken.bytes.resize(had + len as usize, 0);
-                is_good = memory.read_slice(&mut taken.bytes[had..], addr).is_ok();
-            }
+        }
+        is_good &= len <= MAX_REQUEST;
+        // Memory that grew would leave keys behind where it was.
+        let mut bytes = Zeroizing::new(vec![0; if is_good { len } else { 0 }]);
+        let mut at = 0;
+        for (addr, len) in sources {
+            let end = at + len as usize;
+            is_good = is_good && memory.read_slice(&mut bytes[at..end], addr).is_ok();
+            at = end;
         }
         if !is_good {
-            taken.bytes.fill(0);
-            taken.bytes.clear();
+            bytes.fill(0);
+            bytes.clear();
         }
-        taken
+        Taken { head, bytes, room }
     }
 
     /// Puts a request back, whose room has `len` bytes of result.
