@@ -149,8 +149,9 @@ impl Card {
         self.latches.pull(latch);
     }
 
-    /// Leaves the work of data commands out, or puts it in again: they take their time and end
-    /// well, but no byte of payload is read or written. Sessions are made as ever.
+    /// Leaves the work of data commands out that are fetched from now on, or puts it in again: they
+    /// take their time and end well, but no byte of payload is read or written. Sessions are made
+    /// as ever.
     pub const fn set_timing_only(&mut self, timing_only: bool) {
         self.timing_only = timing_only;
     }

@@ -99,12 +99,23 @@ impl Identity {
     }
 }
 
+/// A `Process` command whose work a card that simulates time alone leaves out.
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
+pub(crate) struct Timed {
+    pub(crate) session: CardSession,
+    /// Generation of the context that the command was judged by.
+    pub(crate) generation: u32,
+    pub(crate) payload_len: u32,
+    pub(crate) output_len: u32,
+}
+
 /// What is to be done for a command.
 #[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Task {
     /// Nothing: its end is known.
     Settled(Status),
     Identity(Identity),
+    Timed(Timed),
     /// What its [`Order`] says, for an engine.
     Process(OrderId),
     /// What its [`Order`] says, for the rest of the card.
@@ -257,6 +268,7 @@ impl Orders {
     pub(crate) fn judged_by(&self, work: &Work) -> Option<(CardSession, u32)> {
         match work.task {
             Task::Identity(identity) => Some((identity.session, identity.generation)),
+            Task::Timed(timed) => Some((timed.session, timed.generation)),
             Task::Process(id) => {
                 let order = self.get(id);
                 Some((order.command.session, order.plan.generation))

@@ -100,7 +100,9 @@ impl Card {
             fault,
         } = match task {
             Task::Service(id) => self.run_service((at, ring), (task, id), host),
-            Task::Settled(_) | Task::Identity(_) | Task::Process(_) => self.run(ring, task, host),
+            Task::Settled(_) | Task::Identity(_) | Task::Timed(_) | Task::Process(_) => {
+                self.run(ring, task, host)
+            }
         };
         self.agenda.queue.drop_result();
         let counters = &mut self.rings[ring].counters;
@@ -135,7 +137,6 @@ impl Card {
             admin: &mut self.admin,
             latches: &mut self.latches,
             stats: &mut self.stats,
-            timing_only: self.timing_only,
         };
         let outcome = shop.run(task, &self.agenda.orders, &mut bus);
         if let Task::Process(id) | Task::Service(id) = task {

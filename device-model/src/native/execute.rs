@@ -8,7 +8,7 @@ use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, Errata, I
 use zeroize::Zeroize;
 
 use super::admin::Admin;
-use super::command::{IV_IN_COMMAND, Kind, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task};
+use super::command::{IV_IN_COMMAND, Kind, MAX_PAYLOAD, Order, Orders, Outcome, Plan, Task, Timed};
 use super::context::ContextTable;
 use super::transfer::{Bus, Side, Stream, StreamRef};
 use crate::engine::{Context, Deflater, Job, Operation};
@@ -77,8 +77,6 @@ pub(crate) struct Shop<'a> {
     pub(crate) admin: &'a mut Admin,
     pub(crate) latches: &'a mut Latches,
     pub(crate) stats: &'a mut CardStats,
-    /// Data commands end well without a byte being read or written.
-    pub(crate) timing_only: bool,
 }
 
 impl Shop<'_> {
@@ -95,6 +93,11 @@ impl Shop<'_> {
             Task::Identity(identity) => {
                 let ended = self.process(&identity.command(), &identity.plan(), bus);
                 self.has_used(identity.session, identity.generation);
+                ended
+            }
+            Task::Timed(timed) => {
+                let ended = self.leave_out(timed, bus);
+                self.has_used(timed.session, timed.generation);
                 ended
             }
             Task::Service(id) => {
@@ -132,23 +135,7 @@ impl Shop<'_> {
             .contexts
             .of_generation(command.session, plan.generation)
             .ok_or(Outcome::from(Status::BadSession))?;
-        if self.latches.context_error.strikes() {
-            let errors = &mut self.admin.context_errors;
-            if !self.latches.context_error_is_corrected {
-                errors.others += 1;
-                return Err(Status::EngineError.into());
-            }
-            errors.corrected += 1;
-        }
-        if self.latches.stray_write.strikes() {
-            // Whatever the host says: silicon that strays does not notice.
-            let _ = bus.write(STRAY_ADDR, &[0xA5; 16]);
-        }
-        if self.timing_only {
-            self.stats.payload_bytes += u64::from(command.payload_len);
-            self.stats.output_bytes += u64::from(plan.destination_len);
-            return Ok(success(plan));
-        }
+        misbehave(self.latches, self.admin, bus)?;
         let scratch = &mut *self.scratch;
         scratch
             .source
@@ -173,14 +160,51 @@ impl Shop<'_> {
         }
         ended?;
         self.stats.output_bytes += u64::from(plan.destination_len);
-        Ok(success(plan))
+        Ok(success(plan.destination_len))
+    }
+
+    /// A command ends well without a byte being read or written.
+    fn leave_out<H: Host>(
+        &mut self,
+        timed: Timed,
+        bus: &mut Bus<'_, H>,
+    ) -> Result<Outcome, Outcome> {
+        self.contexts
+            .of_generation(timed.session, timed.generation)
+            .ok_or(Outcome::from(Status::BadSession))?;
+        misbehave(self.latches, self.admin, bus)?;
+        self.stats.payload_bytes += u64::from(timed.payload_len);
+        self.stats.output_bytes += u64::from(timed.output_len);
+        Ok(success(timed.output_len))
     }
 }
 
-const fn success(plan: &Plan) -> Outcome {
+/// What latches do to a command before it works.
+#[inline]
+fn misbehave<H: Host>(
+    latches: &mut Latches,
+    admin: &mut Admin,
+    bus: &mut Bus<'_, H>,
+) -> Result<(), Outcome> {
+    if latches.context_error.strikes() {
+        let errors = &mut admin.context_errors;
+        if !latches.context_error_is_corrected {
+            errors.others += 1;
+            return Err(Status::EngineError.into());
+        }
+        errors.corrected += 1;
+    }
+    if latches.stray_write.strikes() {
+        // Whatever the host says: silicon that strays does not notice.
+        let _ = bus.write(STRAY_ADDR, &[0xA5; 16]);
+    }
+    Ok(())
+}
+
+const fn success(output_len: u32) -> Outcome {
     Outcome {
         status: Status::Success,
-        output_len: plan.destination_len,
+        output_len,
         fault: None,
     }
 }

@@ -7,7 +7,9 @@
 use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, Opcode, RingId, SEGMENT_LEN, Status};
 use timebase::{Span, Time};
 
-use super::command::{Identity, Order, Plan, Task, Verdict, Work, judge, judge_identity};
+use super::command::{
+    Identity, Kind, Order, Plan, Task, Timed, Verdict, Work, judge, judge_identity,
+};
 use super::context::Found;
 use super::schedule::Fetch;
 use super::service;
@@ -178,6 +180,15 @@ impl Card {
         let moment = Moment { now, ring };
         let decoded = self.lines.decode(now);
         let (task, plan) = match judge(command, &self.rings[ring].owner, &self.contexts) {
+            Verdict::Process(plan) if self.timing_only && plan.kind == Kind::Whole => {
+                let timed = Timed {
+                    session: command.session,
+                    generation: plan.generation,
+                    payload_len: command.payload_len,
+                    output_len: plan.destination_len,
+                };
+                (Task::Timed(timed), plan)
+            }
             Verdict::Process(plan) => {
                 let order = Order {
                     command: *command,

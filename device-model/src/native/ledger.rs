@@ -213,7 +213,7 @@ impl Card {
     pub(super) fn opcode_of(&self, task: Task) -> u8 {
         match task {
             Task::Process(id) | Task::Service(id) => self.agenda.orders.get(id).command.opcode,
-            Task::Identity(_) => Opcode::Process as u8,
+            Task::Identity(_) | Task::Timed(_) => Opcode::Process as u8,
             Task::Settled(_) => ErrorEntry::NO_OPCODE,
         }
     }

@@ -140,7 +140,7 @@ impl Agenda {
         let orders = works.filter_map(|work| match work.task {
             Task::Process(order) => Some((order, false)),
             Task::Service(order) => Some((order, true)),
-            Task::Settled(_) | Task::Identity(_) => None,
+            Task::Settled(_) | Task::Identity(_) | Task::Timed(_) => None,
         });
         self.orders.check(orders, contexts)
     }

@@ -1,7 +1,7 @@
 //! What commands do, and which are refused before they touch anything.
 
-use device_model::MAX_PAYLOAD;
 use device_model::engine::{Context, Job, Operation};
+use device_model::{Latch, MAX_PAYLOAD};
 use regs::{
     CardSession, CipherCode, Command, CommandFlags, DeviceAddr, DigestCode, MAX_SEGMENTS, Opcode,
     Segment, SessionBlock, Status,
@@ -473,4 +473,30 @@ fn a_command_cannot_use_a_session_that_was_replaced_meanwhile() {
     assert_eq!(done[0].status, Status::BadSession as u16);
     let admin: Vec<u16> = bench.reap(0).iter().map(|entry| entry.status).collect();
     assert_eq!(admin, [0, 0]);
+}
+
+#[test]
+fn work_that_is_left_out_ends_as_if_it_were_done() {
+    let mut bench = eta_bench();
+    bench.card.set_timing_only(true);
+    let done = bench.run(1, eta_command(0, 64, DATA));
+    assert_eq!((done.status, done.output_len), (0, 64 + ETA_TAG));
+    assert_eq!(bench.get(DATA, 0x100), [0; 0x100], "nothing is written");
+    assert_eq!(bench.card.stats().output_bytes, u64::from(64 + ETA_TAG));
+    let is_corrected = false;
+    bench.card.latch(Latch::ContextError {
+        nth: 0,
+        is_corrected,
+    });
+    let failed = bench.run(1, eta_command(0, 64, DATA));
+    assert_eq!(failed.status, Status::EngineError as u16);
+    let short = bench.run(1, eta_command(0, 63, DATA));
+    assert_eq!(
+        short.status,
+        Status::BadLength as u16,
+        "it is judged as ever"
+    );
+    bench.card.set_timing_only(false);
+    assert_eq!(bench.run(1, eta_command(0, 64, DATA)).status, 0);
+    assert_ne!(bench.get(DATA, 64), [0; 64]);
 }
