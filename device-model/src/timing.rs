@@ -81,7 +81,8 @@ pub(crate) struct Link {
     #[serde(with = "sequence")]
     tags: [Time; TAGS_MAX],
     next_tag: u32,
-    /// What was asked for last of reads and of writes: neighbours are alike.
+    /// What was asked for last of contexts, of other reads and of writes: neighbours are alike.
+    context_time: WireTime,
     read_time: WireTime,
     write_time: WireTime,
 }
@@ -104,6 +105,7 @@ impl Link {
             latency: timing.latency,
             tags: [Time::ZERO; TAGS_MAX],
             next_tag: 0,
+            context_time: nothing,
             read_time: nothing,
             write_time: nothing,
         }
@@ -128,6 +130,7 @@ impl Link {
             len: 0,
             time: self.header,
         };
+        self.context_time = nothing;
         self.read_time = nothing;
         self.write_time = nothing;
     }
@@ -169,6 +172,16 @@ impl Link {
     pub(crate) fn read(&mut self, now: Time, sent: Time, len: u32) -> Time {
         let duration = self.read_time(len);
         self.read_for(now, sent, (len, duration))
+    }
+
+    /// [`read`](Self::read) of a context: between two of them comes payload, and all are of one
+    /// length.
+    pub(crate) fn read_context(&mut self, now: Time, sent: Time, len: u32) -> Time {
+        if self.context_time.len != len {
+            let time = self.count_wire_time(len);
+            self.context_time = WireTime { len, time };
+        }
+        self.read_for(now, sent, (len, self.context_time.time))
     }
 
     /// A read of `len` bytes, which take `duration` on the wire if they are asked for at once;
@@ -253,12 +266,13 @@ impl Link {
             down: fresh.down,
             tags: fresh.tags,
             next_tag: fresh.next_tag,
+            context_time: fresh.context_time,
             read_time: fresh.read_time,
             write_time: fresh.write_time,
             ..self.clone()
         };
         check(as_new == *fresh, "profile of the link")?;
-        let known = [self.read_time, self.write_time];
+        let known = [self.context_time, self.read_time, self.write_time];
         let mut known = known.iter();
         let is_right = known.all(|known| known.time == self.count_wire_time(known.len));
         check(is_right, "time on the wire")

@@ -396,7 +396,7 @@ impl Card {
                 self.stats.context_misses += 1;
                 match self.profile.context_bytes {
                     0 => fetched,
-                    bytes => self.link.read(now, fetched, bytes),
+                    bytes => self.link.read_context(now, fetched, bytes),
                 }
             }
         }
