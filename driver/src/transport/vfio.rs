@@ -14,7 +14,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::mem::{ManuallyDrop, forget};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use dma::{Coherent, Pool, PoolBuffer};
 use regs::pci::header;
-use regs::{BAR0_LEN, DeviceAddr};
+use regs::{BAR0_LEN, DeviceAddr, Register};
 use vfio_bindings::bindings::vfio;
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioError};
 use vm_memory::{FileOffset, MmapRegion};
@@ -36,6 +36,8 @@ use super::{Direction, MapError, Mapped, Transport, Unmapped};
 const MAX_VECTORS: u32 = 128;
 /// What nobody answers.
 const NOBODY: u32 = u32::MAX;
+/// A register that never reads as that.
+const DEVICE_ID_AT: u32 = Register::DeviceId.offset();
 
 /// Why a card in a slot cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -123,11 +125,19 @@ impl Vfio {
         }
     }
 
-    /// Gives the card up. The kernel stops it, so that it reaches no memory any more.
+    /// Gives the card up: the kernel wants it back, or it cannot go on.
     #[cold]
     fn lose(&mut self) {
         if let Some(seat) = self.seat.take() {
-            seat.give_up();
+            seat.leave(false);
+        }
+    }
+}
+
+impl Drop for Vfio {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            seat.leave(true);
         }
     }
 }
@@ -163,29 +173,36 @@ impl Seat {
         })
     }
 
-    /// Lets go of a card that leaves the machine.
+    /// Stops the card and lets go of it; whether it `stays` in the machine.
+    ///
+    /// The kernel resets a card when its file is closed, and waits more than a minute for one that
+    /// does not answer. So that is left to a thread: a driver has requests that wait.
+    fn leave(self, stays: bool) {
+        let is_there = u32::from_le(self.registers.at(DEVICE_ID_AT).read()) != NOBODY;
+        if is_there {
+            self.device.reset();
+        }
+        // The card reaches nothing from here on. A device without a driver has no mapping either.
+        let _ = self.container.vfio_dma_unmap(POOL_AT, self.pool_len);
+        match (is_there, stays) {
+            (true, true) => drop(self),
+            (true, false) => self.close(),
+            (false, _) => drop(std::thread::spawn(|| self.close())),
+        }
+    }
+
+    /// Closes the file of a device that goes.
     ///
     /// The library looks the device up in sysfs when it is dropped, and panics if it has gone from
     /// there, which may be at any moment from the time its file is closed. So the file is closed
     /// here, and the rest of what the library holds (two descriptors) is left to the end of the
     /// process.
     #[expect(unsafe_code, reason = "mapped registers and DMA take it")]
-    fn give_up(self) {
-        let Self {
-            registers,
-            device,
-            container,
-            pool_len,
-            ..
-        } = self;
-        device.reset();
-        drop(registers);
-        // The card reaches nothing from here on. A device without a driver has no mapping either.
-        let _ = container.vfio_dma_unmap(POOL_AT, pool_len);
-        let device = ManuallyDrop::new(device);
+    fn close(self) {
+        drop(self.registers);
+        let device = ManuallyDrop::new(self.device);
         // SAFETY: the descriptor belongs to `device`, which is never used or dropped again.
         drop(unsafe { OwnedFd::from_raw_fd(device.as_raw_fd()) });
-        forget(container);
     }
 }
 
