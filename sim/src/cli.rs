@@ -5,6 +5,7 @@
 //! and `trace`.
 
 mod ctl;
+mod guest;
 mod list;
 mod profile;
 mod serve;
@@ -76,6 +77,9 @@ enum Command {
     Serve(serve::Serve),
     /// Give orders to a card that is served
     Ctl(ctl::Ctl),
+    Qemu(guest::Qemu),
+    GuestCheck(guest::GuestCheck),
+    GuestBench(guest::GuestBench),
 }
 
 #[derive(Args, Debug)]
@@ -183,6 +187,8 @@ enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("no guest, or no card in it")]
+    Guest(#[source] Box<dyn Error>),
     #[error("cannot write to standard output")]
     Print(#[source] io::Error),
 }
@@ -203,6 +209,9 @@ pub fn main() -> ExitCode {
         Command::Profile(profile) => profile.execute(),
         Command::Serve(serve) => serve.execute(),
         Command::Ctl(ctl) => ctl.execute(),
+        Command::Qemu(qemu) => qemu.execute(),
+        Command::GuestCheck(check) => check.execute(),
+        Command::GuestBench(bench) => bench.execute(),
     };
     result.unwrap_or_else(|error| {
         complain(&error);

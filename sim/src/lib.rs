@@ -8,6 +8,7 @@ pub mod cli;
 pub mod cpu;
 pub mod datasheet;
 pub mod event;
+pub mod guest;
 pub mod input;
 pub mod link;
 pub mod memory;

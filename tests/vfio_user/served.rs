@@ -40,6 +40,15 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(profile: Profile, doorbells: Doorbells) -> Self {
+        Self::with(profile, doorbells, |_| {})
+    }
+
+    /// A server of a card that `change` was done to.
+    pub(crate) fn with(
+        profile: Profile,
+        doorbells: Doorbells,
+        change: impl FnOnce(&mut Card) + Send + 'static,
+    ) -> Self {
         let path = socket_path();
         let (started, wait) = mpsc::channel();
         let (told, ends) = mpsc::channel();
@@ -47,7 +56,8 @@ impl Served {
         let thread = std::thread::spawn(move || {
             let page = (doorbells == Doorbells::Shared)
                 .then(|| DoorbellPage::new(profile.ring_pairs + 1).expect("a page"));
-            let card = Card::new(profile).expect("a valid profile");
+            let mut card = Card::new(profile).expect("a valid profile");
+            change(&mut card);
             let slot = Slot::new(card, Pacing::Free, page);
             let mut server = Server::new(&socket, slot).expect("a socket");
             started

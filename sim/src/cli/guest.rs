@@ -1,0 +1,336 @@
+//! `ringside qemu`, `ringside guest-check`, `ringside guest-bench`: the whole stack in a guest.
+
+use std::error::Error;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use clap::Args;
+use dma::Pool;
+use driver::vfio_user::VfioUser;
+use timebase::Span;
+
+use super::{CliError, STATUS_FAILED, print};
+use crate::guest::cache::Cache;
+use crate::guest::machine::{Line, Machine};
+use crate::guest::{POOL_BYTES, Path, Plan, RING_ENTRIES, Rig, bench, check};
+
+/// Slots of the rings that are measured.
+const BENCH_ENTRIES: u32 = 256;
+/// Exit status of a guest that went before its command ended.
+const STATUS_GONE: u8 = 3;
+
+const QEMU_EXAMPLES: &str = "\
+Examples:
+  ringside qemu                                  a shell in a guest with one card
+  ringside qemu --cards 2                        the same with two
+  ringside qemu ringside guest-check             check the card from inside, then switch off
+  ringside qemu --doorbells shared ringside guest-bench
+
+The first time, QEMU and a Debian kernel are fetched into the cache with this machine's package
+manager; nothing is installed. The CPU is always emulated, never KVM. What runs in the guest as
+`ringside` is this program: to check a card there, build it with --features vfio.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  ringside guest-check                           cards in slots, through vfio-pci
+  ringside guest-check --socket card0.sock       a served card, without a guest
+  ringside guest-check --json                    one JSON object a line, the verdict last
+
+Exit status:
+  0  every check held
+  1  a check did not hold
+  2  no check was made: no card, or one that cannot be used";
+
+/// Boot a guest with cards in it, and a shell or one command
+#[derive(Args, Debug)]
+#[command(after_help = QEMU_EXAMPLES)]
+pub(super) struct Qemu {
+    /// Number of cards
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..=8))]
+    cards: u8,
+    /// Name of a built-in profile, or path of a profile file
+    #[arg(long, value_name = "PROFILE|FILE", default_value = "reference")]
+    profile: String,
+    /// How the cards' time passes: free or timed
+    #[arg(long, value_name = "HOW", default_value = "free")]
+    pacing: String,
+    /// How the guest rings doorbells: trapped or shared
+    #[arg(long, value_name = "HOW", default_value = "trapped")]
+    doorbells: String,
+    /// Program to put into the guest as `ringside` [default: this one]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Folder for QEMU and the kernel [default: ringside in the user's cache]
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// Fetch what is missing, and do no more
+    #[arg(long)]
+    fetch_only: bool,
+    /// Seconds after which a command in the guest is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    patience: u64,
+    /// Command to run in the guest instead of a shell
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+/// Which cards there are to work with.
+#[derive(Args, Debug)]
+struct Cards {
+    /// Socket of a served card, instead of the cards in slots; may be given again
+    #[arg(long, value_name = "PATH")]
+    socket: Vec<PathBuf>,
+}
+
+/// Check the whole stack with the cards of this machine
+#[derive(Args, Debug)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(super) struct GuestCheck {
+    #[command(flatten)]
+    cards: Cards,
+    /// Print one JSON object for each check, and one for the verdict
+    #[arg(long)]
+    json: bool,
+    /// Where all chance comes from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Seconds that a single check may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience: u64,
+    /// At the end, wait until a card is taken away, and see that nothing is lost with it
+    #[arg(long)]
+    await_loss: bool,
+}
+
+/// Measure what a request costs with the cards of this machine
+#[derive(Args, Debug)]
+pub(super) struct GuestBench {
+    #[command(flatten)]
+    cards: Cards,
+    /// Print one JSON object for each figure
+    #[arg(long)]
+    json: bool,
+    /// Milliseconds for each figure
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    time: u64,
+    /// Look for completions all the time, instead of sleeping until an interrupt
+    #[arg(long)]
+    poll: bool,
+}
+
+fn failed(error: impl Into<Box<dyn Error>>) -> CliError {
+    CliError::Guest(error.into())
+}
+
+impl Cards {
+    fn open(&self, ring_entries: u32) -> Result<Rig, CliError> {
+        let pool = Pool::shared(POOL_BYTES).map_err(failed)?;
+        let paths = if self.socket.is_empty() {
+            in_slots(&pool)?
+        } else {
+            let connect = |path: &PathBuf| VfioUser::connect(path, pool.clone()).map(Path::from);
+            let paths: Result<Vec<_>, _> = self.socket.iter().map(connect).collect();
+            paths.map_err(failed)?
+        };
+        Rig::new(paths, pool, ring_entries).map_err(failed)
+    }
+}
+
+#[cfg(feature = "vfio")]
+fn in_slots(pool: &Pool) -> Result<Vec<Path>, CliError> {
+    let found = crate::guest::find().map_err(failed)?;
+    if found.is_empty() {
+        return Err(failed("no card in any slot of this machine"));
+    }
+    let attach = |path: &PathBuf| driver::vfio::Vfio::attach(path, pool.clone()).map(Path::from);
+    let paths: Result<Vec<_>, _> = found.iter().map(attach).collect();
+    paths.map_err(failed)
+}
+
+#[cfg(not(feature = "vfio"))]
+fn in_slots(_pool: &Pool) -> Result<Vec<Path>, CliError> {
+    Err(failed(
+        "this program was built without the feature vfio: name a served card with --socket",
+    ))
+}
+
+impl GuestCheck {
+    pub(super) fn execute(&self) -> Result<ExitCode, CliError> {
+        let mut rig = self.cards.open(RING_ENTRIES)?;
+        let plan = Plan {
+            patience: Span::from_ms(self.patience.saturating_mul(1000)),
+            await_loss: self.await_loss,
+            seed: self.seed,
+        };
+        let mut trouble = None;
+        let mut checks = 0;
+        let passed = check(&mut rig, plan, &mut |finding| {
+            checks += 1;
+            let text = if self.json {
+                serde_json::to_string(finding).expect("a finding is plain data")
+            } else if finding.detail.is_empty() {
+                format!("..    {:24} take a card away now", finding.check)
+            } else {
+                let word = if finding.passed { "ok  " } else { "FAIL" };
+                let (check, detail) = (&finding.check, &finding.detail);
+                let (requests, interrupts) = (finding.requests, finding.interrupts);
+                format!(
+                    "{word}  {check:24} {requests:6} requests {interrupts:6} interrupts  {detail}"
+                )
+            };
+            if let Err(error) = print(&(text + "\n")) {
+                trouble = Some(error);
+            }
+        });
+        trouble.map_or(Ok(()), Err)?;
+        let verdict = if passed { "passed" } else { "failed" };
+        if self.json {
+            print(&format!(
+                "{}\n",
+                serde_json::json!({ "verdict": verdict, "checks": checks })
+            ))?;
+        } else {
+            print(&format!("{verdict}\n"))?;
+        }
+        Ok(ExitCode::from(if passed { 0 } else { STATUS_FAILED }))
+    }
+}
+
+impl GuestBench {
+    pub(super) fn execute(&self) -> Result<ExitCode, CliError> {
+        let mut rig = self.cards.open(BENCH_ENTRIES)?;
+        rig.sleeps = !self.poll;
+        let mut trouble = None;
+        if !self.json {
+            print("suite             bytes  in flight   µs a request      MB/s  interrupts\n")?;
+        }
+        let done = bench(&mut rig, Span::from_ms(self.time), &mut |figure| {
+            let text = if self.json {
+                serde_json::to_string(figure).expect("a figure is plain data")
+            } else {
+                format!(
+                    "{:16} {:6} {:10} {:14.2} {:9.2} {:9.1} %",
+                    figure.suite,
+                    figure.bytes,
+                    figure.in_flight,
+                    figure.request_us,
+                    figure.megabytes_per_s,
+                    figure.interrupts_percent,
+                )
+            };
+            if let Err(error) = print(&(text + "\n")) {
+                trouble = Some(error);
+            }
+        });
+        done.map_err(failed)?;
+        trouble.map_or(Ok(ExitCode::SUCCESS), Err)
+    }
+}
+
+/// A card that a child of this process serves.
+struct Server {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+impl Qemu {
+    pub(super) fn execute(&self) -> Result<ExitCode, CliError> {
+        let cache = Cache::prepare(self.cache.as_deref()).map_err(failed)?;
+        if self.fetch_only {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let this = std::env::current_exe().map_err(failed)?;
+        let servers: Result<Vec<_>, _> = (0..self.cards).map(|n| self.serve(&this, n)).collect();
+        let servers = servers?;
+        let machine = Machine {
+            cards: servers.iter().map(|server| server.socket.clone()).collect(),
+            program: Some(self.program.clone().unwrap_or(this)),
+            script: (!self.command.is_empty()).then(|| self.script()),
+            arguments: Vec::new(),
+        };
+        if self.command.is_empty() {
+            let is_well = machine.run_on_terminal(&cache).map_err(failed)?;
+            return Ok(ExitCode::from(if is_well { 0 } else { STATUS_GONE }));
+        }
+        let mut guest = machine.boot(&cache).map_err(failed)?;
+        loop {
+            match guest.line(Duration::from_secs(self.patience)) {
+                Line::Said(line) => print(&(line + "\n"))?,
+                Line::Ended(status) => {
+                    let _ = guest.power_off();
+                    return Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)));
+                }
+                Line::Gone | Line::Late => {
+                    print(&guest.log())?;
+                    return Ok(ExitCode::from(STATUS_GONE));
+                }
+            }
+        }
+    }
+
+    /// The command as the guest's shell takes it, each word as it is.
+    fn script(&self) -> String {
+        let words = self.command.iter();
+        let quoted = words.map(|word| format!("'{}'", word.replace('\'', r"'\''")));
+        quoted.collect::<Vec<_>>().join(" ") + " 2>&1"
+    }
+
+    fn serve(&self, this: &std::path::Path, number: u8) -> Result<Server, CliError> {
+        let name = format!("ringside-{}-card{number}.sock", std::process::id());
+        let socket = std::env::temp_dir().join(name);
+        let mut command = Command::new(this);
+        command.args(["serve", "vfio-user", "--profile", &self.profile]);
+        command.args(["--pacing", &self.pacing, "--doorbells", &self.doorbells]);
+        command.arg("--socket").arg(&socket);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.spawn().map_err(failed)?;
+        // It says its name once it listens.
+        let mut said = String::new();
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output)
+                .read_line(&mut said)
+                .map_err(failed)?;
+        }
+        if said.is_empty() {
+            let _ = process.wait();
+            return Err(failed("the card's server did not start"));
+        }
+        Ok(Server { process, socket })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_the_guest_as_they_are() {
+        let qemu = Qemu {
+            cards: 1,
+            profile: String::new(),
+            pacing: String::new(),
+            doorbells: String::new(),
+            program: None,
+            cache: None,
+            fetch_only: false,
+            patience: 1,
+            command: ["echo", "it's", "a b"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(qemu.script(), r"'echo' 'it'\''s' 'a b' 2>&1");
+    }
+}

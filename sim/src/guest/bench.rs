@@ -1,0 +1,165 @@
+//! What a request costs with the cards there are, and how many bytes go through.
+
+use framework::{Buffer, DriverChoice, MigrationPolicy, Operation, Region, Request, SessionId};
+use rand::SeedableRng as _;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Serialize;
+use timebase::Span;
+
+use super::rig::Rig;
+use crate::scenario::Suite;
+use crate::workload::session_params;
+
+/// What is measured: suite, bytes of payload, requests in flight.
+const POINTS: [(&str, usize, usize); 8] = [
+    ("null", 64, 1),
+    ("null", 64, 64),
+    ("aes-128-cbc", 1024, 1),
+    ("aes-128-cbc", 1024, 64),
+    ("aes-128-gcm", 4096, 1),
+    ("aes-128-gcm", 4096, 64),
+    ("aes-128-gcm", 16384, 1),
+    ("aes-128-gcm", 16384, 64),
+];
+/// Where the IV of requests stands is of no concern: it is separate, and the same.
+const IV: [u8; 64] = [3; 64];
+
+/// Requests that are not under way.
+type Idle = Vec<Box<Request>>;
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    /// Algorithm.
+    pub(crate) suite: &'static str,
+    /// Payload of a request, in bytes.
+    pub(crate) bytes: usize,
+    /// Requests in flight.
+    pub(crate) in_flight: usize,
+    /// Requests that were done.
+    pub(crate) requests: u64,
+    /// Time of one request, in microseconds: all of the time divided by their number.
+    pub(crate) request_us: f64,
+    /// Payload in a second, in megabytes (10^6 bytes).
+    pub(crate) megabytes_per_s: f64,
+    /// Interrupts for a hundred requests.
+    pub(crate) interrupts_percent: f64,
+}
+
+/// Measures each point for `time`.
+///
+/// # Errors
+/// A message if a session is refused or a request fails.
+pub(crate) fn bench(
+    rig: &mut Rig,
+    time: Span,
+    tell: &mut dyn FnMut(&Figure),
+) -> Result<(), String> {
+    let patience = rig.now() + Span::from_ms(30_000);
+    if !rig.bring_up(patience) {
+        return Err("not every card came out of its reset".to_owned());
+    }
+    for (suite, bytes, in_flight) in POINTS {
+        let figure = measure(rig, (suite, bytes, in_flight), time)?;
+        tell(&figure);
+    }
+    Ok(())
+}
+
+fn measure(
+    rig: &mut Rig,
+    (name, bytes, in_flight): (&'static str, usize, usize),
+    time: Span,
+) -> Result<Figure, String> {
+    let suite: Suite = name.parse().expect("a suite that is named");
+    let params = session_params(suite, &mut Xoshiro256PlusPlus::seed_from_u64(1));
+    let session = rig.framework.open_session(
+        rig.now(),
+        params,
+        DriverChoice::hardware_only(),
+        MigrationPolicy::Transparent,
+    );
+    let session = session.map_err(|error| format!("{name}: no session: {error}"))?;
+    let mut idle = Vec::new();
+    for _ in 0..in_flight {
+        idle.push(request(rig, &suite, session, bytes)?);
+    }
+    // The first lap finds everything cold, and waits for the session to open.
+    lap(rig, &mut idle, in_flight as u64)?;
+    let (start, before) = (rig.now(), rig.interrupts());
+    let mut requests = 0;
+    while rig.now().since(start) < time {
+        lap(rig, &mut idle, 256.max(in_flight as u64))?;
+        requests += 256.max(in_flight as u64);
+    }
+    let seconds = rig.now().since(start).as_secs_f64();
+    let after = rig.interrupts();
+    let interrupts = after.0 + after.1 - before.0 - before.1;
+    let now = rig.now();
+    let _ = rig.framework.close_session(now, session);
+    Ok(Figure {
+        suite: name,
+        bytes,
+        in_flight,
+        requests,
+        request_us: seconds * 1e6 / requests as f64,
+        megabytes_per_s: requests as f64 * bytes as f64 / seconds / 1e6,
+        interrupts_percent: interrupts as f64 * 100.0 / requests as f64,
+    })
+}
+
+fn request(
+    rig: &Rig,
+    suite: &Suite,
+    session: SessionId,
+    bytes: usize,
+) -> Result<Box<Request>, String> {
+    let buffer = rig
+        .pool
+        .take(bytes + 64)
+        .map_err(|error| error.to_string())?;
+    let operation = match suite.mode {
+        framework::Mode::Cipher => Operation::Encrypt,
+        _ => Operation::EncryptCompute,
+    };
+    let mut request = Request::new(session, operation, Buffer::Pooled(buffer));
+    request.payload = Region {
+        start: 0,
+        len: bytes,
+    };
+    if suite.mode == framework::Mode::Aead {
+        request.digest_start = bytes;
+    }
+    request.iv = (suite.iv_len > 0).then_some(IV);
+    Ok(request)
+}
+
+/// Does `count` requests, with as many in flight as there are idle ones.
+fn lap(rig: &mut Rig, idle: &mut Idle, count: u64) -> Result<(), String> {
+    let (mut begun, mut ended) = (0, 0);
+    let give_up = rig.now() + Span::from_ms(60_000);
+    while ended < count {
+        while begun < count
+            && let Some(request) = idle.pop()
+        {
+            let now = rig.now();
+            let taken = rig.framework.dispatch(now, request);
+            taken.map_err(|rejected| rejected.reason.to_string())?;
+            begun += 1;
+        }
+        rig.turn();
+        let before = ended;
+        while let Some(finished) = rig.framework.take_finished() {
+            finished.result.map_err(|error| error.to_string())?;
+            idle.push(finished.request);
+            ended += 1;
+        }
+        if ended == before {
+            rig.sleep();
+        }
+        if rig.now() > give_up {
+            return Err(format!("{} requests did not come back", begun - ended));
+        }
+    }
+    Ok(())
+}
