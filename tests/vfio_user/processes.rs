@@ -23,7 +23,8 @@ fn ringside() -> &'static Path {
         let test = std::env::current_exe().expect("a path");
         let folder = test.ancestors().nth(2).expect("a folder of binaries");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "sim", "--bin", "ringside"]);
+        // As the whole workspace is built, so that nothing is built twice.
+        build.args(["build", "--quiet", "--workspace", "--bin", "ringside"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build
             .arg("--target-dir")
