@@ -25,6 +25,7 @@ fn run_with(latch: Option<Latch>, change: impl Fn(&mut Scenario)) -> Outcome {
         seed: 1,
         input: Input::project(),
         keep_log: false,
+        stop_at_first: false,
     };
     world::run(&scenario, &options, &mut |_| {}).expect("a run that begins")
 }

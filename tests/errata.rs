@@ -119,6 +119,7 @@ fn run(scenario: &Scenario) -> Outcome {
         seed: 1,
         input: Input::project(),
         keep_log: true,
+        stop_at_first: false,
     };
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }

@@ -10,6 +10,7 @@ fn run(scenario: &Scenario, seed: u64) -> Outcome {
         seed,
         input: Input::project(),
         keep_log: false,
+        stop_at_first: false,
     };
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }

@@ -16,6 +16,7 @@ fn run(input: Input) -> Outcome {
             seed: 1,
             input,
             keep_log: false,
+            stop_at_first: false,
         },
         &mut |_| {},
     )

@@ -13,6 +13,7 @@ fn short_run(mut scenario: Scenario, seed: u64, keep_log: bool) -> Outcome {
         seed,
         input: Input::project(),
         keep_log,
+        stop_at_first: false,
     };
     world::run(&scenario, &options, &mut |_| {}).expect("a run that begins")
 }

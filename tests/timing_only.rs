@@ -10,6 +10,7 @@ fn run(scenario: &Scenario) -> Outcome {
         seed: 3,
         input: Input::project(),
         keep_log: false,
+        stop_at_first: false,
     };
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }

@@ -87,13 +87,45 @@ impl Latch {
         })
     }
 
+    /// What the latch is called; one of [`NAMES`](Self::NAMES).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeepKeysOnDestroy => "keep-keys-on-destroy",
+            Self::HangEngines => "hang-engines",
+            Self::HangScheduler => "hang-scheduler",
+            Self::DropCompletion { .. } => "drop-completion",
+            Self::DuplicateCompletion { .. } => "duplicate-completion",
+            Self::CorruptOutput { .. } => "corrupt-output",
+            Self::ContextError {
+                is_corrected: true, ..
+            } => "corrected-context",
+            Self::ContextError { .. } => "corrupt-context",
+            Self::StickEntropy => "stick-entropy",
+            Self::WriteOutsideWindow { .. } => "write-outside-window",
+        }
+    }
+
+    /// The event it acts on, counted from zero; `None` if it acts at once.
+    #[must_use]
+    pub const fn nth(self) -> Option<u64> {
+        match self {
+            Self::KeepKeysOnDestroy
+            | Self::HangEngines
+            | Self::HangScheduler
+            | Self::StickEntropy => None,
+            Self::DropCompletion { nth }
+            | Self::DuplicateCompletion { nth }
+            | Self::CorruptOutput { nth }
+            | Self::ContextError { nth, .. }
+            | Self::WriteOutsideWindow { nth } => Some(nth),
+        }
+    }
+
     /// Whether it acts on an event that is counted, and not at once.
     #[must_use]
     pub const fn counts(self) -> bool {
-        !matches!(
-            self,
-            Self::KeepKeysOnDestroy | Self::HangEngines | Self::HangScheduler | Self::StickEntropy
-        )
+        self.nth().is_some()
     }
 }
 

@@ -245,6 +245,7 @@ impl Run {
             seed: self.seed,
             input,
             keep_log: self.trace.is_some(),
+            stop_at_first: false,
         };
         let bar = self.progress_bar(&scenario.name);
         let result = world::run(scenario, &options, &mut |progress| {

@@ -10,6 +10,8 @@ use etherparse::{LaxSlicedPacket, err::packet};
 use pcap_file::DataLink;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 mod project {
     include!(concat!(env!("OUT_DIR"), "/project_files.rs"));
@@ -93,6 +95,14 @@ impl Input {
             packets: Vec::new(),
             origin: None,
         }
+    }
+
+    /// `len` bytes of noise, the same on every machine.
+    #[must_use]
+    pub fn noise(len: usize) -> Self {
+        let mut data = vec![0; len];
+        Xoshiro256PlusPlus::seed_from_u64(0).fill_bytes(&mut data);
+        Self::from_bytes(data)
     }
 
     /// Bytes as they are, cut by the workload's size mix.

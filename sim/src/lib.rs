@@ -3,6 +3,7 @@
 //! Owns virtual time, the seed, the in-process link between driver and card, the DMA windows, the
 //! consumers and the checkers; runs a [`scenario::Scenario`] to an [`outcome::Outcome`].
 
+pub mod case;
 pub mod checker;
 pub mod cli;
 pub mod cpu;

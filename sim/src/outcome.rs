@@ -14,8 +14,11 @@ pub struct Outcome {
     pub marks: Vec<Mark>,
     /// Every event, if the run was asked to keep them; in order of time as recorded.
     pub log: Vec<crate::event::Record>,
-    /// What went wrong, if anything.
+    /// What went wrong, if anything; in order of time.
     pub violations: Vec<Violation>,
+    /// When each fault of the scenario happened, from the beginning of the workload; `None` if it
+    /// did not.
+    pub faults: Vec<Option<Span>>,
 }
 
 impl Outcome {

@@ -107,17 +107,27 @@ impl Checkers {
         self.dma_window.observe(record);
     }
 
-    /// Each check's part of the summary, and all violations kept.
+    /// Whether any check found something.
     #[must_use]
-    pub fn results(&self) -> (Vec<CheckSummary>, Vec<Violation>) {
-        let all = [
+    pub fn have_found(&self) -> bool {
+        self.all().iter().any(|findings| findings.violations > 0)
+    }
+
+    fn all(&self) -> [&Findings; 6] {
+        [
             &self.exactly_once.findings,
             &self.data_right.findings,
             &self.order.findings,
             &self.dma_window.findings,
             &self.key_residue.findings,
             &self.liveness.findings,
-        ];
+        ]
+    }
+
+    /// Each check's part of the summary, and all violations kept.
+    #[must_use]
+    pub fn results(&self) -> (Vec<CheckSummary>, Vec<Violation>) {
+        let all = self.all();
         let summaries = all.map(|findings| CheckSummary {
             name: findings.name.to_owned(),
             looked: findings.looked,

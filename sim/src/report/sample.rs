@@ -134,6 +134,8 @@ pub(crate) fn outcome() -> Outcome {
         marks: marks(),
         log: Vec::new(),
         violations: Vec::new(),
+
+        faults: Vec::new(),
     }
 }
 

@@ -74,12 +74,16 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] if the file cannot be read or is no scenario.
     pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
-        let text = read_bounded(path).map_err(|source| ScenarioError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::from_toml(&text, &path.display().to_string())
+        Self::from_toml(&read_text(path)?, &path.display().to_string())
     }
+}
+
+/// The text of the scenario or replay in the file at `path`.
+pub(crate) fn read_text(path: &Path) -> Result<String, ScenarioError> {
+    read_bounded(path).map_err(|source| ScenarioError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn parse_builtin(name: &str, text: &str) -> Scenario {

@@ -4,21 +4,23 @@
 
 pub(crate) mod builtin;
 pub(crate) mod diagnostic;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod profile;
 pub(crate) mod reader;
 mod suite;
+mod write;
 
 use device_model::Profile;
 use timebase::{Span, Time};
 
 pub use builtin::builtins;
+pub(crate) use builtin::read_text;
 pub use diagnostic::{Diagnostic, ScenarioError};
 pub use profile::{builtin_profile, builtin_profiles, profile_from_toml};
 pub use suite::UnknownSuite;
 
 /// A whole scenario.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// Name, as on the command line.
     pub name: String,
@@ -49,7 +51,7 @@ pub struct Scenario {
 }
 
 /// One card and the slot it sits in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CardSpec {
     /// Name of the slot, such as `card0`.
     pub name: String,
@@ -70,7 +72,7 @@ pub struct CardSpec {
 }
 
 /// Who asks for what.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// Number of consumers; each has one session.
     pub consumers: u32,
@@ -130,7 +132,7 @@ pub struct Suite {
 }
 
 /// One thing that goes wrong (or is put right again).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FaultSpec {
     /// When.
     pub trigger: Trigger,
@@ -154,6 +156,29 @@ pub enum Trigger {
     },
     /// This long after the fault before it in the list happened.
     AfterPrevious(Span),
+}
+
+impl Trigger {
+    /// The slot it watches, if it watches one.
+    pub(crate) const fn card_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::RingFull { card, .. } => Some(card),
+            Self::At(_) | Self::AfterRequests(_) | Self::AfterPrevious(_) => None,
+        }
+    }
+}
+
+impl Action {
+    /// The slot it concerns, if it concerns one.
+    pub(crate) const fn card_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Unplug { card }
+            | Self::Plug { card }
+            | Self::Detach { card }
+            | Self::Latch { card, .. } => Some(card),
+            Self::Rebalance => None,
+        }
+    }
 }
 
 /// What happens.
@@ -186,7 +211,7 @@ pub enum Action {
 }
 
 /// A count that must lie in a range for the run to pass.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
     /// Which count.
     pub count: Count,

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::outcome::Summary;
 
-const KEYS: [&str; 12] = [
+/// Keys of a replay file: those of a scenario, and one more.
+pub(crate) const REPLAY_KEYS: [&str; 13] = [
     "name",
     "description",
     "pool_mib",
@@ -28,6 +29,7 @@ const KEYS: [&str; 12] = [
     "workload",
     "fault",
     "expect",
+    "replay",
 ];
 const CARD_KEYS: [&str; 9] = [
     "name",
@@ -55,10 +57,17 @@ const WORKLOAD_KEYS: [&str; 12] = [
     "placement",
 ];
 const SIZE_KEYS: [&str; 2] = ["bytes", "weight"];
-const TRIGGERS: [&str; 4] = ["at_us", "after_requests", "ring_full", "after_previous_us"];
-const ACTIONS: [&str; 5] = ["unplug", "plug", "detach", "rebalance", "latch"];
-const FAULT_KEYS: [&str; 9] = [
+const TRIGGERS: [&str; 5] = [
     "at_us",
+    "at_ns",
+    "after_requests",
+    "ring_full",
+    "after_previous_us",
+];
+const ACTIONS: [&str; 5] = ["unplug", "plug", "detach", "rebalance", "latch"];
+const FAULT_KEYS: [&str; 10] = [
+    "at_us",
+    "at_ns",
     "after_requests",
     "ring_full",
     "after_previous_us",
@@ -106,7 +115,11 @@ impl Scenario {
     /// [`ScenarioError`] with place, line, what was found and what was expected.
     pub fn from_toml(text: &str, origin: &str) -> Result<Self, ScenarioError> {
         let base = Path::new(origin).parent().unwrap_or(Path::new(""));
-        read_document(Source { text, origin }, &KEYS, |top| {
+        read_document(Source { text, origin }, &REPLAY_KEYS, |top| {
+            if let Some(replay) = top.get("replay") {
+                let expected = "a scenario; `ringside replay` runs this file";
+                return Err(replay.complain("a replay with a seed of its own", expected));
+            }
             read_scenario(top, base)
         })
     }
@@ -171,7 +184,7 @@ impl Placement {
     }
 }
 
-fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, ScenarioError> {
+pub(crate) fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, ScenarioError> {
     let name = plain_name(&top.require("name")?)?;
     let description = top.get("description").map_or(Ok(""), |item| item.text())?;
     let cards = read_cards(top, base)?;
@@ -425,6 +438,9 @@ fn read_trigger(item: &Item<'_>, cards: &[&str]) -> Result<Trigger, ScenarioErro
     match item.name() {
         "at_us" => Ok(Trigger::At(
             Time::ZERO + Span::from_us(item.integer(0..=MAX_US)?),
+        )),
+        "at_ns" => Ok(Trigger::At(
+            Time::ZERO + Span::from_ns(item.integer(0..=MAX_US * 1_000)?),
         )),
         "after_requests" => Ok(Trigger::AfterRequests(item.integer(0..=MAX_REQUESTS)?)),
         "after_previous_us" => Ok(Trigger::AfterPrevious(Span::from_us(

@@ -130,8 +130,12 @@ pub fn profile_from_toml(text: &str, origin: &str) -> Result<Profile, ScenarioEr
     read_document(Source { text, origin }, &KEYS, read_profile)
 }
 
-/// The profile that `item` of a scenario names: a built-in one, or a file relative to `base`.
+/// The profile that `item` of a scenario names or is: a built-in one, a file relative to `base`, or
+/// a table with all that a profile file has.
 pub(super) fn named_profile(item: &Item<'_>, base: &Path) -> Result<Profile, ScenarioError> {
+    if item.is_table() {
+        return read_profile(&item.section(&KEYS)?);
+    }
     let name = item.text()?;
     if let Some(profile) = builtin_profile(name) {
         return Ok(profile);

@@ -268,6 +268,11 @@ impl<'a> Item<'a> {
         Ok((Span::from_ps(low * unit), Span::from_ps(high * unit)))
     }
 
+    /// Whether it is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Table(_))
+    }
+
     /// A table with `keys`.
     pub(crate) fn section(
         &self,

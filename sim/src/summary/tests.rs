@@ -43,6 +43,8 @@ fn empty() -> Outcome {
         marks: Vec::new(),
         log: Vec::new(),
         violations: Vec::new(),
+
+        faults: Vec::new(),
     }
 }
 

@@ -393,6 +393,7 @@ fn real_runs_give_traces_in_order() {
             seed: 1,
             input: Input::project(),
             keep_log: true,
+            stop_at_first: false,
         };
         let outcome = world::run(&short, &options, &mut |_| ()).expect("a run");
         let mut out = Vec::new();

@@ -110,12 +110,15 @@ impl World<'_> {
             });
         }
         let log = self.recorder.borrow_mut().take_log();
+        let since = |at: timebase::Time| at.since(self.began);
+        let faults = self.script.happened().map(|at| at.map(since)).collect();
         Outcome {
             summary,
             series,
             marks: self.marks,
             log,
             violations,
+            faults,
         }
     }
 

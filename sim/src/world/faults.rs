@@ -24,6 +24,7 @@ struct Entry {
     state: State,
     /// When it was first due; it may have to wait for the machine.
     first_due: Option<Time>,
+    happened: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +41,7 @@ impl Script {
             action: fault.action,
             state: State::Waiting,
             first_due: None,
+            happened: None,
         };
         Self {
             entries: faults.iter().map(entry).collect(),
@@ -63,6 +65,11 @@ impl Script {
             follows = matches!(entry.state, State::Due(_));
         }
         true
+    }
+
+    /// When each fault happened.
+    pub(super) fn happened(&self) -> impl Iterator<Item = Option<Time>> + '_ {
+        self.entries.iter().map(|entry| entry.happened)
     }
 
     fn next_due(&self) -> Time {
@@ -149,6 +156,7 @@ impl World<'_> {
             };
             self.script.entries[index].state = state;
             if state == State::Done {
+                self.script.entries[index].happened = Some(now);
                 self.recorder.borrow_mut().checkers().liveness.progress(now);
                 self.arm_next(index + 1, now);
             }

@@ -43,6 +43,21 @@ pub struct RunOptions {
     pub input: Input,
     /// Whether to keep the whole event log, for a trace file.
     pub keep_log: bool,
+    /// Whether to end at the first violation: what comes after it is not looked at.
+    pub stop_at_first: bool,
+}
+
+impl RunOptions {
+    /// A whole run without a log.
+    #[must_use]
+    pub const fn new(seed: u64, input: Input) -> Self {
+        Self {
+            seed,
+            input,
+            keep_log: false,
+            stop_at_first: false,
+        }
+    }
 }
 
 /// How far a run is.
@@ -112,7 +127,9 @@ pub fn run(
 ) -> Result<Outcome, SetupError> {
     let mut world = World::new(scenario, options)?;
     world.work(progress);
-    world.close();
+    if !world.is_over() {
+        world.close();
+    }
     Ok(world.outcome(options.seed))
 }
 
@@ -140,6 +157,10 @@ struct World<'a> {
     last_callback: Time,
     /// The run cannot go on.
     stuck: bool,
+    /// The run ends at the first violation.
+    stop_at_first: bool,
+    /// When the workload began; what the fault script counts from.
+    began: Time,
 }
 
 /// Counts for the summary that are kept nowhere else.
@@ -191,7 +212,7 @@ impl World<'_> {
     fn work(&mut self, progress: &mut dyn FnMut(Progress)) {
         let step = (self.counts.pieces_total / 100).max(1);
         let mut report_at = 0;
-        while !self.is_done() && self.step() {
+        while !self.is_done() && !self.is_over() && self.step() {
             if self.counts.pieces >= report_at {
                 report_at = self.counts.pieces + step;
                 progress(Progress {
@@ -201,7 +222,7 @@ impl World<'_> {
                 });
             }
         }
-        if !self.stuck {
+        if !self.stuck && !self.is_over() {
             let (now, open) = (self.now(), self.outstanding());
             self.recorder
                 .borrow_mut()
@@ -209,6 +230,13 @@ impl World<'_> {
                 .liveness
                 .nothing_left(now, open);
         }
+    }
+
+    /// Whether something was found, and that ends the run.
+    fn is_over(&self) -> bool {
+        self.stop_at_first
+            && (!self.other_violations.is_empty()
+                || self.recorder.borrow_mut().checkers().have_found())
     }
 
     fn is_done(&self) -> bool {

@@ -74,6 +74,8 @@ impl<'a> World<'a> {
             first_dispatch: None,
             last_callback: Time::ZERO,
             stuck: false,
+            stop_at_first: options.stop_at_first,
+            began: Time::ZERO,
         };
         world.set_up_drivers()?;
         world.set_up_consumers()?;
@@ -131,6 +133,7 @@ impl<'a> World<'a> {
     /// The workload begins now, and with it the time that the fault script counts.
     fn start(&mut self) {
         let now = self.now();
+        self.began = now;
         self.arm_script(now);
         for index in 0..self.consumers.len() {
             // Consumers begin within a microsecond, in an order the seed decides.

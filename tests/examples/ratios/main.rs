@@ -391,6 +391,7 @@ fn simulated_time() -> Measure {
         seed: 1,
         input: Input::project(),
         keep_log: false,
+        stop_at_first: false,
     };
     Box::new(move || {
         let start = Instant::now();

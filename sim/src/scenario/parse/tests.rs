@@ -321,7 +321,10 @@ fn a_fault_needs_one_trigger_and_one_action() {
         message.contains("unknown key `at_ms` in [[fault]]"),
         "{message}"
     );
-    assert!(message.contains("did you mean `at_us`?"), "{message}");
+    assert!(
+        message.contains("did you mean `at_ns` or `at_us`?"),
+        "{message}"
+    );
 }
 
 #[test]
