@@ -4,11 +4,13 @@
 //! is found belongs to `world`; how it is told, to `summary`, `report`
 //! and `trace`.
 
+mod case;
 mod ctl;
 mod guest;
 mod list;
 mod profile;
 mod serve;
+mod sweep;
 
 use std::error::Error;
 use std::fs::File;
@@ -25,6 +27,7 @@ use crate::outcome::Outcome;
 use crate::profile::{FitError, ValidateError};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::summary::{Replay, render_json, render_text, render_verdict};
+use crate::sweep::ReadError;
 use crate::world::{self, RunOptions, SetupError};
 use crate::{report, trace};
 
@@ -67,6 +70,11 @@ struct Cli {
 enum Command {
     /// Run a scenario and check everything that happens in it
     Run(Run),
+    Sweep(sweep::SweepRun),
+    Merge(sweep::Merge),
+    Shrink(case::Shrink),
+    Replay(case::ReplayFile),
+    Explain(case::Explain),
     /// List the scenarios that are built in
     List(List),
     /// Print the card's registers, descriptors and codes for other tools
@@ -179,6 +187,14 @@ enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot use {}", path.display())]
+    Results {
+        path: PathBuf,
+        #[source]
+        source: ReadError,
+    },
+    #[error("no result")]
+    Case(#[source] Box<dyn Error>),
     #[error("cannot serve a card")]
     Serve(#[source] Box<dyn Error>),
     #[error("cannot give orders on {}", path.display())]
@@ -199,6 +215,11 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::List(List { json }) => print(&list::render(json)).map(|()| ExitCode::SUCCESS),
+        Command::Sweep(sweep) => sweep.execute(),
+        Command::Merge(merge) => merge.execute(),
+        Command::Shrink(shrink) => shrink.execute(),
+        Command::Replay(replay) => replay.execute(),
+        Command::Explain(explain) => explain.execute(),
         Command::Datasheet(Datasheet { format }) => {
             let text = match format {
                 Format::C => header::render(),

@@ -22,6 +22,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod series;
 pub mod summary;
+pub mod sweep;
 pub mod trace;
 mod workload;
 pub mod world;

@@ -6,6 +6,7 @@
 
 mod file;
 pub mod shrink;
+pub mod story;
 
 use std::fmt;
 use std::path::PathBuf;
