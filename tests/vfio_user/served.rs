@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 
 use device_model::{Card, Profile};
 use serve::doorbell::DoorbellPage;
-use serve::vfio_user::{Server, Stopper};
+use serve::listen::Stopper;
+use serve::vfio_user::Server;
 use serve::{Pacing, Slot};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);

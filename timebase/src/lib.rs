@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
+use std::time::Duration;
 
 /// A point in time, in picoseconds since the world began.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -93,6 +94,13 @@ impl Span {
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e12
+    }
+}
+
+/// In whole nanoseconds, rounded down: what a real clock can wait for.
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::from_nanos(span.as_ns())
     }
 }
 

@@ -9,12 +9,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 
 use device_model::{Card, CardStats, Latch, Profile};
 use serde::Serialize;
 
+use crate::listen::Listener;
 use crate::slot::Slot;
 
 /// Longest order, in bytes.
@@ -123,14 +124,14 @@ impl Order {
 /// Where orders come from.
 #[derive(Debug)]
 pub(crate) struct Control {
-    listener: UnixListener,
+    listener: Listener,
     /// Who is about to give one, and what there is of it.
     client: Option<(UnixStream, Vec<u8>)>,
 }
 
 impl Control {
-    /// Orders over `listener`, which does not block.
-    pub(crate) const fn new(listener: UnixListener) -> Self {
+    /// Orders over `listener`.
+    pub(crate) const fn new(listener: Listener) -> Self {
         Self {
             listener,
             client: None,
@@ -146,7 +147,7 @@ impl Control {
     /// Does what is ordered; whether anything was.
     pub(crate) fn serve(&mut self, slot: &mut Slot, profile: &Profile) -> bool {
         // Whoever comes takes the place of one that is still silent.
-        if let Ok((socket, _)) = self.listener.accept()
+        if let Some(socket) = self.listener.accept()
             && socket.set_nonblocking(true).is_ok()
         {
             self.client = Some((socket, Vec::new()));

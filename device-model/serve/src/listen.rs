@@ -1,13 +1,15 @@
-//! A socket that a server listens on, and what ends the server.
+//! A socket that a server listens on, what ends the server, and waiting.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use timebase::Span;
 
 /// Why a server can not listen.
 #[derive(Debug, thiserror::Error)]
@@ -106,4 +108,23 @@ impl Drop for Listener {
         // The socket is ours; what is left of it would only look like a server.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Waits until one of `ends` has something to say, at most for `time` if there is an end to it.
+/// Gives of each whether it has.
+pub(crate) fn wait_for(
+    ends: &[BorrowedFd<'_>],
+    time: Option<Span>,
+) -> Result<impl Iterator<Item = bool> + use<>, Errno> {
+    // A span is 213 days at most.
+    let timeout = time.map(|time| Timespec::try_from(Duration::from(time)).unwrap_or_default());
+    let polled = ends.iter();
+    let polled = polled.map(|end| PollFd::new(end, PollFlags::IN));
+    let mut polled: Vec<_> = polled.collect();
+    match poll(&mut polled, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error),
+    }
+    let heard: Vec<_> = polled.iter().map(|end| !end.revents().is_empty()).collect();
+    Ok(heard.into_iter())
 }

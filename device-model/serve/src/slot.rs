@@ -34,7 +34,7 @@ const KEPT: [ConfigRegister; 6] = [
     header::COMMAND,
 ];
 /// Most steps of free time at once, so that a client that never lets the card rest is still heard.
-const MAX_STEPS: u32 = 4096;
+const MAX_STEPS: u32 = 256;
 
 /// A part of the card that a client reads and writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,7 @@
 //! Mapping a buffer then costs nothing, and the card could reach a buffer that is not mapped.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use dma::PoolBuffer;
 use regs::DeviceAddr;
@@ -48,10 +49,8 @@ pub(super) const fn address_of(offset: usize) -> DeviceAddr {
 /// Waits until one of `ends` has something to say, at most for `time`. For loops in real time that
 /// have nothing else to do.
 pub fn wait_for(ends: &[BorrowedFd<'_>], time: Span) {
-    let timeout = Timespec {
-        tv_sec: (time.as_ns() / 1_000_000_000) as i64,
-        tv_nsec: (time.as_ns() % 1_000_000_000) as i64,
-    };
+    // A span is 213 days at most.
+    let timeout = Timespec::try_from(Duration::from(time)).unwrap_or_default();
     let mut polled: Vec<_> = ends
         .iter()
         .map(|end| PollFd::new(end, PollFlags::IN))

@@ -40,6 +40,11 @@ impl Waiting {
         Ok(())
     }
 
+    /// Whether there is one.
+    pub(crate) fn is_some(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
     /// The one that came first.
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;

@@ -9,5 +9,5 @@ mod info;
 mod server;
 mod session;
 
-pub use server::{Server, ServerError, Stopper};
+pub use server::Server;
 pub use session::{Ended, Session};

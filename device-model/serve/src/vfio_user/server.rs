@@ -1,85 +1,59 @@
 //! The loop that serves one card: waits for a client, for its messages and for the card's time.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use device_model::Profile;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::Errno;
 use timebase::Span;
 
 use super::session::{Ended, Session};
 use crate::control::Control;
+use crate::listen::{ListenError, Listener, Stopper, wait_for};
 use crate::memory::Nobody;
 use crate::slot::Slot;
 
 /// Messages that are answered before the card gets its turn.
 const BURST: u32 = 64;
+/// Rounds between looks at the sockets, if the server has something else to do.
+const BLIND: u32 = 32;
 /// Rounds without work before a server with shared doorbells sleeps between looks.
 const SPINS: u32 = 20_000;
 /// How long it sleeps between looks.
 const NAP: Span = Span::from_ms(1);
 
-/// Why a server can not serve.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The socket can not be made.
-    #[error("cannot listen on {path}: {source}")]
-    Listen {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Somebody serves there already.
-    #[error("{0} is in use: another server listens there")]
-    InUse(PathBuf),
-    /// Waiting failed.
-    #[error("cannot wait for clients")]
-    Wait(#[from] Errno),
-}
-
 /// A card that listens on a socket.
 #[derive(Debug)]
 pub struct Server {
-    path: PathBuf,
-    listener: UnixListener,
+    listener: Listener,
     slot: Slot,
     session: Option<Session>,
-    stop: OwnedFd,
+    /// Whether the client, or the next one, had something to say at the last look.
+    is_called: bool,
+    /// Whether somebody had orders at the last look.
+    is_ordered: bool,
+    /// Rounds since the last look.
+    blind: u32,
+    /// Rounds without work.
     idle: u32,
     /// What a card is made from that is plugged in.
     profile: Option<Profile>,
-    control: Option<(PathBuf, Control)>,
-}
-
-/// What ends a server from another thread.
-#[derive(Debug)]
-pub struct Stopper(OwnedFd);
-
-impl Stopper {
-    /// Ends the server after what it does just now.
-    pub fn stop(&self) {
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-    }
+    control: Option<Control>,
 }
 
 impl Server {
     /// A server of `slot` on the socket `path`. A socket that a dead server left is taken over.
     ///
     /// # Errors
-    /// [`ServerError`] if it can not listen there.
-    pub fn new(path: &Path, slot: Slot) -> Result<Self, ServerError> {
-        let listener = listen(path)?;
+    /// [`ListenError`] if it can not listen there.
+    pub fn new(path: &Path, slot: Slot) -> Result<Self, ListenError> {
         Ok(Self {
-            path: path.to_owned(),
-            listener,
+            listener: Listener::new(path)?,
             profile: slot.card().map(|card| card.profile().clone()),
             slot,
             session: None,
-            stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            is_called: false,
+            is_ordered: false,
+            blind: 0,
             idle: 0,
             control: None,
         })
@@ -88,19 +62,18 @@ impl Server {
     /// Takes [orders](crate::control) on the socket `path` from now on.
     ///
     /// # Errors
-    /// [`ServerError`] if it can not listen there.
-    pub fn with_control(mut self, path: &Path) -> Result<Self, ServerError> {
-        self.control = Some((path.to_owned(), Control::new(listen(path)?)));
+    /// [`ListenError`] if it can not listen there.
+    pub fn with_control(mut self, path: &Path) -> Result<Self, ListenError> {
+        self.control = Some(Control::new(Listener::new(path)?));
         Ok(self)
     }
 
     /// What ends this server.
     ///
     /// # Errors
-    /// [`ServerError::Wait`] if the system has no descriptor left.
-    pub fn stopper(&self) -> Result<Stopper, ServerError> {
-        let stop = self.stop.try_clone().map_err(|_| Errno::MFILE)?;
-        Ok(Stopper(stop))
+    /// [`ListenError::Wait`] if the system has no descriptor left.
+    pub fn stopper(&self) -> Result<Stopper, ListenError> {
+        self.listener.stopper()
     }
 
     /// The slot.
@@ -111,8 +84,8 @@ impl Server {
     /// Serves one client after another until it is stopped. `tell` hears why each left.
     ///
     /// # Errors
-    /// [`ServerError::Wait`] if the system fails.
-    pub fn run(&mut self, mut tell: impl FnMut(&Ended)) -> Result<(), ServerError> {
+    /// [`ListenError::Wait`] if the system fails.
+    pub fn run(&mut self, mut tell: impl FnMut(&Ended)) -> Result<(), ListenError> {
         loop {
             let is_busy = match self.round() {
                 Ok(is_busy) => is_busy,
@@ -123,14 +96,14 @@ impl Server {
                     true
                 }
             };
-            self.idle = if is_busy {
-                0
-            } else {
-                self.idle.saturating_add(1)
+            self.idle = match is_busy {
+                true => 0,
+                false => self.idle.saturating_add(1),
             };
+            self.blind += 1;
             let is_spinning = self.slot.doorbells().is_some() && self.idle < SPINS;
-            let looks = !is_spinning || self.idle.is_multiple_of(64);
-            if !is_busy && looks && self.wait(is_spinning)? {
+            let may_sleep = !is_busy && !is_spinning;
+            if (may_sleep || self.blind >= BLIND) && self.look(may_sleep)? {
                 return Ok(());
             }
         }
@@ -138,98 +111,57 @@ impl Server {
 
     /// One round of work; whether there was any.
     fn round(&mut self) -> Result<bool, Ended> {
-        if let (Some((_, control)), Some(profile)) = (&mut self.control, &self.profile)
+        if let (Some(control), Some(profile)) = (&mut self.control, &self.profile)
+            && std::mem::take(&mut self.is_ordered)
             && control.serve(&mut self.slot, profile)
         {
             return Ok(true);
         }
         let Some(session) = &mut self.session else {
             let is_busy = self.slot.advance(&mut Nobody);
-            if let Ok((socket, _)) = self.listener.accept() {
-                self.session = Some(Session::new(socket));
-                return Ok(true);
+            if std::mem::take(&mut self.is_called) {
+                self.session = self.listener.accept().map(Session::new);
             }
-            return Ok(is_busy);
+            return Ok(is_busy || self.session.is_some());
         };
         let mut is_busy = session.advance(&mut self.slot);
         for _ in 0..BURST {
-            if !session.serve(&mut self.slot)? {
+            if !self.is_called && !session.has_waiting() {
                 break;
             }
-            is_busy = true;
+            self.is_called = session.serve(&mut self.slot)?;
+            is_busy |= self.is_called;
         }
         Ok(is_busy)
     }
 
-    /// Waits until there may be work; `true` if the server is to stop.
-    fn wait(&mut self, is_spinning: bool) -> Result<bool, ServerError> {
-        let mut until = self.slot.wait();
-        if self.slot.doorbells().is_some() {
-            until = Some(until.unwrap_or(NAP).min(NAP));
+    /// Looks who has something to say, and waits for it if it `may_sleep`; `true` if the server is
+    /// to stop.
+    fn look(&mut self, may_sleep: bool) -> Result<bool, ListenError> {
+        let mut until = Some(Span::ZERO);
+        if may_sleep {
+            let nap = self.slot.doorbells().map(|_| NAP);
+            until = self.slot.wait().into_iter().chain(nap).min();
         }
-        if is_spinning {
-            until = Some(Span::ZERO);
-        }
-        let timeout = until.map(|span| Timespec {
-            tv_sec: (span.as_ns() / 1_000_000_000) as i64,
-            tv_nsec: (span.as_ns() % 1_000_000_000) as i64,
-        });
-        let client: BorrowedFd<'_> = match &self.session {
+        let client = match &self.session {
             Some(session) => session.as_fd(),
             None => self.listener.as_fd(),
         };
-        let mut polled = vec![
-            PollFd::new(&self.stop, PollFlags::IN),
-            PollFd::from_borrowed_fd(client, PollFlags::IN),
-        ];
-        let rung = polled.len();
-        let wake = self.slot.doorbells().map(|page| page.wake());
-        let orders = self.control.iter().flat_map(|(_, control)| control.ends());
-        let others = wake.into_iter().chain(orders);
-        polled.extend(others.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN)));
-        match poll(&mut polled, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_stopped = !polled[0].revents().is_empty();
-        let is_rung = polled.get(rung).map(|wake| !wake.revents().is_empty());
+        let mut ends = vec![self.listener.stop(), client];
+        ends.extend(self.slot.doorbells().map(|page| page.wake()));
+        ends.extend(self.control.iter().flat_map(Control::ends));
+        let mut heard = wait_for(&ends, until)?;
+        let mut next = || heard.next() == Some(true);
+        let is_stopped = next();
+        self.is_called |= next();
         if let Some(page) = self.slot.doorbells()
-            && is_rung == Some(true)
+            && next()
         {
             page.calm();
             self.idle = 0;
         }
+        self.is_ordered = heard.any(|is_heard| is_heard);
+        self.blind = 0;
         Ok(is_stopped)
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The sockets are ours; what is left of them would only look like a server.
-        let _ = std::fs::remove_file(&self.path);
-        if let Some((path, _)) = &self.control {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Listens on the socket `path`, in the place of a server that died there.
-fn listen(path: &Path) -> Result<UnixListener, ServerError> {
-    let failed = |source| ServerError::Listen {
-        path: path.to_owned(),
-        source,
-    };
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(ServerError::InUse(path.to_owned()));
-    }
-    let is_socket = |meta: std::fs::Metadata| {
-        use std::os::unix::fs::FileTypeExt as _;
-        meta.file_type().is_socket()
-    };
-    if std::fs::symlink_metadata(path).is_ok_and(is_socket) {
-        std::fs::remove_file(path).map_err(failed)?;
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }

@@ -105,6 +105,11 @@ impl Session {
         }
     }
 
+    /// Whether there are commands that came while an answer was waited for.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// Answers the next message, if there is one.
     ///
     /// # Errors

@@ -1,15 +1,13 @@
 //! The loop that serves one device: waits for a client, for its messages, for kicks and for time.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use timebase::Span;
 
 use super::backend::Backend;
 use super::session::{Ended, Session};
-use crate::listen::{ListenError, Listener, Stopper};
+use crate::listen::{ListenError, Listener, Stopper, wait_for};
 
 /// Messages that are served before the rings get their turn.
 const BURST: u32 = 64;
@@ -22,6 +20,8 @@ pub struct Server {
     listener: Listener,
     backend: Backend,
     session: Option<Session>,
+    /// Whether the client, or the next one, had something to say at the last look.
+    is_called: bool,
 }
 
 impl Server {
@@ -34,6 +34,7 @@ impl Server {
             listener: Listener::new(path)?,
             backend,
             session: None,
+            is_called: false,
         })
     }
 
@@ -65,7 +66,7 @@ impl Server {
                     true
                 }
             };
-            if self.wait(is_busy)? {
+            if self.look(is_busy)? {
                 return Ok(());
             }
         }
@@ -74,56 +75,48 @@ impl Server {
     /// One round of work; whether there was any.
     fn round(&mut self) -> Result<bool, Ended> {
         let mut is_busy = self.backend.advance();
+        let is_called = std::mem::take(&mut self.is_called);
         let Some(session) = &mut self.session else {
-            self.session = self.listener.accept().map(Session::new);
+            if is_called {
+                self.session = self.listener.accept().map(Session::new);
+            }
             return Ok(is_busy || self.session.is_some());
         };
-        for _ in 0..BURST {
-            if !session.serve(&mut self.backend)? {
-                break;
+        // A message that is not whole yet may be too late.
+        if is_called || session.patience().is_some() {
+            for _ in 0..BURST {
+                if !session.serve(&mut self.backend)? {
+                    break;
+                }
+                is_busy = true;
             }
-            is_busy = true;
         }
         Ok(is_busy)
     }
 
-    /// Waits until there may be work, not at all if there is some; `true` if the server is to stop.
-    fn wait(&mut self, is_busy: bool) -> Result<bool, ListenError> {
-        let patience = self.session.as_mut().and_then(Session::patience);
-        let nap = self.backend.is_polled().then_some(NAP);
-        let until = [self.backend.wait(), patience, nap];
-        let until = until.into_iter().flatten().min();
-        let until = if is_busy { Some(Span::ZERO) } else { until };
-        let timeout = until.map(|span| Timespec {
-            tv_sec: (span.as_ns() / 1_000_000_000) as i64,
-            // A part of a nanosecond is not waited for.
-            tv_nsec: (span.as_ns() % 1_000_000_000) as i64,
-        });
-        let client: BorrowedFd<'_> = match &self.session {
+    /// Looks who has something to say, and waits for it if nothing is to be done; `true` if the
+    /// server is to stop.
+    fn look(&mut self, is_busy: bool) -> Result<bool, ListenError> {
+        let mut until = Some(Span::ZERO);
+        if !is_busy {
+            let patience = self.session.as_mut().and_then(Session::patience);
+            let nap = self.backend.is_polled().then_some(NAP);
+            until = [self.backend.wait(), patience, nap]
+                .into_iter()
+                .flatten()
+                .min();
+        }
+        let client = match &self.session {
             Some(session) => session.as_fd(),
             None => self.listener.as_fd(),
         };
-        let mut polled = vec![
-            PollFd::from_borrowed_fd(self.listener.stop(), PollFlags::IN),
-            PollFd::from_borrowed_fd(client, PollFlags::IN),
-        ];
-        let mut rings = Vec::new();
-        for (ring, kick) in self.backend.kicks() {
-            rings.push(ring);
-            polled.push(PollFd::from_borrowed_fd(kick, PollFlags::IN));
-        }
-        match poll(&mut polled, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_stopped = !polled[0].revents().is_empty();
-        let kicked = polled[2..].iter().map(|kick| !kick.revents().is_empty());
-        let kicked: Vec<usize> = rings
-            .into_iter()
-            .zip(kicked)
-            .filter_map(|(ring, is_kicked)| is_kicked.then_some(ring))
-            .collect();
-        for ring in kicked {
+        let mut ends = vec![self.listener.stop(), client];
+        let (rings, kicks): (Vec<_>, Vec<_>) = self.backend.kicks().unzip();
+        ends.extend(kicks);
+        let mut heard = wait_for(&ends, until)?;
+        let is_stopped = heard.next() == Some(true);
+        self.is_called = heard.next() == Some(true);
+        for (ring, _) in rings.into_iter().zip(heard).filter(|&(_, kicked)| kicked) {
             self.backend.calm(ring);
         }
         Ok(is_stopped)
