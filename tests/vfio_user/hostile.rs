@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
 use device_model::Profile;
-use protocol::wire::{Command, ERROR, HEADER_LEN, Header, MAX_MESSAGE, TYPE_REPLY};
+use protocol::wire::{Command, ERROR, HEADER_LEN, Header, MAX_MESSAGE, NO_REPLY, TYPE_REPLY};
 use rustix::io::Errno;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
@@ -235,4 +235,34 @@ fn a_client_that_goes_within_a_message_is_forgotten() {
         "the other end closed the socket 100 bytes before the end of a message"
     );
     Raw::agreed(&served).is_in_step();
+}
+
+#[test]
+fn a_client_that_never_rests_does_not_keep_the_server_from_its_end() {
+    // More than the server takes in all the time that it has.
+    const BURSTS: usize = 100_000;
+    for doorbells in [Doorbells::Trapped, Doorbells::Shared] {
+        let mut served = Served::new(Profile::reference(), doorbells);
+        let mut raw = Raw::agreed(&served);
+        let payload = region(0, 7, 4, &[0; 4]);
+        let mut header = Raw::header(Command::RegionWrite as u16, HEADER_LEN + payload.len());
+        header.flags = NO_REPLY.into();
+        let burst = [header.as_bytes(), &payload].concat().repeat(256);
+        let (begun, wait) = std::sync::mpsc::channel();
+        let flood = std::thread::spawn(move || {
+            for number in 0..BURSTS {
+                if raw.0.write_all(&burst).is_err() {
+                    return true;
+                }
+                // The socket is full and never empty from here on.
+                if number == 4 {
+                    begun.send(()).expect("a listener");
+                }
+            }
+            false
+        });
+        wait.recv().expect("a flood");
+        served.kill();
+        assert!(flood.join().expect("no panic"), "the flood came first");
+    }
 }

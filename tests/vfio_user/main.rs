@@ -6,5 +6,6 @@ mod hostile;
 mod hostile_server;
 mod peer;
 mod processes;
+mod program;
 mod served;
 mod stack;

@@ -1,103 +1,28 @@
 //! Cards in processes of their own, which are killed, stopped, cut off, pulled out and put in
 //! again; and what crossed their edge, replayed.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::path::Path;
 
 use device_model::Profile;
 use framework::{DriverId, Operation, Request, RequestError};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::between::{Between, Fate, Memory};
+use crate::program::{Process, run};
 use crate::served::{Doorbells, Served, socket_path};
 use crate::stack::{Stack, cbc, first_bytes, payload};
 
 /// Requests that are under way when something happens to a card.
 const IN_FLIGHT: usize = 1024;
 
-/// The program, built as this test is.
-fn ringside() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().expect("a path");
-        let folder = test.ancestors().nth(2).expect("a folder of binaries");
-        let mut build = Command::new(env!("CARGO"));
-        // As the whole workspace is built, so that nothing is built twice.
-        build.args(["build", "--quiet", "--workspace", "--bin", "ringside"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        build
-            .arg("--target-dir")
-            .arg(folder.parent().expect("a target folder"));
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo").success());
-        folder.join("ringside")
-    })
+fn served(more: &[&str]) -> Process {
+    Process::new("vfio-user", more)
 }
 
-fn run(args: &[&str]) -> Output {
-    let output = Command::new(ringside()).args(args).output();
-    output.expect("a program that runs")
-}
-
-/// `ringside serve vfio-user` in a process.
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    socket: PathBuf,
-    control: PathBuf,
-}
-
-impl Process {
-    fn new(more: &[&str]) -> Self {
-        Self::at(&socket_path(), more)
-    }
-
-    fn at(socket: &Path, more: &[&str]) -> Self {
-        let control = socket.with_extension("ctl");
-        let mut serve = Command::new(ringside());
-        serve.args(["serve", "vfio-user", "--socket"]).arg(socket);
-        serve.arg("--control").arg(&control).args(more);
-        let mut child = serve
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a process");
-        // It says where it listens when it does.
-        let mut said = [0; 1];
-        let out = child.stdout.as_mut().expect("a pipe");
-        std::io::Read::read_exact(out, &mut said).expect("a server that starts");
-        Self {
-            child,
-            socket: socket.to_owned(),
-            control,
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a process to tell");
-    }
-
-    fn order(&self, words: &[&str]) -> Output {
-        let control = self.control.to_str().expect("text");
-        run(&[&["ctl", "--socket", control], words].concat())
-    }
-
-    fn descriptors(&self) -> usize {
-        let folder = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(folder).expect("a process").count()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.socket);
-        let _ = std::fs::remove_file(&self.control);
-    }
+/// How many descriptors it has.
+fn descriptors(process: &Process) -> usize {
+    let folder = format!("/proc/{}/fd", process.child.id());
+    std::fs::read_dir(folder).expect("a process").count()
 }
 
 /// Requests on their way, and what becomes of them.
@@ -177,7 +102,7 @@ impl Load {
 
 #[test]
 fn a_killed_process_loses_and_doubles_none_of_1024_requests_and_comes_back() {
-    let (first, second) = (Process::new(&[]), Process::new(&[]));
+    let (first, second) = (served(&[]), served(&[]));
     let socket = first.socket.clone();
     let (mut load, doomed) = Load::new(&socket, &second.socket);
     assert!(load.sessions_on(doomed) > 0);
@@ -185,13 +110,13 @@ fn a_killed_process_loses_and_doubles_none_of_1024_requests_and_comes_back() {
     load.settle();
     assert_eq!(load.sessions_on(doomed), 0);
     drop(first);
-    let again = Process::at(&socket, &[]);
+    let again = Process::at("vfio-user", &socket, &[]);
     load.comes_back(&again.socket);
 }
 
 #[test]
 fn a_stopped_process_is_a_card_that_was_pulled_out() {
-    let (first, second) = (Process::new(&[]), Process::new(&[]));
+    let (first, second) = (served(&[]), served(&[]));
     let (mut load, doomed) = Load::new(&first.socket, &second.socket);
     first.signal(Signal::STOP);
     load.send(64);
@@ -202,7 +127,7 @@ fn a_stopped_process_is_a_card_that_was_pulled_out() {
 #[test]
 fn a_socket_that_is_cut_is_a_card_that_was_pulled_out() {
     let first = Served::new(Profile::reference(), Doorbells::Trapped);
-    let second = Process::new(&[]);
+    let second = served(&[]);
     let between = Between::new(
         first.path(),
         Memory::WithFile,
@@ -216,7 +141,8 @@ fn a_socket_that_is_cut_is_a_card_that_was_pulled_out() {
 
 #[test]
 fn orders_pull_a_card_out_and_put_it_in_again_while_it_works() {
-    let (first, second) = (Process::new(&[]), Process::new(&[]));
+    // A server that looks at doorbells all the time has to look elsewhere too.
+    let (first, second) = (served(&["--doorbells", "shared"]), served(&[]));
     let (mut load, doomed) = Load::new(&first.socket, &second.socket);
     let unplugged = first.order(&["unplug"]);
     assert_eq!(
@@ -244,7 +170,7 @@ fn orders_pull_a_card_out_and_put_it_in_again_while_it_works() {
 
 #[test]
 fn orders_make_a_card_misbehave_and_the_framework_hears_of_it() {
-    let (first, second) = (Process::new(&[]), Process::new(&[]));
+    let (first, second) = (served(&[]), served(&[]));
     let (mut load, _) = Load::new(&first.socket, &second.socket);
     load.settle();
     assert_eq!(
@@ -266,7 +192,7 @@ fn orders_make_a_card_misbehave_and_the_framework_hears_of_it() {
 
 #[test]
 fn a_storm_of_1000_plugs_leaks_nothing() {
-    let process = Process::new(&[]);
+    let process = served(&[]);
     let control = process.control.clone();
     let order = |line: &str| {
         use std::io::{Read as _, Write as _};
@@ -288,15 +214,15 @@ fn a_storm_of_1000_plugs_leaks_nothing() {
         assert_eq!(order("plug\n"), "ok\n");
         // The first rounds open what is kept.
         if cycle == 10 {
-            before = process.descriptors();
+            before = descriptors(&process);
         }
     }
     // The last client may not have been noticed yet.
     while order("stats\n").contains("\"ranges\":1") {}
     assert!(
-        process.descriptors() <= before,
+        descriptors(&process) <= before,
         "{} {before}",
-        process.descriptors()
+        descriptors(&process)
     );
 }
 
@@ -304,7 +230,7 @@ fn a_storm_of_1000_plugs_leaks_nothing() {
 fn what_crossed_the_edge_of_a_card_is_replayed_to_the_bit() {
     let recording = socket_path().with_extension("bus");
     let file = recording.to_str().expect("text").to_owned();
-    let (first, second) = (Process::new(&["--record", &file]), Process::new(&[]));
+    let (first, second) = (served(&["--record", &file]), served(&[]));
     let (mut load, _) = Load::new(&first.socket, &second.socket);
     load.settle();
     assert_eq!(

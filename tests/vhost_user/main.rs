@@ -6,5 +6,8 @@ mod frontend;
 mod guest;
 mod hostile;
 mod lives;
+mod orders;
+#[path = "../vfio_user/program.rs"]
+mod program;
 mod served;
 mod services;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use device_model::virtio::VirtioCrypto;
-use device_model::{Latch, Profile, Provisioning};
+use device_model::{Latch, Profile};
 use serve::Pacing;
 use serve::listen::Stopper;
 use serve::vhost_user::{Backend, Server};
@@ -14,6 +14,13 @@ use serve::vhost_user::{Backend, Server};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Data queues of every backend here.
 pub(crate) const QUEUES: u16 = 2;
+
+/// A path that nothing else of these tests uses.
+pub(crate) fn socket_path() -> PathBuf {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("ringside-crypto-{}-{number}.sock", std::process::id());
+    std::env::temp_dir().join(name)
+}
 
 /// A server that ends when this does.
 #[derive(Debug)]
@@ -31,18 +38,20 @@ impl Served {
     }
 
     pub(crate) fn with(pacing: Pacing, latches: &[Latch]) -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ringside-crypto-{}-{number}.sock", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = socket_path();
         let (started, wait) = mpsc::channel();
         let (told, ends) = mpsc::channel();
         let socket = path.clone();
         let latches = latches.to_vec();
         let thread = std::thread::spawn(move || {
-            let device = VirtioCrypto::new(Profile::reference(), &Provisioning::default());
-            let mut device = device.expect("a valid profile");
-            latches.into_iter().for_each(|latch| device.latch(latch));
-            let backend = Backend::new(device, pacing, QUEUES);
+            let backend = Backend::new(Profile::reference(), pacing, QUEUES);
+            let mut backend = backend.expect("a valid profile");
+            for latch in latches {
+                assert!(
+                    backend.latch(latch),
+                    "{latch:?} means nothing to the device"
+                );
+            }
             let mut server = Server::new(&socket, backend).expect("a socket");
             let stopper = server.stopper().expect("a descriptor");
             started.send(stopper).expect("a listener");
@@ -50,7 +59,8 @@ impl Served {
                 let _ = told.send(ended.to_string());
             });
             run.expect("a server that ends when it is told");
-            server.backend().device().sessions()
+            let device = server.backend().device();
+            device.map_or(0, VirtioCrypto::sessions)
         });
         Self {
             path,

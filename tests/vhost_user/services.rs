@@ -34,7 +34,7 @@ fn whole(served: &Served) -> Frontend {
     Frontend::start(served.path(), u64::from(QUEUES) + 1, 0, CONFIG)
 }
 
-fn text(len: usize) -> Vec<u8> {
+pub(crate) fn text(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
 }
 
@@ -75,6 +75,21 @@ pub(crate) fn cipher_data(iv_len: u32, len: u32) -> CipherData {
 fn open(frontend: &mut Frontend, cipher: VirtioCipher, key: &[u8], direction: u8) -> u64 {
     let session = frontend.open(&cipher_message(cipher, key, direction));
     u64::try_from(session).expect("a session")
+}
+
+/// What the device makes of `plain`, in a session of its own.
+pub(crate) fn sha256(frontend: &mut Frontend, plain: &[u8]) -> Vec<u8> {
+    let params = DigestParams {
+        algorithm: (VirtioHash::Sha256 as u32).into(),
+        result_len: 32.into(),
+        key_len: 0.into(),
+        padding: 0.into(),
+    };
+    let session = frontend.control(ControlOpcode::HashCreate, &params, &[]);
+    let opcode = (CryptoOpcode::Hash, session.expect("a session"));
+    let (status, result) = frontend.request(opcode, &plain_data(plain.len(), 32), plain, 32);
+    assert_eq!(status, OK);
+    result
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 
-use device_model::{Card, CardStats, Latch, Profile};
+use device_model::{Card, CardStats, Latch, ProfileError};
 use serde::Serialize;
 
 use crate::listen::Listener;
@@ -21,7 +21,7 @@ use crate::slot::Slot;
 /// Longest order, in bytes.
 const MAX_LINE: usize = 256;
 
-/// What can be done to a slot while it is served.
+/// What can be done to a card while it is served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Order {
     /// Put a card in, as new.
@@ -76,47 +76,88 @@ fn read_fault(name: &str, nth: Option<&str>) -> Result<Order, String> {
     Ok(Order::Fault(latch))
 }
 
-/// What is told of a slot.
+/// What is told of a place.
 #[derive(Serialize)]
-struct Told<'a> {
-    profile: &'a str,
-    is_present: bool,
-    ranges: usize,
-    stats: Option<&'a CardStats>,
+pub(crate) struct Told<'a> {
+    pub(crate) profile: &'a str,
+    pub(crate) is_present: bool,
+    /// Ranges of memory that its client lets it reach.
+    pub(crate) ranges: usize,
+    pub(crate) stats: Option<&'a CardStats>,
+}
+
+/// A place for a card, which takes orders.
+pub(crate) trait Ordered {
+    /// What there is to say of it.
+    fn told(&mut self) -> Told<'_>;
+
+    /// Puts a new card in.
+    fn plug(&mut self) -> Result<(), ProfileError>;
+
+    /// Pulls the card out.
+    fn pull_out(&mut self);
+
+    /// Asks the client to give the card back; `false` if there is no way to ask.
+    fn request_removal(&mut self) -> bool;
+
+    /// Makes the card misbehave; `false` if it can not like that.
+    fn latch(&mut self, latch: Latch) -> bool;
+}
+
+impl Ordered for Slot {
+    fn told(&mut self) -> Told<'_> {
+        Told {
+            ranges: self.memory().ranges(),
+            profile: &self.profile().name,
+            is_present: self.card().is_some(),
+            stats: self.card().map(Card::stats),
+        }
+    }
+
+    fn plug(&mut self) -> Result<(), ProfileError> {
+        let card = Card::new(self.profile().clone())?;
+        Self::plug(self, card);
+        Ok(())
+    }
+
+    fn pull_out(&mut self) {
+        self.unplug();
+    }
+
+    fn request_removal(&mut self) -> bool {
+        Self::request_removal(self);
+        true
+    }
+
+    fn latch(&mut self, latch: Latch) -> bool {
+        Self::latch(self, latch)
+    }
 }
 
 impl Order {
-    /// Does it to `slot`, whose cards are made from `profile`.
-    ///
-    /// # Errors
-    /// What is in the way, in words.
-    pub fn execute(self, slot: &mut Slot, profile: &Profile) -> Result<String, String> {
-        const EMPTY: &str = "there is no card in the slot";
-        let done = || Ok("ok".to_owned());
-        match self {
-            Self::Plug if slot.card().is_some() => Err("there is a card already".to_owned()),
-            Self::Plug => {
-                let card = Card::new(profile.clone()).map_err(|error| error.to_string())?;
-                slot.plug(card);
-                done()
+    /// Does it to `place`; gives the answer, or what is in the way, in words.
+    fn execute(self, place: &mut impl Ordered) -> Result<String, String> {
+        let told = place.told();
+        let is_present = told.is_present;
+        let is_done = match self {
+            Self::Stats => return serde_json::to_string(&told).map_err(|error| error.to_string()),
+            Self::Plug if is_present => return Err("there is a card already".to_owned()),
+            Self::Plug => place
+                .plug()
+                .map(|()| true)
+                .map_err(|error| error.to_string())?,
+            _ if !is_present => return Err("there is no card in the slot".to_owned()),
+            Self::Unplug => {
+                place.pull_out();
+                true
             }
-            Self::Unplug => slot.unplug().map_or(Err(EMPTY.to_owned()), |_| done()),
-            Self::Remove if slot.card().is_none() => Err(EMPTY.to_owned()),
-            Self::Remove => {
-                slot.request_removal();
-                done()
-            }
-            Self::Fault(latch) if slot.latch(latch) => done(),
-            Self::Fault(_) => Err(EMPTY.to_owned()),
-            Self::Stats => {
-                let told = Told {
-                    profile: &profile.name,
-                    is_present: slot.card().is_some(),
-                    ranges: slot.memory().ranges(),
-                    stats: slot.card().map(Card::stats),
-                };
-                serde_json::to_string(&told).map_err(|error| error.to_string())
-            }
+            Self::Remove => place.request_removal(),
+            Self::Fault(latch) => place.latch(latch),
+        };
+        match (self, is_done) {
+            (_, true) => Ok("ok".to_owned()),
+            (Self::Remove, false) => Err("this client can not be asked".to_owned()),
+            (_, false) => Err("this card has no such fault".to_owned()),
         }
     }
 }
@@ -145,7 +186,7 @@ impl Control {
     }
 
     /// Does what is ordered; whether anything was.
-    pub(crate) fn serve(&mut self, slot: &mut Slot, profile: &Profile) -> bool {
+    pub(crate) fn serve(&mut self, place: &mut impl Ordered) -> bool {
         // Whoever comes takes the place of one that is still silent.
         if let Some(socket) = self.listener.accept()
             && socket.set_nonblocking(true).is_ok()
@@ -166,7 +207,7 @@ impl Control {
         }
         let end = line.iter().position(|&byte| byte == b'\n');
         let told = match end {
-            Some(end) => execute(&line[..end], slot, profile),
+            Some(end) => execute(&line[..end], place),
             None if line.len() <= MAX_LINE => return true,
             None => Err(format!("an order has at most {MAX_LINE} bytes")),
         };
@@ -178,7 +219,7 @@ impl Control {
     }
 }
 
-fn execute(line: &[u8], slot: &mut Slot, profile: &Profile) -> Result<String, String> {
+fn execute(line: &[u8], place: &mut impl Ordered) -> Result<String, String> {
     let line = str::from_utf8(line).map_err(|_| "an order is text".to_owned())?;
-    line.parse::<Order>()?.execute(slot, profile)
+    line.parse::<Order>()?.execute(place)
 }

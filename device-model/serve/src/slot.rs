@@ -5,7 +5,7 @@
 //! has it, and leads each vector to the descriptor that the client named for it.
 
 use device_model::pci::{BarAccess, ConfigAccess, ErrorMessage, Message, Width};
-use device_model::{Card, CardEvent, DmaFault, Host, Latch};
+use device_model::{Card, CardEvent, DmaFault, Host, Latch, Profile};
 use regs::pci::{
     CONFIG_LEN, ConfigRegister, MSIX_BAR, MSIX_BAR_LEN, MSIX_ENTRY_LEN, MSIX_TABLE, REGISTER_BAR,
     express, header, msix,
@@ -78,6 +78,8 @@ impl Region {
 #[derive(Debug)]
 pub struct Slot {
     card: Option<Card>,
+    /// That of the first card, from which others are made.
+    profile: Profile,
     bus: Bus,
     doorbells: Option<DoorbellPage>,
     recorder: Option<Recorder>,
@@ -97,6 +99,7 @@ impl Slot {
     pub fn new(card: Card, pacing: Pacing, doorbells: Option<DoorbellPage>) -> Self {
         let vectors = card.profile().ring_pairs + 1;
         Self {
+            profile: card.profile().clone(),
             card: Some(card),
             bus: Bus {
                 clock: Clock::new(pacing),
@@ -134,6 +137,12 @@ impl Slot {
     /// Makes the card misbehave; `false` without a card.
     pub fn latch(&mut self, latch: Latch) -> bool {
         self.give(&mut Nobody, Input::Latch(latch)).is_some()
+    }
+
+    /// What a new card is made from.
+    #[must_use]
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// The client's memory.

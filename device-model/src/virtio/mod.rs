@@ -44,7 +44,7 @@ pub const MAX_DIGEST_KEY: u32 = 512;
 pub const MAX_KEY: u32 = 8192;
 
 /// How a request ended.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Finished {
     /// What it was handed in with.
     pub token: u64,
@@ -118,6 +118,20 @@ impl VirtioCrypto {
         })
     }
 
+    /// The device with `session` as the number of its next session, for one that takes the place of
+    /// another whose numbers somebody may still have.
+    #[must_use]
+    pub const fn with_first_session(mut self, session: u64) -> Self {
+        self.next_session = session;
+        self
+    }
+
+    /// The number that the next session gets.
+    #[must_use]
+    pub const fn next_session(&self) -> u64 {
+        self.next_session
+    }
+
     /// The profile the device was made from.
     #[must_use]
     pub const fn profile(&self) -> &Profile {
@@ -156,9 +170,19 @@ impl VirtioCrypto {
     }
 
     /// Makes the silicon misbehave. Latches about rings, interrupts, entropy and stray writes have
-    /// no meaning here.
-    pub fn latch(&mut self, latch: Latch) {
-        self.latches.pull(latch);
+    /// no meaning here, and nor has leaving keys behind; gives whether this one has.
+    pub fn latch(&mut self, latch: Latch) -> bool {
+        let has_meaning = matches!(
+            latch,
+            Latch::HangEngines
+                | Latch::DropCompletion { .. }
+                | Latch::CorruptOutput { .. }
+                | Latch::ContextError { .. }
+        );
+        if has_meaning {
+            self.latches.pull(latch);
+        }
+        has_meaning
     }
 
     /// Forgets every session and every request, and zeroes what was in them; heals what hangs.
@@ -393,8 +417,10 @@ fn created(session: u64, status: CryptoStatus) -> Vec<u8> {
     created.as_bytes().to_vec()
 }
 
-/// Why a request on the control queue is not understood; its room tells what the driver expects.
-fn refusal(status: CryptoStatus, room: usize) -> Vec<u8> {
+/// What goes to the `room` bytes of room of a request on the control queue that is refused: the
+/// room tells whether the driver expects the number of a session.
+#[must_use]
+pub fn refusal(status: CryptoStatus, room: usize) -> Vec<u8> {
     if room < CREATED_LEN {
         vec![status as u8]
     } else {

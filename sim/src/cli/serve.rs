@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use device_model::virtio::VirtioCrypto;
-use device_model::{Card, Provisioning};
+use device_model::Card;
 use serve::doorbell::DoorbellPage;
 use serve::recording::{Recorder, ReplayError, Replayed, replay};
 use serve::{Pacing, Slot, vfio_user, vhost_user};
@@ -28,6 +27,7 @@ Examples:
 const CRYPTO_EXAMPLES: &str = "\
 Examples:
   ringside serve vhost-user-crypto --socket crypto0.sock
+  ringside serve vhost-user-crypto --socket crypto0.sock --control crypto0.ctl --record crypto0.bus
   qemu-system-x86_64 -machine q35,memory-backend=mem0 -m 512 \\
       -object memory-backend-memfd,id=mem0,size=512M,share=on \\
       -chardev socket,id=crypto0,path=crypto0.sock \\
@@ -65,17 +65,13 @@ struct VfioUser {
     /// How clients ring doorbells
     #[arg(long, value_enum, default_value_t)]
     doorbells: Doorbells,
-    /// Where to take the orders of `ringside ctl`
-    #[arg(long, value_name = "PATH")]
-    control: Option<PathBuf>,
-    /// Write all that crosses the card's edge to a new file, keys and data included
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Args, Debug)]
 struct Recording {
-    /// What `ringside serve vfio-user --record` wrote
+    /// What `ringside serve ... --record` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -96,6 +92,33 @@ struct VhostUserCrypto {
     #[arg(long, value_name = "NUMBER", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=64))]
     queues: u16,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+/// What all served cards have in common.
+#[derive(Args, Debug)]
+struct Watch {
+    /// Where to take the orders of `ringside ctl`
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Write all that crosses the card's edge to a new file, keys and data included
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+impl Watch {
+    fn recorder(&self) -> Result<Option<Recorder>, CliError> {
+        let recorder = self.record.as_deref().map(Recorder::new);
+        recorder.transpose().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: std::io::Error) -> CliError {
+        CliError::Write {
+            path: self.record.clone().unwrap_or_default(),
+            source,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -143,13 +166,21 @@ impl VhostUserCrypto {
     fn execute(&self) -> Result<ExitCode, CliError> {
         let profile = Device::find(&self.profile)?.profile;
         let name = profile.name.clone();
-        let device = VirtioCrypto::new(profile, &Provisioning::default()).map_err(failed)?;
-        let backend = vhost_user::Backend::new(device, self.pacing.into(), self.queues);
-        let mut server = vhost_user::Server::new(&self.socket, backend).map_err(failed)?;
+        let backend = vhost_user::Backend::new(profile, self.pacing.into(), self.queues);
+        let mut backend = backend.map_err(failed)?;
+        if let Some(recorder) = self.watch.recorder()? {
+            backend.record(recorder);
+        }
+        let mut server = vhost_user::Server::new(&self.socket, backend);
+        if let Some(path) = &self.watch.control {
+            server = server.and_then(|server| server.with_control(path));
+        }
+        let mut server = server.map_err(failed)?;
         print(&format!("{name} on {}\n", self.socket.display()))?;
-        server
-            .run(|ended| eprintln!("client left: {ended}"))
-            .map_err(failed)?;
+        let run = server.run(|ended| eprintln!("client left: {ended}"));
+        run.map_err(failed)?;
+        let ended = server.backend().end_recording();
+        ended.map_err(|source| self.watch.failed(source))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -164,15 +195,11 @@ impl VfioUser {
         let page = page.transpose();
         let page = page.map_err(failed)?;
         let mut slot = Slot::new(card, self.pacing.into(), page);
-        if let Some(path) = &self.record {
-            let recorder = Recorder::new(path);
-            slot.record(recorder.map_err(|source| CliError::Write {
-                path: path.clone(),
-                source,
-            })?);
+        if let Some(recorder) = self.watch.recorder()? {
+            slot.record(recorder);
         }
         let mut server = vfio_user::Server::new(&self.socket, slot);
-        if let Some(path) = &self.control {
+        if let Some(path) = &self.watch.control {
             server = server.and_then(|server| server.with_control(path));
         }
         let mut server = server.map_err(failed)?;
@@ -180,10 +207,7 @@ impl VfioUser {
         let run = server.run(|ended| eprintln!("client left: {ended}"));
         run.map_err(failed)?;
         let ended = server.slot().end_recording();
-        ended.map_err(|source| CliError::Write {
-            path: self.record.clone().unwrap_or_default(),
-            source,
-        })?;
+        ended.map_err(|source| self.watch.failed(source))?;
         Ok(ExitCode::SUCCESS)
     }
 }

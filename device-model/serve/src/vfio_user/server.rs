@@ -3,7 +3,6 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use device_model::Profile;
 use timebase::Span;
 
 use super::session::{Ended, Session};
@@ -35,8 +34,6 @@ pub struct Server {
     blind: u32,
     /// Rounds without work.
     idle: u32,
-    /// What a card is made from that is plugged in.
-    profile: Option<Profile>,
     control: Option<Control>,
 }
 
@@ -48,7 +45,6 @@ impl Server {
     pub fn new(path: &Path, slot: Slot) -> Result<Self, ListenError> {
         Ok(Self {
             listener: Listener::new(path)?,
-            profile: slot.card().map(|card| card.profile().clone()),
             slot,
             session: None,
             is_called: false,
@@ -111,9 +107,9 @@ impl Server {
 
     /// One round of work; whether there was any.
     fn round(&mut self) -> Result<bool, Ended> {
-        if let (Some(control), Some(profile)) = (&mut self.control, &self.profile)
+        if let Some(control) = &mut self.control
             && std::mem::take(&mut self.is_ordered)
-            && control.serve(&mut self.slot, profile)
+            && control.serve(&mut self.slot)
         {
             return Ok(true);
         }

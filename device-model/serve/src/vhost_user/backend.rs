@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use device_model::virtio::{Finished, VirtioCrypto};
+use device_model::{Latch, Profile, ProfileError};
+use regs::virtio::{CryptoConfig, CryptoStatus, SESSION_MESSAGE_LEN};
 use rustix::io::Errno;
 use timebase::{Span, Time};
 
 use super::memory::{Memory, MemoryError};
+use super::place::Place;
 use super::ring::{Ring, Room, Taken};
 use super::wire::{MemoryRegion, RingAddress};
 use crate::clock::{Clock, Pacing};
+use crate::control::{Ordered, Told};
+use crate::recording::Recorder;
 
 /// Most bytes that requests on the card may hold. One more is taken even if it has that many.
 const MAX_HELD: usize = 16 << 20;
@@ -31,7 +36,7 @@ struct InFlight {
 /// A virtio crypto device with rings in a client's memory.
 #[derive(Debug)]
 pub struct Backend {
-    device: VirtioCrypto,
+    place: Place,
     clock: Clock,
     memory: Memory,
     /// Data queues, then the control queue.
@@ -45,12 +50,14 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend of `device` with as many data queues, at least one.
-    #[must_use]
-    pub fn new(device: VirtioCrypto, pacing: Pacing, data_queues: u16) -> Self {
+    /// A backend with a device that is made from `profile`, and as many data queues, at least one.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if `profile` describes no card.
+    pub fn new(profile: Profile, pacing: Pacing, data_queues: u16) -> Result<Self, ProfileError> {
         let rings = usize::from(data_queues.max(1)) + 1;
-        Self {
-            device,
+        Ok(Self {
+            place: Place::new(profile)?,
             clock: Clock::new(pacing),
             memory: Memory::default(),
             rings: (0..rings).map(|_| Ring::new()).collect(),
@@ -59,18 +66,53 @@ impl Backend {
             held: 0,
             next_token: 0,
             next: 0,
-        }
+        })
     }
 
-    /// The device.
+    /// Writes all that crosses the device's edge to `recorder` from now on. To be called before the
+    /// first client comes.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.place.record(recorder);
+    }
+
+    /// Ends the recording.
+    ///
+    /// # Errors
+    /// Why it was not written to the end.
+    pub fn end_recording(&mut self) -> std::io::Result<()> {
+        self.place.end_recording()
+    }
+
+    /// The device, if there is one.
     #[must_use]
-    pub const fn device(&self) -> &VirtioCrypto {
-        &self.device
+    pub const fn device(&self) -> Option<&VirtioCrypto> {
+        self.place.device()
     }
 
-    /// The device, to pull a latch in it.
-    pub const fn device_mut(&mut self) -> &mut VirtioCrypto {
-        &mut self.device
+    /// Makes the device misbehave; gives whether there is one that can like that.
+    pub fn latch(&mut self, latch: Latch) -> bool {
+        let now = self.clock.now();
+        self.place.latch(now, latch)
+    }
+
+    /// What the device says of itself.
+    pub(super) fn config(&self) -> CryptoConfig {
+        self.place.config(self.data_queues())
+    }
+
+    /// Opens the session that a message asks for; gives its number.
+    pub(super) fn open(
+        &mut self,
+        message: &[u8; SESSION_MESSAGE_LEN],
+    ) -> Result<u64, CryptoStatus> {
+        let now = self.clock.now();
+        self.place.open(now, message)
+    }
+
+    /// Closes a session, if there is one.
+    pub(super) fn close(&mut self, session: u64) {
+        let now = self.clock.now();
+        self.place.close(now, session);
     }
 
     /// Number of data queues.
@@ -142,7 +184,8 @@ impl Backend {
         self.drain();
         self.in_flight.clear();
         self.held = 0;
-        self.device.reset();
+        let now = self.clock.now();
+        self.place.reset(now);
         self.memory = Memory::default();
         self.has_control = false;
         self.rings.fill_with(Ring::new);
@@ -166,7 +209,8 @@ impl Backend {
 
     /// How long until the device does something by itself; `None` if it waits for others.
     pub(super) fn wait(&mut self) -> Option<Span> {
-        let at = self.device.next_internal();
+        self.place.flush();
+        let at = self.place.next_internal();
         self.clock.until(at)
     }
 
@@ -174,12 +218,13 @@ impl Backend {
     pub fn advance(&mut self) -> bool {
         let mut is_busy = self.take();
         for _ in 0..BURST {
-            let next = self.device.next_internal();
-            if next > self.clock.reach(next) {
+            let next = self.place.next_internal();
+            let now = self.clock.reach(next);
+            if next > now {
                 break;
             }
             is_busy = true;
-            self.finish(next);
+            self.finish(now);
         }
         self.tell();
         is_busy
@@ -210,7 +255,8 @@ impl Backend {
     fn submit(&mut self, ring: usize, taken: Taken) {
         let Taken { head, bytes, room } = taken;
         if ring as u32 == self.data_queues() {
-            let output = self.device.control(&bytes, room.len());
+            let now = self.clock.now();
+            let output = self.place.control(now, bytes, room.len());
             let len = room.fill(&output, None, &self.memory.guest);
             self.rings[ring].put(head, len, &self.memory.guest);
             return;
@@ -229,14 +275,25 @@ impl Backend {
         };
         self.in_flight.insert(token, flight);
         let now = self.clock.now();
-        self.device.submit(now, token, bytes, len);
+        if !self.place.submit(now, token, bytes, len) {
+            self.fail(token);
+        }
     }
 
     /// Puts back what has ended by `now`.
     fn finish(&mut self, now: Time) {
-        while let Some(finished) = self.device.finish(now) {
+        for finished in self.place.finish(now) {
             self.put(&finished);
         }
+    }
+
+    /// Answers a request in the stead of a device that is gone.
+    fn fail(&mut self, token: u64) {
+        self.put(&Finished {
+            token,
+            status: CryptoStatus::Error,
+            output: Vec::new(),
+        });
     }
 
     fn put(&mut self, finished: &Finished) {
@@ -253,12 +310,13 @@ impl Backend {
     /// Lets everything on the card come to its end, whatever time it is.
     fn drain(&mut self) {
         loop {
-            let next = self.device.next_internal();
+            let next = self.place.next_internal();
             if next == Time::NEVER {
                 break;
             }
             self.clock.jump(next);
-            self.finish(next);
+            let now = self.clock.now();
+            self.finish(now);
         }
         self.tell();
     }
@@ -267,5 +325,36 @@ impl Backend {
         for ring in &mut self.rings {
             ring.tell(&self.memory.guest);
         }
+    }
+}
+
+impl Ordered for Backend {
+    fn told(&mut self) -> Told<'_> {
+        Told {
+            profile: &self.place.profile().name,
+            is_present: self.place.device().is_some(),
+            ranges: self.memory.ranges(),
+            stats: self.place.device().map(VirtioCrypto::stats),
+        }
+    }
+
+    fn plug(&mut self) -> Result<(), ProfileError> {
+        self.place.plug()
+    }
+
+    fn pull_out(&mut self) {
+        self.place.pull_out();
+        let tokens: Vec<u64> = self.in_flight.keys().copied().collect();
+        tokens.into_iter().for_each(|token| self.fail(token));
+        self.tell();
+    }
+
+    fn request_removal(&mut self) -> bool {
+        // vhost-user has no message for it.
+        false
+    }
+
+    fn latch(&mut self, latch: Latch) -> bool {
+        Self::latch(self, latch)
     }
 }

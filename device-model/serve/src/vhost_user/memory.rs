@@ -72,6 +72,11 @@ impl Memory {
         })
     }
 
+    /// Number of ranges.
+    pub(super) const fn ranges(&self) -> usize {
+        self.translations.len()
+    }
+
     /// Where the device sees what the client sees at `user`.
     pub(super) fn translate(&self, user: u64) -> Option<GuestAddress> {
         let inside = |range: &&Translation| user >= range.user && user - range.user < range.len;

@@ -13,6 +13,7 @@
 mod backend;
 mod channel;
 mod memory;
+mod place;
 mod ring;
 mod server;
 mod session;

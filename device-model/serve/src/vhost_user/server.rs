@@ -7,6 +7,7 @@ use timebase::Span;
 
 use super::backend::Backend;
 use super::session::{Ended, Session};
+use crate::control::Control;
 use crate::listen::{ListenError, Listener, Stopper, wait_for};
 
 /// Messages that are served before the rings get their turn.
@@ -22,6 +23,9 @@ pub struct Server {
     session: Option<Session>,
     /// Whether the client, or the next one, had something to say at the last look.
     is_called: bool,
+    /// Whether somebody had orders at the last look.
+    is_ordered: bool,
+    control: Option<Control>,
 }
 
 impl Server {
@@ -35,7 +39,18 @@ impl Server {
             backend,
             session: None,
             is_called: false,
+            is_ordered: false,
+            control: None,
         })
+    }
+
+    /// Takes [orders](crate::control) on the socket `path` from now on.
+    ///
+    /// # Errors
+    /// [`ListenError`] if it can not listen there.
+    pub fn with_control(mut self, path: &Path) -> Result<Self, ListenError> {
+        self.control = Some(Control::new(Listener::new(path)?));
+        Ok(self)
     }
 
     /// What ends this server.
@@ -75,6 +90,11 @@ impl Server {
     /// One round of work; whether there was any.
     fn round(&mut self) -> Result<bool, Ended> {
         let mut is_busy = self.backend.advance();
+        if let Some(control) = &mut self.control
+            && std::mem::take(&mut self.is_ordered)
+        {
+            is_busy |= control.serve(&mut self.backend);
+        }
         let is_called = std::mem::take(&mut self.is_called);
         let Some(session) = &mut self.session else {
             if is_called {
@@ -113,12 +133,15 @@ impl Server {
         let mut ends = vec![self.listener.stop(), client];
         let (rings, kicks): (Vec<_>, Vec<_>) = self.backend.kicks().unzip();
         ends.extend(kicks);
+        ends.extend(self.control.iter().flat_map(Control::ends));
         let mut heard = wait_for(&ends, until)?;
         let is_stopped = heard.next() == Some(true);
         self.is_called = heard.next() == Some(true);
-        for (ring, _) in rings.into_iter().zip(heard).filter(|&(_, kicked)| kicked) {
+        let kicked = rings.into_iter().zip(heard.by_ref());
+        for (ring, _) in kicked.filter(|&(_, is_kicked)| is_kicked) {
             self.backend.calm(ring);
         }
+        self.is_ordered = heard.any(|is_heard| is_heard);
         Ok(is_stopped)
     }
 }

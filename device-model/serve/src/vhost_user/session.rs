@@ -147,13 +147,8 @@ impl Session {
             Request::GET_CONFIG => return Self::config(payload, backend).map(Some),
             Request::CREATE_CRYPTO_SESSION => return Self::open(payload, backend).map(Some),
             Request::CLOSE_CRYPTO_SESSION => {
-                if !backend
-                    .device_mut()
-                    .close(u64::from_le_bytes(whole(payload)?))
-                {
-                    // Nobody waits for an answer, and a session that is not there is closed.
-                    return Ok(None);
-                }
+                // Nobody waits for an answer, and a session that is not there is closed.
+                backend.close(u64::from_le_bytes(whole(payload)?));
             }
             _ => return Err(Errno::NOSYS.into()),
         }
@@ -214,7 +209,7 @@ impl Session {
         if len != room.len() || len > MAX_CONFIG {
             return Err(Errno::INVAL.into());
         }
-        let config = backend.device().config(backend.data_queues());
+        let config = backend.config();
         let config = config.as_bytes();
         let mut bytes = vec![0; len];
         // Frontends may ask for more than this device has.
@@ -228,7 +223,7 @@ impl Session {
     fn open(payload: &[u8], backend: &mut Backend) -> Result<Vec<u8>, Refusal> {
         let message = <&[u8; SESSION_MESSAGE_LEN]>::try_from(payload);
         let message = message.map_err(|_| Errno::INVAL)?;
-        let opened = backend.device_mut().open(message);
+        let opened = backend.open(message);
         let number = opened.map_or_else(
             |status| -i64::from(status as u8),
             |number| i64::try_from(number).unwrap_or(i64::MIN),

@@ -1,21 +1,29 @@
 //! All that crosses a card's edge, written down, so that what a real client did to it can be done
 //! to it again: in another process, at another time, to the bit.
 //!
-//! A recording begins with the state of a card. Then comes every input with its time, what the card
-//! read from memory while it worked on it, what it wrote, which interrupts it sent, and what it
-//! answered. A replay gives the inputs to the same card, answers its reads, and compares all the
-//! rest. What crosses the edge includes keys and payloads: a recording is as secret as they are.
+//! A recording of a native card begins with its state. Then comes every input with its time, what
+//! the card read from memory while it worked on it, what it wrote, which interrupts it sent, and
+//! what it answered. A replay gives the inputs to the same card, answers its reads, and compares
+//! all the rest. Of a virtio crypto device, which reaches no memory, there are inputs and answers.
+//! What crosses the edge includes keys and payloads: a recording is as secret as they are.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use device_model::pci::{BarAccess, ConfigAccess, Message};
-use device_model::{Card, CardEvent, DmaFault, FaultKind, Host, Latch, SnapshotError};
+use device_model::pci::Message;
+use device_model::virtio::VirtioCrypto;
+use device_model::{Card, FaultKind, SnapshotError};
 use regs::{DeviceAddr, FunctionId};
 use serde::{Deserialize, Serialize};
 use timebase::Time;
+
+pub use card::Input;
+pub(crate) use virtio::{VirtioAnswer, VirtioInput};
+
+mod card;
+mod virtio;
 
 const MAGIC: [u8; 12] = *b"ringside-bus";
 /// Changes whenever an older recording would be read wrongly.
@@ -23,43 +31,8 @@ const FORMAT: u32 = 1;
 /// Longest event, in bytes: the state of a large card.
 const MAX_EVENT: u32 = 1 << 30;
 
-/// What is done to a card.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Input {
-    /// Configuration space is read.
-    ConfigRead(ConfigAccess),
-    /// Configuration space is written.
-    ConfigWrite(ConfigAccess, u32),
-    /// A BAR is read.
-    BarRead(BarAccess),
-    /// A BAR is written.
-    BarWrite(BarAccess, u32),
-    /// Time passes.
-    Advance,
-    /// Somebody makes it misbehave.
-    Latch(Latch),
-    /// It is pulled out of its slot.
-    PullOut,
-}
-
-impl Input {
-    /// Gives it to `card` at `now`; the card's answer, zero where there is none.
-    pub fn give(self, card: &mut Card, now: Time, host: &mut impl Host) -> u32 {
-        match self {
-            Self::ConfigRead(at) => return card.config_read(now, at, host),
-            Self::ConfigWrite(at, value) => card.config_write(now, at, value, host),
-            Self::BarRead(at) => return card.bar_read(now, at, host),
-            Self::BarWrite(at, value) => card.bar_write(now, at, value, host),
-            Self::Advance => card.advance(now, host),
-            Self::Latch(latch) => card.latch(latch),
-            Self::PullOut => card.pull_out(),
-        }
-        0
-    }
-}
-
 /// One line of a recording.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 enum Event {
     /// A card in this state is in the slot.
     Card(Vec<u8>),
@@ -75,6 +48,12 @@ enum Event {
     Intx(Time, FunctionId, bool),
     /// It answered the input.
     Answer(u32),
+    /// A virtio crypto device that was made like this is there.
+    Virtio(Box<virtio::Made>),
+    /// Something is done to it.
+    VirtioInput(Time, VirtioInput),
+    /// It answered the input.
+    VirtioAnswer(VirtioAnswer),
 }
 
 /// Writes a recording.
@@ -113,29 +92,6 @@ impl Recorder {
         self.error = written.err();
     }
 
-    /// A card is in the slot.
-    pub(crate) fn begin(&mut self, card: &Card) {
-        self.write(&Event::Card(card.snapshot().to_vec()));
-    }
-
-    /// Gives `input` to `card`, and writes down what comes of it.
-    pub(crate) fn give(
-        &mut self,
-        input: Input,
-        card: &mut Card,
-        now: Time,
-        host: &mut impl Host,
-    ) -> u32 {
-        self.write(&Event::Input(now, input));
-        let mut tap = Tap {
-            host,
-            recorder: self,
-        };
-        let answer = input.give(card, now, &mut tap);
-        self.write(&Event::Answer(answer));
-        answer
-    }
-
     /// Hands to the system what is written.
     pub(crate) fn flush(&mut self) {
         if self.error.is_none() {
@@ -147,53 +103,6 @@ impl Recorder {
     pub(crate) fn end(mut self) -> io::Result<()> {
         self.flush();
         self.error.map_or(Ok(()), Err)
-    }
-}
-
-/// Listens between a card and its host.
-struct Tap<'a, H> {
-    host: &'a mut H,
-    recorder: &'a mut Recorder,
-}
-
-impl<H: Host> Host for Tap<'_, H> {
-    fn read(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &mut [u8],
-    ) -> Result<(), DmaFault> {
-        let result = self.host.read(function, addr, bytes);
-        let read = result.map(|()| bytes.to_vec()).map_err(|fault| fault.kind);
-        self.recorder.write(&Event::Read(function, addr, read));
-        result
-    }
-
-    fn write(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &[u8],
-    ) -> Result<(), DmaFault> {
-        let result = self.host.write(function, addr, bytes);
-        let written = result.map_err(|fault| fault.kind);
-        let event = Event::Write(function, addr, bytes.to_vec(), written);
-        self.recorder.write(&event);
-        result
-    }
-
-    fn interrupt(&mut self, at: Time, message: Message) {
-        self.recorder.write(&Event::Interrupt(at, message));
-        self.host.interrupt(at, message);
-    }
-
-    fn intx(&mut self, at: Time, function: FunctionId, is_asserted: bool) {
-        self.recorder.write(&Event::Intx(at, function, is_asserted));
-        self.host.intx(at, function, is_asserted);
-    }
-
-    fn observe(&mut self, at: Time, event: CardEvent) {
-        self.host.observe(at, event);
     }
 }
 
@@ -254,6 +163,20 @@ pub struct Replayed {
     pub is_cut: bool,
 }
 
+/// What is replayed.
+enum Replica {
+    Card(Box<Card>),
+    Virtio(Box<VirtioCrypto>),
+}
+
+/// Why a replay goes no further.
+enum Stop {
+    /// There is no more.
+    Cut,
+    /// What comes is wrong, or something else happened.
+    Error(ReplayError),
+}
+
 /// Replays a recording, and compares all that the card does with what it did.
 ///
 /// # Errors
@@ -262,43 +185,62 @@ pub fn replay(file: impl Read) -> Result<Replayed, ReplayError> {
     let mut events = Events { file, number: 0 };
     events.read_header()?;
     let mut found = Replayed::default();
-    let mut card = None;
+    let mut replica = None;
     while let Some(event) = events.next()? {
-        match event {
-            Event::Card(state) => {
-                let event = events.number;
+        let number = events.number;
+        let outcome = match (event, &mut replica) {
+            (Event::Card(state), _) => {
                 let restored = Card::restore(&state);
-                card = Some(restored.map_err(|source| ReplayError::Card { event, source })?);
+                let failed = |source| ReplayError::Card {
+                    event: number,
+                    source,
+                };
+                replica = Some(Replica::Card(Box::new(restored.map_err(failed)?)));
+                continue;
             }
-            Event::Input(now, input) => {
-                let Some(card) = &mut card else {
-                    return Err(events.garbled("an input before the first card"));
-                };
-                if now < found.end {
-                    return Err(events.garbled("time goes back"));
-                }
-                found.inputs += 1;
-                found.end = now;
-                let mut player = Player {
-                    events: &mut events,
-                    stop: None,
-                };
-                let answer = input.give(card, now, &mut player);
-                player.expect(Event::Answer(answer));
-                match player.stop {
-                    None => {}
-                    Some(Stop::Cut) => {
-                        found.is_cut = true;
-                        break;
-                    }
-                    Some(Stop::Error(error)) => return Err(error),
-                }
+            (Event::Virtio(made), _) => {
+                let device = made.device();
+                let device = device.map_err(|error| events.garbled(&error.to_string()))?;
+                replica = Some(Replica::Virtio(Box::new(device)));
+                continue;
+            }
+            (Event::Input(now, input), Some(Replica::Card(card))) => {
+                found.step(now, &events)?;
+                card::replay(card, (now, input), &mut events)
+            }
+            (Event::VirtioInput(now, input), Some(Replica::Virtio(device))) => {
+                found.step(now, &events)?;
+                let answer = Event::VirtioAnswer(input.give(device, now));
+                events.expect(&answer)
+            }
+            (Event::Input(..) | Event::VirtioInput(..), _) => {
+                return Err(events.garbled("an input before the first card"));
             }
             _ => return Err(events.garbled("it follows from no input")),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Cut) => {
+                found.is_cut = true;
+                break;
+            }
+            Err(Stop::Error(error)) => return Err(error),
         }
     }
     found.events = events.number;
     Ok(found)
+}
+
+impl Replayed {
+    /// The next input comes at `now`.
+    fn step<R: Read>(&mut self, now: Time, events: &Events<R>) -> Result<(), ReplayError> {
+        if now < self.end {
+            return Err(events.garbled("time goes back"));
+        }
+        self.inputs += 1;
+        self.end = now;
+        Ok(())
+    }
 }
 
 /// The events of a file, one after the other.
@@ -348,6 +290,24 @@ impl<R: Read> Events<R> {
         Ok(Some(event))
     }
 
+    /// The card did `now`: so it was recorded, or the replay ends.
+    fn expect(&mut self, now: &Event) -> Result<(), Stop> {
+        match self.next() {
+            Ok(Some(recorded)) if &recorded == now => Ok(()),
+            Ok(Some(recorded)) => Err(self.diverged(&recorded, now)),
+            Ok(None) => Err(Stop::Cut),
+            Err(error) => Err(Stop::Error(error)),
+        }
+    }
+
+    fn diverged(&self, recorded: &Event, now: &Event) -> Stop {
+        Stop::Error(ReplayError::Diverged {
+            event: self.number,
+            recorded: tell(recorded),
+            now: tell(now),
+        })
+    }
+
     fn garbled(&self, why: &str) -> ReplayError {
         ReplayError::Garbled {
             event: self.number,
@@ -368,51 +328,6 @@ fn read_up_to(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(len)
-}
-
-/// Why a replay goes no further.
-enum Stop {
-    /// There is no more.
-    Cut,
-    /// What comes is wrong, or something else happened.
-    Error(ReplayError),
-}
-
-/// Plays the host of a card that is replayed.
-struct Player<'a, R> {
-    events: &'a mut Events<R>,
-    stop: Option<Stop>,
-}
-
-impl<R: Read> Player<'_, R> {
-    fn next(&mut self) -> Option<Event> {
-        if self.stop.is_some() {
-            return None;
-        }
-        match self.events.next() {
-            Ok(Some(event)) => return Some(event),
-            Ok(None) => self.stop = Some(Stop::Cut),
-            Err(error) => self.stop = Some(Stop::Error(error)),
-        }
-        None
-    }
-
-    /// The card did `now`: so it was recorded, or the replay ends.
-    fn expect(&mut self, now: Event) {
-        if let Some(recorded) = self.next()
-            && recorded != now
-        {
-            self.diverge(&recorded, &now);
-        }
-    }
-
-    fn diverge(&mut self, recorded: &Event, now: &Event) {
-        self.stop = Some(Stop::Error(ReplayError::Diverged {
-            event: self.events.number,
-            recorded: tell(recorded),
-            now: tell(now),
-        }));
-    }
 }
 
 /// An event in words, without what it carries.
@@ -438,63 +353,8 @@ fn tell(event: &Event) -> String {
             format!("INTx {is_asserted} of function {} at {at:?}", function.0)
         }
         Event::Answer(value) => format!("the answer {value:#x}"),
-    }
-}
-
-impl<R: Read> Host for Player<'_, R> {
-    fn read(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &mut [u8],
-    ) -> Result<(), DmaFault> {
-        let fault = |kind| DmaFault { addr, kind };
-        match self.next() {
-            Some(Event::Read(who, place, Ok(read)))
-                if (who, place, read.len()) == (function, addr, bytes.len()) =>
-            {
-                bytes.copy_from_slice(&read);
-                Ok(())
-            }
-            Some(Event::Read(who, place, Err(kind))) if (who, place) == (function, addr) => {
-                Err(fault(kind))
-            }
-            Some(recorded) => {
-                let now = Event::Read(function, addr, Ok(vec![0; bytes.len()]));
-                self.diverge(&recorded, &now);
-                Err(fault(FaultKind::Unanswered))
-            }
-            None => Err(fault(FaultKind::Unanswered)),
-        }
-    }
-
-    fn write(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &[u8],
-    ) -> Result<(), DmaFault> {
-        let fault = |kind| DmaFault { addr, kind };
-        match self.next() {
-            Some(Event::Write(who, place, written, result))
-                if (who, place, written.as_slice()) == (function, addr, bytes) =>
-            {
-                result.map_err(fault)
-            }
-            Some(recorded) => {
-                let now = Event::Write(function, addr, bytes.to_vec(), Ok(()));
-                self.diverge(&recorded, &now);
-                Err(fault(FaultKind::Unanswered))
-            }
-            None => Err(fault(FaultKind::Unanswered)),
-        }
-    }
-
-    fn interrupt(&mut self, at: Time, message: Message) {
-        self.expect(Event::Interrupt(at, message));
-    }
-
-    fn intx(&mut self, at: Time, function: FunctionId, is_asserted: bool) {
-        self.expect(Event::Intx(at, function, is_asserted));
+        Event::Virtio(_) => "a virtio device".to_owned(),
+        Event::VirtioInput(now, input) => format!("{} at {now:?}", input.tell()),
+        Event::VirtioAnswer(answer) => answer.tell(),
     }
 }
