@@ -263,21 +263,25 @@ fn the_whole_stack_is_checked_over_a_socket_and_without_a_card_there_is_no_check
         "{}",
         stderr(&nobody)
     );
-    let mut server = Command::new(env!("CARGO_BIN_EXE_ringside"))
-        .args(["serve", "vfio-user", "--socket", text_of(&socket)])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut line = String::new();
-    let told = BufReader::new(server.stdout.take().expect("its output")).read_line(&mut line);
-    assert!(told.is_ok());
-    let checked = ringside(&["guest-check", "--json", "--socket", text_of(&socket)]);
-    server.kill().expect("it runs");
-    server.wait().expect("it ends");
-    let text = stdout(&checked);
-    assert_eq!(status(&checked), 0, "{text}{}", stderr(&checked));
-    let last = text.lines().last().expect("a verdict");
-    let verdict: Value = serde_json::from_str(last).expect("JSON");
-    assert_eq!(verdict["verdict"], "passed");
-    assert_eq!(verdict["checks"], 12);
+    // With vectors, and with nothing but the interrupt line.
+    for more in [&[][..], &["--no-msix"]] {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_ringside"))
+            .args(["serve", "vfio-user", "--socket", text_of(&socket)])
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let told = BufReader::new(server.stdout.take().expect("its output")).read_line(&mut line);
+        assert!(told.is_ok());
+        let checked = ringside(&["guest-check", "--json", "--socket", text_of(&socket)]);
+        server.kill().expect("it runs");
+        server.wait().expect("it ends");
+        let text = stdout(&checked);
+        assert_eq!(status(&checked), 0, "{text}{}", stderr(&checked));
+        let last = text.lines().last().expect("a verdict");
+        let verdict: Value = serde_json::from_str(last).expect("JSON");
+        assert_eq!(verdict["verdict"], "passed");
+        assert_eq!(verdict["checks"], 12);
+    }
 }

@@ -23,10 +23,20 @@ pub(crate) struct Booted {
 impl Booted {
     /// Boots a guest with `cards` in it that runs `script`.
     pub(crate) fn new(cards: &[&Served], script: &str) -> Self {
+        Self::boot(cards, script, None)
+    }
+
+    /// Boots one from which cards can be taken, with the monitor on the socket `monitor`.
+    pub(crate) fn with_monitor(cards: &[&Served], script: &str, monitor: &Path) -> Self {
+        Self::boot(cards, script, Some(monitor.to_owned()))
+    }
+
+    fn boot(cards: &[&Served], script: &str, monitor: Option<PathBuf>) -> Self {
         let machine = Machine {
             cards: cards.iter().map(|card| card.path().to_owned()).collect(),
             program: Some(program().to_owned()),
             script: Some(script.to_owned()),
+            monitor,
             arguments: Vec::new(),
         };
         Self {
@@ -50,7 +60,19 @@ impl Booted {
 
     /// Waits until the guest says `line`.
     pub(crate) fn wait_for(&mut self, line: &str) {
-        while !self.said.iter().any(|said| said == line) {
+        self.wait_until(|said| said == line);
+    }
+
+    /// Waits until `check` waits for what is done from outside.
+    pub(crate) fn wait_until_it_waits(&mut self, check: &str) {
+        self.wait_until(|said| {
+            let said: Value = serde_json::from_str(said).unwrap_or_default();
+            said["check"] == check && said["detail"] == ""
+        });
+    }
+
+    fn wait_until(&mut self, is_it: impl Fn(&str) -> bool) {
+        while !self.said.iter().any(|said| is_it(said)) {
             let status = self.next();
             assert_eq!(status, None, "ended: {:#?}", self.said);
         }

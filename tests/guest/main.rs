@@ -5,13 +5,15 @@
 //! are asked for, as `./test` does on machines that can.
 
 mod booted;
-#[expect(dead_code, reason = "another test has more to ask of a served card")]
+mod monitor;
 #[path = "../vfio_user/served.rs"]
 mod served;
 
 use booted::Booted;
 use device_model::Profile;
-use served::{Doorbells, Served};
+use monitor::Monitor;
+use served::{Doorbells, Served, socket_path};
+use sim::guest::machine::Machine;
 
 /// All checks of `guest-check`: bring-up, eight suites, a full ring, interrupts, a reset.
 const CHECKS: usize = 12;
@@ -172,4 +174,29 @@ fn a_card_is_measured_from_inside_a_guest() {
             "{figure}"
         );
     }
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_card_with_its_line_alone_is_unplugged_under_load_and_comes_back() {
+    let cards = [(), ()].map(|()| Served::without_msix(Profile::reference()));
+    let path = socket_path();
+    let script = format!("{CHECK} --await-loss --await-return");
+    let mut guest = Booted::with_monitor(&cards.each_ref(), &script, &path);
+    guest.wait_until_it_waits("loss");
+    let mut monitor = Monitor::new(&path);
+    monitor.unplug("card0");
+    assert_eq!(cards[0].end(), "the other end closed the socket");
+    guest.wait_until_it_waits("return");
+    let mut device = Machine::device(0, cards[0].path());
+    device["bus"] = "port0".into();
+    monitor.plug(&device);
+    let (findings, status) = guest.findings();
+    for finding in &findings {
+        assert_eq!(finding["passed"], true, "{finding}");
+    }
+    assert_eq!(findings.len(), CHECKS + 2);
+    assert_eq!(status, 0);
+    assert!(guest.switches_itself_off());
+    let _ = std::fs::remove_file(&path);
 }

@@ -120,3 +120,45 @@ fn a_client_that_comes_back_finds_the_card_as_it_left_it_but_without_its_memory(
     let mut client = Client::new(served.path()).expect("a session");
     assert_eq!(register(&mut client, Register::DeviceId), DEVICE_ID);
 }
+
+/// The capabilities of the list in configuration space, and where each begins.
+fn capabilities(client: &mut Client) -> Vec<(u8, u64)> {
+    let mut found = Vec::new();
+    let mut at = [0];
+    let pointer = header::CAPABILITIES_POINTER.offset.into();
+    client.region_read(CONFIG, pointer, &mut at).unwrap();
+    while at[0] != 0 {
+        assert!(found.len() < 48, "a list without an end: {found:?}");
+        let mut head = [0; 2];
+        client.region_read(CONFIG, at[0].into(), &mut head).unwrap();
+        found.push((head[0], at[0].into()));
+        at[0] = head[1];
+    }
+    found
+}
+
+#[test]
+fn a_card_whose_msix_is_hidden_has_a_line_instead_and_nothing_leads_to_the_capability() {
+    const MSIX: u8 = 0x11;
+    let served = Served::new(Profile::reference(), Doorbells::Trapped);
+    let all = capabilities(&mut Client::new(served.path()).expect("a session"));
+    let served = Served::without_msix(Profile::reference());
+    let mut client = Client::new(served.path()).expect("a session");
+    let rest: Vec<_> = all.iter().copied().filter(|&(id, _)| id != MSIX).collect();
+    assert_eq!(all.len(), rest.len() + 1);
+    assert_eq!(capabilities(&mut client), rest);
+    let place = all.iter().find(|&&(id, _)| id == MSIX).expect("MSI-X").1;
+    // However it is read and written.
+    for len in 1..=12 {
+        for at in 0..=12 - len {
+            let mut bytes = vec![0xEE; len as usize];
+            let write = client.region_write(CONFIG, place + at, &vec![0xFF; len as usize]);
+            write.expect("a write");
+            client.region_read(CONFIG, place + at, &mut bytes).unwrap();
+            assert_eq!(bytes, vec![0; len as usize], "{at} {len}");
+        }
+    }
+    let mut count = |index| client.get_irq_info(index).expect("interrupts").count;
+    assert_eq!(count(vfio::VFIO_PCI_MSIX_IRQ_INDEX), 0);
+    assert_eq!(count(vfio::VFIO_PCI_INTX_IRQ_INDEX), 1);
+}

@@ -50,17 +50,32 @@ impl Served {
         doorbells: Doorbells,
         change: impl FnOnce(&mut Card) + Send + 'static,
     ) -> Self {
+        Self::serve(move || {
+            let page = (doorbells == Doorbells::Shared)
+                .then(|| DoorbellPage::new(profile.ring_pairs + 1).expect("a page"));
+            let mut card = Card::new(profile).expect("a valid profile");
+            change(&mut card);
+            Slot::new(card, Pacing::Free, page)
+        })
+    }
+
+    /// A server of a card that has its interrupt line and no vectors.
+    pub(crate) fn without_msix(profile: Profile) -> Self {
+        Self::serve(move || {
+            let card = Card::new(profile).expect("a valid profile");
+            let mut slot = Slot::new(card, Pacing::Free, None);
+            slot.hide_msix();
+            slot
+        })
+    }
+
+    fn serve(make: impl FnOnce() -> Slot + Send + 'static) -> Self {
         let path = socket_path();
         let (started, wait) = mpsc::channel();
         let (told, ends) = mpsc::channel();
         let socket = path.clone();
         let thread = std::thread::spawn(move || {
-            let page = (doorbells == Doorbells::Shared)
-                .then(|| DoorbellPage::new(profile.ring_pairs + 1).expect("a page"));
-            let mut card = Card::new(profile).expect("a valid profile");
-            change(&mut card);
-            let slot = Slot::new(card, Pacing::Free, page);
-            let mut server = Server::new(&socket, slot).expect("a socket");
+            let mut server = Server::new(&socket, make()).expect("a socket");
             started
                 .send(server.stopper().expect("a descriptor"))
                 .expect("a listener");

@@ -134,7 +134,14 @@ impl Interrupts {
         let end = start.checked_add(count).ok_or(Errno::INVAL)?;
         let lines = lines.get_mut(start..end).ok_or(Errno::INVAL)?;
         match action {
-            Action::Assign(events) => Self::assign(lines, events),
+            Action::Assign(events) => {
+                Self::assign(lines, events)?;
+                // Whoever begins to listen learns of a line that stands already.
+                if kind == Kind::Intx && self.is_asserted {
+                    self.signal(Kind::Intx, 0);
+                }
+                Ok(())
+            }
             Action::Unassign => {
                 lines.fill_with(Line::default);
                 Ok(())
@@ -289,6 +296,20 @@ mod tests {
             .unwrap();
         assert_eq!(told(&ours), 0);
         interrupts.set_intx(true);
+        assert_eq!(told(&ours), 1);
+    }
+
+    #[test]
+    fn whoever_begins_to_listen_learns_of_a_line_that_stands_already() {
+        let mut interrupts = Interrupts::new(0);
+        interrupts.set_intx(true);
+        let (ours, theirs) = event();
+        interrupts
+            .set(Kind::Intx, (0, 1), Action::Unassign)
+            .unwrap();
+        interrupts
+            .set(Kind::Intx, (0, 1), Action::Assign(vec![theirs]))
+            .unwrap();
         assert_eq!(told(&ours), 1);
     }
 

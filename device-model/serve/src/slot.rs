@@ -8,7 +8,7 @@ use device_model::pci::{BarAccess, ConfigAccess, ErrorMessage, Message, Width};
 use device_model::{Card, CardEvent, DmaFault, Host, Latch, Profile};
 use regs::pci::{
     CONFIG_LEN, ConfigRegister, MSIX_BAR, MSIX_BAR_LEN, MSIX_ENTRY_LEN, MSIX_TABLE, REGISTER_BAR,
-    express, header, msix,
+    express, header, msix, power,
 };
 use regs::{BAR0_LEN, DeviceAddr, FunctionId};
 use rustix::io::Errno;
@@ -83,6 +83,8 @@ pub struct Slot {
     bus: Bus,
     doorbells: Option<DoorbellPage>,
     recorder: Option<Recorder>,
+    /// Whether the card has nothing but its interrupt line here.
+    hides_msix: bool,
 }
 
 /// What the slot has besides the card.
@@ -108,7 +110,15 @@ impl Slot {
             },
             doorbells,
             recorder: None,
+            hides_msix: false,
         }
+    }
+
+    /// Hides MSI-X from clients, as a machine without messages does: the capability is not in the
+    /// list, there are no vectors, and the card has its interrupt line.
+    pub fn hide_msix(&mut self) {
+        self.hides_msix = true;
+        self.bus.interrupts = Interrupts::new(0);
     }
 
     /// Writes all that crosses the card's edge to `recorder` from now on. What was recorded so far
@@ -261,6 +271,9 @@ impl Slot {
                 Some(value) => part.copy_from_slice(&value.to_le_bytes()[..width.bytes()]),
                 None => part.fill(NOBODY),
             }
+            if self.hides_msix && region == Region::Config && self.card.is_some() {
+                take_msix_away(at, part);
+            }
             at += width.bytes() as u32;
             rest = others;
         }
@@ -293,7 +306,10 @@ impl Slot {
             } else {
                 Input::BarWrite(bar(REGISTER_BAR, at, width), value)
             };
-            self.give(far, input);
+            let is_hidden = self.hides_msix && region == Region::Config && is_msix(at);
+            if !is_hidden {
+                self.give(far, input);
+            }
             at += width.bytes() as u32;
             rest = others;
         }
@@ -394,6 +410,24 @@ impl Slot {
         let after = change(before);
         if after != before {
             self.give(far, Input::ConfigWrite(at, after));
+        }
+    }
+}
+
+/// Whether the byte `at` of configuration space belongs to the MSI-X capability.
+fn is_msix(at: u32) -> bool {
+    let end = u32::from(msix::PENDING.offset) + 4;
+    (u32::from(msix::MSIX_ID.offset)..end).contains(&at)
+}
+
+/// What stands at `at` in configuration space, without MSI-X: whatever led there leads to what
+/// follows it, and it reads as zero.
+fn take_msix_away(at: u32, bytes: &mut [u8]) {
+    for (at, byte) in (at..).zip(bytes) {
+        if at == u32::from(power::POWER_NEXT.offset) {
+            *byte = msix::MSIX_NEXT.reset as u8;
+        } else if is_msix(at) {
+            *byte = 0;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use dma::PoolBuffer;
-use regs::DeviceAddr;
+use regs::{DeviceAddr, INTERRUPT_LINK_ERROR};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 use timebase::Span;
@@ -16,6 +16,10 @@ use super::{Mapped, Unmapped};
 /// Where the card sees the pool: above what 32 bits can say, so that no half of an address is lost
 /// unnoticed, and below what the smallest IOMMU reaches (39 bits).
 pub(super) const POOL_AT: u64 = 0x10_0000_0000;
+
+/// What a path without messages writes to `InterruptStatus` when the card's line rose, so that it
+/// falls: all causes but errors, which the driver looks at.
+pub(super) const LINE_CAUSES: u32 = !INTERRUPT_LINK_ERROR;
 
 /// Buffers that are mapped, by number of the mapping.
 #[derive(Debug, Default)]

@@ -5,7 +5,10 @@
 //! sysfs and giving it to vfio-pci is left to the caller. A card that the kernel asks back, or that
 //! reports an error it cannot go on from, is given up at once: it is a card that was pulled out.
 //!
-//! Not here: iommufd, and interrupts other than MSI-X.
+//! A card that shows no MSI-X has its interrupt line, which the kernel masks each time it tells of
+//! it: as one vector that all rings share.
+//!
+//! Not here: iommufd, and MSI.
 //!
 //! The only file of this crate with unsafe code. It relies on two facts: the mapping of BAR 0 lives
 //! as long as [`Registers`], and the pool's mapping lives as long as the [`Pool`] that
@@ -29,7 +32,7 @@ use vm_memory::{FileOffset, MmapRegion};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use volatile_register::RW;
 
-use super::real::{POOL_AT, Windows, address_of};
+use super::real::{LINE_CAUSES, POOL_AT, Windows, address_of};
 use super::{Direction, MapError, Mapped, Transport, Unmapped};
 
 /// Most vectors that are asked for: as many as [`Transport::take_interrupts`] can tell of.
@@ -69,8 +72,8 @@ pub enum AttachError {
     /// BAR 0 can not be mapped.
     #[error("mapping of BAR 0")]
     MapBar(#[source] vm_memory::mmap::MmapRegionError),
-    /// The device has no MSI-X vectors.
-    #[error("the device has no MSI-X vectors")]
+    /// The device has neither MSI-X vectors nor an interrupt line.
+    #[error("the device has neither MSI-X vectors nor an interrupt line")]
     NoVectors,
 }
 
@@ -149,6 +152,8 @@ struct Seat {
     container: Arc<VfioContainer>,
     pool_len: usize,
     events: Vec<EventFd>,
+    /// Whether the one event stands for the interrupt line.
+    has_line: bool,
     /// An error that the card cannot go on from; the kernel wants the card back.
     notices: Vec<EventFd>,
 }
@@ -161,7 +166,8 @@ impl Seat {
         let device = device.map_err(AttachError::vfio("taking the device from vfio-pci"))?;
         map_pool(&container, pool)?;
         let registers = Registers::map(&device)?;
-        let (events, notices) = listen(&device)?;
+        let (events, has_line) = listen(&device)?;
+        let notices = listen_for_notices(&device)?;
         enable(&device);
         Ok(Self {
             registers,
@@ -169,6 +175,7 @@ impl Seat {
             container,
             pool_len: pool.capacity(),
             events,
+            has_line,
             notices,
         })
     }
@@ -224,21 +231,32 @@ fn map_pool(container: &VfioContainer, pool: &Pool) -> Result<(), AttachError> {
     mapped.map_err(AttachError::vfio("mapping of the DMA pool"))
 }
 
-/// Asks to be told of every vector, of errors, and when the kernel wants the card back.
-fn listen(device: &VfioDevice) -> Result<(Vec<EventFd>, Vec<EventFd>), AttachError> {
-    let fresh = || EventFd::new(EFD_NONBLOCK).map_err(AttachError::system("an event descriptor"));
-    let known = device.get_irq_info(vfio::VFIO_PCI_MSIX_IRQ_INDEX);
-    let count = known.map_or(0, |irq| irq.count).min(MAX_VECTORS);
-    if count == 0 {
-        return Err(AttachError::NoVectors);
-    }
-    let events: Result<Vec<_>, _> = (0..count).map(|_| fresh()).collect();
+fn fresh_event() -> Result<EventFd, AttachError> {
+    EventFd::new(EFD_NONBLOCK).map_err(AttachError::system("an event descriptor"))
+}
+
+/// Asks to be told of every vector, or of the interrupt line of a device without; gives whether it
+/// is that.
+fn listen(device: &VfioDevice) -> Result<(Vec<EventFd>, bool), AttachError> {
+    let count = |index| device.get_irq_info(index).map_or(0, |irq| irq.count);
+    let (msix, line) = (vfio::VFIO_PCI_MSIX_IRQ_INDEX, vfio::VFIO_PCI_INTX_IRQ_INDEX);
+    let (index, count) = match (count(msix), count(line)) {
+        (0, 0) => return Err(AttachError::NoVectors),
+        (0, _) => (line, 1),
+        (vectors, _) => (msix, vectors.min(MAX_VECTORS)),
+    };
+    let events: Result<Vec<_>, _> = (0..count).map(|_| fresh_event()).collect();
     let events = events?;
-    let enabled = device.enable_msix(events.iter().collect());
+    let enabled = device.enable_irq(index, events.iter().collect());
     enabled.map_err(AttachError::vfio("asking for interrupts"))?;
+    Ok((events, index == line))
+}
+
+/// Asks to be told of errors, and when the kernel wants the card back.
+fn listen_for_notices(device: &VfioDevice) -> Result<Vec<EventFd>, AttachError> {
     let mut notices = Vec::new();
     for index in [vfio::VFIO_PCI_ERR_IRQ_INDEX, vfio::VFIO_PCI_REQ_IRQ_INDEX] {
-        let event = fresh()?;
+        let event = fresh_event()?;
         // A kernel that tells of no errors has none to tell: the device has no error reporting.
         if device.get_irq_info(index).is_some_and(|irq| irq.count > 0) {
             let enabled = device.enable_irq(index, vec![&event]);
@@ -246,7 +264,7 @@ fn listen(device: &VfioDevice) -> Result<(Vec<EventFd>, Vec<EventFd>), AttachErr
             notices.push(event);
         }
     }
-    Ok((events, notices))
+    Ok(notices)
 }
 
 /// Lets the card answer and reach memory.
@@ -367,14 +385,24 @@ impl Transport for Vfio {
                 fired |= 1 << vector;
             }
         }
-        if seat.notices.iter().any(|notice| notice.read().is_ok()) {
+        let (is_line, is_asked_back) = (
+            seat.has_line && fired != 0,
+            seat.notices.iter().any(|notice| notice.read().is_ok()),
+        );
+        if is_line {
+            self.write(Register::InterruptStatus.offset(), LINE_CAUSES);
+            let index = vfio::VFIO_PCI_INTX_IRQ_INDEX;
+            // If the kernel does not, the watchdog finds completions.
+            let _ = self.seat.as_ref().map(|seat| seat.device.unmask_irq(index));
+        }
+        if is_asked_back {
             self.lose();
         }
         fired
     }
 
     fn restore_vectors(&mut self) {
-        if let Some(seat) = &self.seat {
+        if let Some(seat) = self.seat.as_ref().filter(|seat| !seat.has_line) {
             // The kernel writes the table anew. If it does not, the watchdog finds completions.
             let _ = seat.device.disable_msix();
             let _ = seat.device.enable_msix(seat.events.iter().collect());

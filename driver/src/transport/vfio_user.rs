@@ -20,7 +20,7 @@ use protocol::wire::{
 };
 use protocol::{Channel, ChannelError, Deadline, Message};
 use regs::pci::{ConfigRegister, header};
-use regs::{DOORBELL_PAGE, DeviceAddr};
+use regs::{DOORBELL_PAGE, DeviceAddr, Register};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
@@ -29,13 +29,15 @@ use vfio_bindings::bindings::vfio;
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 use zerocopy::{FromBytes, IntoBytes as _};
 
-use super::real::{POOL_AT, Windows, address_of};
+use super::real::{LINE_CAUSES, POOL_AT, Windows, address_of};
 use super::{Direction, MapError, Mapped, Transport, Unmapped};
 
 /// How long an answer is waited for, in milliseconds.
 const PATIENCE_MS: u32 = 2_000;
 /// Most interrupt vectors of a card that this driver listens to.
 const MAX_VECTORS: u32 = u128::BITS;
+/// What is asked for, in words.
+const INTERRUPTS: &str = "interrupts";
 /// What the client can do; one file at most comes with a message.
 const CAPABILITIES: &str =
     r#"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,"pgsizes":4096}}"#;
@@ -93,8 +95,9 @@ pub struct VfioUser {
 /// Where interrupts arrive, and the end of the server.
 #[derive(Debug)]
 struct Ends {
-    /// An event descriptor for each vector.
+    /// An event descriptor for each vector; one for the interrupt line of a card without vectors.
     vectors: Vec<OwnedFd>,
+    has_line: bool,
     /// Tells of each vector once whenever it fires, so that nobody has to read its descriptor, and
     /// of the socket when the server closed its end.
     epoll: OwnedFd,
@@ -110,6 +113,7 @@ impl Ends {
         epoll::add(&epoll, socket, EventData::new_u64(SOCKET), EventFlags::ET)?;
         Ok(Self {
             vectors: Vec::new(),
+            has_line: false,
             epoll,
         })
     }
@@ -280,34 +284,54 @@ impl VfioUser {
         }
     }
 
-    /// Asks to be told of every vector.
+    /// Asks to be told of every vector, or of the interrupt line of a card without.
     fn listen(&mut self) -> Result<(), ConnectError> {
-        let what = "interrupts";
-        let asked = IrqInfo {
-            argsz: (size_of::<IrqInfo>() as u32).into(),
-            index: vfio::VFIO_PCI_MSIX_IRQ_INDEX.into(),
-            ..IrqInfo::default()
-        };
-        let answer = self.ask(what, Command::DeviceGetIrqInfo, &[asked.as_bytes()], &[])?;
-        let info = IrqInfo::read_from_bytes(&answer.payload);
-        let count = info.map_err(|_| ConnectError::Strange(what))?.count.get();
+        let (msix, line) = (vfio::VFIO_PCI_MSIX_IRQ_INDEX, vfio::VFIO_PCI_INTX_IRQ_INDEX);
+        let mut index = msix;
+        let mut count = self.count_interrupts(index)?;
+        if count == 0 {
+            index = line;
+            count = self.count_interrupts(index)?;
+        }
         if count == 0 || count > MAX_VECTORS {
-            return Err(ConnectError::Strange(what));
+            return Err(ConnectError::Strange(INTERRUPTS));
         }
         self.ends.listen(count)?;
-        let set = IrqSet {
-            argsz: (size_of::<IrqSet>() as u32).into(),
-            flags: (vfio::VFIO_IRQ_SET_DATA_EVENTFD | vfio::VFIO_IRQ_SET_ACTION_TRIGGER).into(),
-            index: vfio::VFIO_PCI_MSIX_IRQ_INDEX.into(),
-            start: 0.into(),
-            count: count.into(),
-        };
+        self.ends.has_line = index == line;
+        let flags = vfio::VFIO_IRQ_SET_DATA_EVENTFD | vfio::VFIO_IRQ_SET_ACTION_TRIGGER;
+        let set = irq_set(index, count, flags);
         let vectors = self.ends.vectors.iter().map(OwnedFd::try_clone);
         let twins = vectors.collect::<Result<Vec<_>, _>>();
         let twins = twins.map_err(|_| Errno::MFILE)?;
         let fds: Vec<_> = twins.iter().map(AsFd::as_fd).collect();
-        self.ask(what, Command::DeviceSetIrqs, &[set.as_bytes()], &fds)?;
+        self.ask(INTERRUPTS, Command::DeviceSetIrqs, &[set.as_bytes()], &fds)?;
         Ok(())
+    }
+
+    /// How many interrupts of a kind there are.
+    fn count_interrupts(&mut self, index: u32) -> Result<u32, ConnectError> {
+        let asked = IrqInfo {
+            argsz: (size_of::<IrqInfo>() as u32).into(),
+            index: index.into(),
+            ..IrqInfo::default()
+        };
+        let command = Command::DeviceGetIrqInfo;
+        let answer = self.ask(INTERRUPTS, command, &[asked.as_bytes()], &[])?;
+        let info = IrqInfo::read_from_bytes(&answer.payload);
+        let info = info.map_err(|_| ConnectError::Strange(INTERRUPTS))?;
+        Ok(info.count.get())
+    }
+
+    /// The interrupt line was told, and with that masked itself.
+    #[cold]
+    fn listen_to_the_line_again(&mut self) {
+        self.write(Register::InterruptStatus.offset(), LINE_CAUSES);
+        let flags = vfio::VFIO_IRQ_SET_DATA_NONE | vfio::VFIO_IRQ_SET_ACTION_UNMASK;
+        let set = irq_set(vfio::VFIO_PCI_INTX_IRQ_INDEX, 1, flags);
+        let posted = self.channel.post(Command::DeviceSetIrqs, &[set.as_bytes()]);
+        if posted.is_err() {
+            self.lose();
+        }
     }
 
     fn write_config(&mut self, register: ConfigRegister, value: u32) -> Result<(), ConnectError> {
@@ -346,6 +370,17 @@ impl VfioUser {
             let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
         }
         true
+    }
+}
+
+/// What is to be done to the first `count` interrupts of a kind.
+fn irq_set(index: u32, count: u32, flags: u32) -> IrqSet {
+    IrqSet {
+        argsz: (size_of::<IrqSet>() as u32).into(),
+        flags: flags.into(),
+        index: index.into(),
+        start: 0.into(),
+        count: count.into(),
     }
 }
 
@@ -448,6 +483,8 @@ impl Transport for VfioUser {
         let (fired, is_over) = self.ends.take();
         if is_over {
             self.lose();
+        } else if self.ends.has_line && fired != 0 {
+            self.listen_to_the_line_again();
         }
         fired
     }

@@ -14,6 +14,8 @@ use timebase::Span;
 use super::{CliError, STATUS_FAILED, print};
 use crate::guest::cache::Cache;
 use crate::guest::machine::{Line, Machine};
+#[cfg(feature = "vfio")]
+use crate::guest::{Found, find, give_to_vfio};
 use crate::guest::{POOL_BYTES, Path, Plan, RING_ENTRIES, Rig, bench, check};
 
 /// Slots of the rings that are measured.
@@ -107,6 +109,9 @@ pub(super) struct GuestCheck {
     /// At the end, wait until a card is taken away, and see that nothing is lost with it
     #[arg(long)]
     await_loss: bool,
+    /// After that, wait until a card comes into a slot, and see that it is put to work
+    #[arg(long, requires = "await_loss", conflicts_with = "socket")]
+    await_return: bool,
 }
 
 /// Measure what a request costs with the cards of this machine
@@ -145,13 +150,28 @@ impl Cards {
 
 #[cfg(feature = "vfio")]
 fn in_slots(pool: &Pool) -> Result<Vec<Path>, CliError> {
-    let found = crate::guest::find().map_err(failed)?;
+    let found = find().map_err(failed)?;
     if found.is_empty() {
         return Err(failed("no card in any slot of this machine"));
     }
-    let attach = |path: &PathBuf| driver::vfio::Vfio::attach(path, pool.clone()).map(Path::from);
-    let paths: Result<Vec<_>, _> = found.iter().map(attach).collect();
-    paths.map_err(failed)
+    let paths: Result<Vec<_>, _> = found.iter().map(|card| attach(card, pool)).collect();
+    paths.map_err(CliError::Guest)
+}
+
+#[cfg(feature = "vfio")]
+fn attach((path, _): &Found, pool: &Pool) -> Result<Path, Box<dyn Error>> {
+    give_to_vfio(path)?;
+    Ok(driver::vfio::Vfio::attach(path, pool.clone()).map(Path::from)?)
+}
+
+/// Looks for a card that none of `known` is. One that the kernel is not done with yet is none.
+#[cfg(feature = "vfio")]
+fn look(known: &mut Vec<Found>, pool: &Pool) -> Option<Path> {
+    let found = find().ok()?;
+    let fresh = found.into_iter().find(|card| !known.contains(card))?;
+    let path = attach(&fresh, pool).ok()?;
+    known.push(fresh);
+    Some(path)
 }
 
 #[cfg(not(feature = "vfio"))]
@@ -167,16 +187,23 @@ impl GuestCheck {
         let plan = Plan {
             patience: Span::from_ms(self.patience.saturating_mul(1000)),
             await_loss: self.await_loss,
+            await_return: self.await_return,
             seed: self.seed,
         };
         let mut trouble = None;
         let mut checks = 0;
-        let passed = check(&mut rig, plan, &mut |finding| {
+        #[cfg(feature = "vfio")]
+        let mut known = find().map_err(failed)?;
+        #[cfg(feature = "vfio")]
+        let mut look = |pool: &Pool| look(&mut known, pool);
+        #[cfg(not(feature = "vfio"))]
+        let mut look = |_: &Pool| None;
+        let passed = check(&mut rig, plan, &mut look, &mut |finding| {
             checks += 1;
             let text = if self.json {
                 serde_json::to_string(finding).expect("a finding is plain data")
             } else if finding.detail.is_empty() {
-                format!("..    {:24} take a card away now", finding.check)
+                format!("..    {:24} this waits for you", finding.check)
             } else {
                 let word = if finding.passed { "ok  " } else { "FAIL" };
                 let (check, detail) = (&finding.check, &finding.detail);
@@ -261,7 +288,7 @@ impl Qemu {
             cards: servers.iter().map(|server| server.socket.clone()).collect(),
             program: Some(self.program.clone().unwrap_or(this)),
             script: (!self.command.is_empty()).then(|| self.script()),
-            arguments: Vec::new(),
+            ..Machine::default()
         };
         if self.command.is_empty() {
             let is_well = machine.run_on_terminal(&cache).map_err(failed)?;

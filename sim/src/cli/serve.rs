@@ -65,6 +65,9 @@ struct VfioUser {
     /// How clients ring doorbells
     #[arg(long, value_enum, default_value_t)]
     doorbells: Doorbells,
+    /// Hide MSI-X, so that the card has its interrupt line only: QEMU can unplug no other
+    #[arg(long)]
+    no_msix: bool,
     #[command(flatten)]
     watch: Watch,
 }
@@ -195,6 +198,9 @@ impl VfioUser {
         let page = page.transpose();
         let page = page.map_err(failed)?;
         let mut slot = Slot::new(card, self.pacing.into(), page);
+        if self.no_msix {
+            slot.hide_msix();
+        }
         if let Some(recorder) = self.watch.recorder()? {
             slot.record(recorder);
         }

@@ -3,10 +3,12 @@
 //! Results are held against two libraries, those of the card's engine and of the software driver,
 //! as in simulated runs.
 
+use dma::Pool;
 use serde::Serialize;
 use timebase::{Span, Time};
 
 use super::load::{Load, Order, Tally};
+use super::path::Path;
 use super::rig::Rig;
 use crate::input::Input;
 use crate::scenario::Suite;
@@ -37,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) patience: Span,
     /// Whether to wait for the loss of a card at the end.
     pub(crate) await_loss: bool,
+    /// Whether to wait for another card after that.
+    pub(crate) await_return: bool,
     pub(crate) seed: u64,
 }
 
@@ -57,7 +61,13 @@ pub(crate) struct Finding {
 
 /// Does all checks; `tell` learns of each finding at once, and of a check that waits for somebody
 /// outside to act by a finding that has not passed yet and no detail.
-pub(crate) fn check(rig: &mut Rig, plan: Plan, tell: &mut dyn FnMut(&Finding)) -> bool {
+/// `look` gives a card that came into a slot since it looked last.
+pub(crate) fn check(
+    rig: &mut Rig,
+    plan: Plan,
+    look: &mut dyn FnMut(&Pool) -> Option<Path>,
+    tell: &mut dyn FnMut(&Finding),
+) -> bool {
     let input = Input::project();
     let mut checker = Checker {
         rig,
@@ -77,6 +87,9 @@ pub(crate) fn check(rig: &mut Rig, plan: Plan, tell: &mut dyn FnMut(&Finding)) -
     checker.survives_a_reset();
     if plan.await_loss {
         checker.survives_a_loss();
+    }
+    if plan.await_return {
+        checker.takes_a_card_back(look);
     }
     checker.passed
 }
@@ -147,12 +160,7 @@ impl Checker<'_> {
         let end = self.end();
         let mut load = match Load::open(self.rig, self.input, order) {
             Ok(load) => load,
-            Err(message) => {
-                return Tally {
-                    mistakes: vec![message],
-                    ..Tally::default()
-                };
-            }
+            Err(message) => return Tally::failed(message),
         };
         while load.ended() < order.pieces / 2 && !load.is_done() && self.rig.now() < end {
             load.turn(self.rig);
@@ -193,7 +201,12 @@ impl Checker<'_> {
         let mut tally = Tally::default();
         let (admin, data) = self.rig.interrupts();
         let polled = self.rig.total(|stats| stats.polled_completions);
-        if admin == 0 || data == 0 {
+        // Rings that share their one vector with the admin ring have none of their own.
+        let is_shared = self
+            .rig
+            .drivers()
+            .all(|it| it.transport().interrupts.len() == 1);
+        if admin == 0 || (data == 0 && !is_shared) {
             tally.mistake(format!("admin rings: {admin}, data rings: {data}"));
         }
         if polled > 0 {
@@ -234,15 +247,53 @@ impl Checker<'_> {
                 load.stop();
                 load.finish(self.rig, end)
             }
-            Err(message) => Tally {
-                mistakes: vec![message],
-                ..Tally::default()
-            },
+            Err(message) => Tally::failed(message),
         };
         let left = self.rig.serving();
         if left == self.rig.cards() {
             tally.mistake("no card was lost".to_owned());
         }
         self.conclude("loss", &tally, before, format!("cards left: {left}"));
+    }
+
+    /// Keeps the cards that are left busy until another comes, which then gets its share of the
+    /// sessions that are opened.
+    fn takes_a_card_back(&mut self, look: &mut dyn FnMut(&Pool) -> Option<Path>) {
+        let before = self.interrupts();
+        (self.tell)(&Finding {
+            check: "return".to_owned(),
+            ..Finding::default()
+        });
+        let end = self.end();
+        let suites = ["aes-128-cbc", "aes-128-gcm", "sha256"];
+        let order = self.order(&suites, 16, u64::MAX);
+        let mut come = None;
+        let mut tally = match Load::open(self.rig, self.input, &order) {
+            Ok(mut load) => {
+                while self.rig.now() < end && come.is_none() {
+                    load.turn(self.rig);
+                    come = look(&self.rig.pool);
+                }
+                load.stop();
+                load.finish(self.rig, end)
+            }
+            Err(message) => Tally::failed(message),
+        };
+        match come.map(|path| self.rig.add(path)) {
+            None => tally.mistake("no card came".to_owned()),
+            Some(Err(error)) => tally.mistake(error.to_string()),
+            Some(Ok(())) => {
+                self.rig.bring_up(end);
+                let order = self.order(&[suites, suites].concat(), 16, 300);
+                let more = self.run(&order, |_| {});
+                tally.add(more);
+            }
+        }
+        let taken = self.rig.posted_to_last();
+        if taken == 0 {
+            tally.mistake("the card that came was given nothing to do".to_owned());
+        }
+        let detail = format!("{taken} commands for the card that came");
+        self.conclude("return", &tally, before, detail);
     }
 }

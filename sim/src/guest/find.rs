@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use regs::pci::{PCI_DEVICE, PCI_VENDOR};
@@ -11,22 +12,23 @@ const DEVICES: &str = "/sys/bus/pci/devices";
 /// The kernel's driver that hands a device to a process.
 const DRIVER: &str = "vfio-pci";
 
-/// Every card of this machine, by address, given to vfio-pci if it is not there yet.
+/// A card, and a number that a card that comes later to the same address does not have.
+pub(crate) type Found = (PathBuf, u64);
+
+/// Every card of this machine, by address.
 ///
 /// # Errors
-/// If sysfs cannot be read, or refuses to give a card to vfio-pci.
-pub(crate) fn find() -> io::Result<Vec<PathBuf>> {
+/// If sysfs cannot be read.
+pub(crate) fn find() -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(DEVICES)? {
         let path = entry?.path();
         if read_id(&path, "vendor")? == PCI_VENDOR && read_id(&path, "device")? == PCI_DEVICE {
-            found.push(path);
+            let number = fs::metadata(&path)?.ino();
+            found.push((path, number));
         }
     }
     found.sort();
-    for path in &found {
-        give_to_vfio(path)?;
-    }
     Ok(found)
 }
 
@@ -36,7 +38,11 @@ fn read_id(device: &Path, name: &str) -> io::Result<u16> {
     u16::from_str_radix(digits, 16).map_err(io::Error::other)
 }
 
-fn give_to_vfio(device: &Path) -> io::Result<()> {
+/// Gives a card to vfio-pci, if it is not there yet.
+///
+/// # Errors
+/// If sysfs refuses to.
+pub(crate) fn give_to_vfio(device: &Path) -> io::Result<()> {
     let driver = fs::read_link(device.join("driver")).ok();
     if driver.is_some_and(|driver| driver.ends_with(DRIVER)) {
         return Ok(());

@@ -30,6 +30,23 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Of a load that could not begin.
+    pub(crate) fn failed(why: String) -> Self {
+        Self {
+            mistakes: vec![why],
+            ..Self::default()
+        }
+    }
+
+    /// What came of another load besides.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.pieces += other.pieces;
+        self.tampered += other.tampered;
+        self.interrupted += other.interrupted;
+        self.mistakes.extend(other.mistakes);
+    }
+
     pub(crate) fn mistake(&mut self, what: String) {
         if self.mistakes.len() < MAX_MISTAKES {
             self.mistakes.push(what);

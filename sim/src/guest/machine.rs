@@ -55,6 +55,9 @@ pub struct Machine {
     /// Shell script that the guest runs before it switches itself off; without one a person gets a
     /// shell.
     pub script: Option<String>,
+    /// Where QEMU's monitor listens (QMP). Then each card `n` sits behind a port `portn` of its
+    /// own, which it can be taken from and put into.
+    pub monitor: Option<PathBuf>,
     /// More arguments for QEMU.
     pub arguments: Vec<String>,
 }
@@ -105,6 +108,19 @@ impl Machine {
         Ok(status.success())
     }
 
+    /// Card `number` with the server on the socket `card`, as QEMU takes it on its command line and
+    /// from its monitor.
+    #[must_use]
+    pub fn device(number: usize, card: &Path) -> serde_json::Value {
+        serde_json::json!({
+            "driver": "vfio-user-pci",
+            "id": format!("card{number}"),
+            // A test machine may be busy: a server that is late is no reason to lose the card.
+            "x-msg-timeout": 60_000,
+            "socket": { "type": "unix", "path": card.to_string_lossy() },
+        })
+    }
+
     fn command(&self, cache: &Cache, folder: &Path) -> Command {
         let mut qemu = Command::new(cache.file("qemu"));
         let memory = format!("memory-backend-memfd,id=mem0,size={MEMORY_MIB}M,share=on");
@@ -113,12 +129,18 @@ impl Machine {
         qemu.args(["-m", &MEMORY_MIB.to_string(), "-object", &memory]);
         qemu.args(["-device", "intel-iommu,intremap=on,caching-mode=on"]);
         for (number, card) in self.cards.iter().enumerate() {
-            let path = serde_json::Value::from(card.to_string_lossy());
-            // A test machine may be busy: a server that is late is no reason to lose the card.
-            qemu.arg("-device").arg(
-                format!(r#"{{"driver":"vfio-user-pci","id":"card{number}","x-msg-timeout":60000,"#)
-                    + &format!(r#""socket":{{"type":"unix","path":{path}}}}}"#),
-            );
+            let mut device = Self::device(number, card);
+            if let Some(monitor) = &self.monitor {
+                let (port, slot) = (format!("port{number}"), number + 1);
+                let port_of = format!("pcie-root-port,id={port},chassis={slot},slot={slot}");
+                qemu.args(["-device", &port_of]);
+                device["bus"] = port.into();
+                if number == 0 {
+                    let socket = format!("unix:{},server=on,wait=off", monitor.display());
+                    qemu.args(["-qmp", &socket]);
+                }
+            }
+            qemu.args(["-device", &device.to_string()]);
         }
         qemu.arg("-kernel").arg(cache.file("vmlinux"));
         qemu.arg("-initrd").arg(folder.join("initramfs"));

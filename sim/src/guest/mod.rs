@@ -18,6 +18,6 @@ mod rig;
 pub(crate) use bench::bench;
 pub(crate) use check::{Plan, RING_ENTRIES, check};
 #[cfg(feature = "vfio")]
-pub(crate) use find::find;
+pub(crate) use find::{Found, find, give_to_vfio};
 pub(crate) use path::Path;
 pub(crate) use rig::{POOL_BYTES, Rig};

@@ -21,6 +21,7 @@ pub(crate) struct Rig {
     start: Instant,
     pub(crate) framework: Framework<CardDriver<Path>>,
     pub(crate) pool: Pool,
+    ring_entries: u32,
     cards: Vec<(DriverId, StatsHandle)>,
     /// Whether to sleep until an interrupt comes.
     pub(crate) sleeps: bool,
@@ -40,31 +41,47 @@ impl Rig {
         pool: Pool,
         ring_entries: u32,
     ) -> Result<Self, BringUpError> {
-        let mut framework = Framework::with_number(Limits::default(), 0);
-        let mut cards = Vec::new();
-        for (number, path) in paths.into_iter().enumerate() {
-            let config = DriverConfig {
-                name: format!("card{number}"),
-                ring_pairs: 2,
-                ring_entries,
-                coalesce_count: 8,
-                coalesce_timer: Span::from_us(50),
-                watchdog: WATCHDOG,
-                reset_timeout: Span::from_ms(5000),
-                sessions: 256,
-                ..DriverConfig::default()
-            };
-            let driver = CardDriver::new(path, config)?;
-            let stats = driver.stats_handle();
-            cards.push((framework.register(Box::new(driver)), stats));
-        }
-        Ok(Self {
+        let mut rig = Self {
             start: Instant::now(),
-            framework,
+            framework: Framework::with_number(Limits::default(), 0),
             pool,
-            cards,
+            ring_entries,
+            cards: Vec::new(),
             sleeps: true,
-        })
+        };
+        for path in paths {
+            rig.add(path)?;
+        }
+        Ok(rig)
+    }
+
+    /// Takes another card.
+    ///
+    /// # Errors
+    /// [`BringUpError`] if it is not a card that can be used.
+    pub(crate) fn add(&mut self, path: Path) -> Result<(), BringUpError> {
+        let config = DriverConfig {
+            name: format!("card{}", self.cards.len()),
+            ring_pairs: 2,
+            ring_entries: self.ring_entries,
+            coalesce_count: 8,
+            coalesce_timer: Span::from_us(50),
+            watchdog: WATCHDOG,
+            reset_timeout: Span::from_ms(5000),
+            sessions: 256,
+            ..DriverConfig::default()
+        };
+        let driver = CardDriver::new(path, config)?;
+        let stats = driver.stats_handle();
+        let driver = self.framework.register(Box::new(driver));
+        self.cards.push((driver, stats));
+        Ok(())
+    }
+
+    /// Commands that the card was given which came last.
+    pub(crate) fn posted_to_last(&self) -> u64 {
+        let last = self.cards.last();
+        last.map_or(0, |(_, stats)| stats.get().posted)
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -125,7 +142,7 @@ impl Rig {
             .filter_map(|&(card, _)| self.framework.driver(card))
     }
 
-    /// Number of cards that there were in the beginning.
+    /// Number of cards that there were, with those that are lost.
     pub(crate) fn cards(&self) -> usize {
         self.cards.len()
     }
