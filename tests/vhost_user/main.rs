@@ -2,6 +2,7 @@
 //! with a stock guest.
 
 mod alg;
+mod ciphers;
 mod frontend;
 mod guest;
 mod hostile;
