@@ -7,5 +7,6 @@ mod hostile_server;
 mod peer;
 mod processes;
 mod program;
+mod qemu;
 mod served;
 mod stack;
