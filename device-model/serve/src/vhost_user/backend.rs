@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use device_model::virtio::{Finished, VirtioCrypto};
 use device_model::{Latch, Profile, ProfileError};
-use regs::virtio::{CryptoConfig, CryptoStatus, SESSION_MESSAGE_LEN};
+use regs::virtio::{CryptoConfig, CryptoOpcode, CryptoStatus, SESSION_MESSAGE_LEN};
 use rustix::io::Errno;
 use timebase::{Span, Time};
 
@@ -21,8 +21,11 @@ use crate::recording::Recorder;
 const MAX_HELD: usize = 16 << 20;
 /// What a request holds beside its bytes, and each part of its room.
 const REQUEST_COST: usize = 256;
+/// What a request with a key of two halves holds instead: it may take this machine a second, and
+/// all that is on the card is finished before its client is forgotten.
+const KEY_COST: usize = 256 << 10;
 /// Most requests that are taken or finished before others get their turn.
-const BURST: u32 = 4096;
+const BURST: u32 = 64;
 
 /// A request on the card.
 #[derive(Debug)]
@@ -263,7 +266,10 @@ impl Backend {
         }
         let token = self.next_token;
         self.next_token += 1;
-        let cost = REQUEST_COST + bytes.len() + room.cost();
+        let opcode = bytes.first_chunk().copied().map(u32::from_le_bytes);
+        let has_key = opcode >= Some(CryptoOpcode::AkcipherEncrypt as u32);
+        let base = if has_key { KEY_COST } else { REQUEST_COST };
+        let cost = base + bytes.len() + room.cost();
         self.held += cost;
         // One byte of the room is the status.
         let len = room.len().saturating_sub(1);
