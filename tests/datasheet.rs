@@ -98,9 +98,10 @@ fn digests() -> String {
     for info in regs::DIGESTS.iter().filter(|info| !info.code.is_empty()) {
         let (code, key, nonce, digest) = (info.code, info.key, info.iv, info.digest);
         let block_len = info.block_len;
+        let parts = if info.has_state { "yes" } else { "no" };
         writeln!(
             text,
-            "| {code:?} | {key} | {nonce} | {block_len} | {digest} |"
+            "| {code:?} | {key} | {nonce} | {block_len} | {digest} | {parts} |"
         )
         .expect("a string takes every row");
     }

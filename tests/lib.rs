@@ -3,7 +3,10 @@
 pub mod hostile;
 
 use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use device_model::{Card, Profile};
 use dma::Pool;
@@ -20,6 +23,30 @@ use timebase::{Span, Time};
 
 const CARD: Actor = Actor(0);
 const DRIVER: Actor = Actor(1);
+
+/// The program `ringside`, built as this test is, once.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().expect("a path");
+        let folder = test.ancestors().nth(2).expect("a folder of binaries");
+        let mut build = Command::new(env!("CARGO"));
+        // As the whole workspace is built, so that nothing is built twice.
+        build.args(["build", "--quiet", "--workspace", "--bin", "ringside"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        build
+            .arg("--target-dir")
+            .arg(folder.parent().expect("a target folder"));
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo").success());
+        folder.join("ringside")
+    })
+}
 
 /// One card, its driver and a framework on a virtual clock, without consumers: the whole way from
 /// dispatch to callback, for benchmarks and tests that look at single requests.

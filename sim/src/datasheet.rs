@@ -9,10 +9,11 @@ pub mod markdown;
 pub mod svd;
 
 use regs::{
-    AlgorithmEntry, Argument, ArgumentFlags, BlobHeader, CodeInfo, Command, CommandFlags,
-    Completion, Errata, ErrorEntry, ErrorLog, FieldInfo, Health, Identity, KekOffer, Opcode,
-    PageCode, PublicKeyFlags, PublicKeyOp, Register, RegisterInfo, RingRegister, RingStatistics,
-    Segment, Statistics, Status, StatusCount, WireInfo,
+    AlgorithmEntry, Argument, ArgumentFlags, BlobHeader, CipherCode, CodeInfo, Command,
+    CommandFlags, Completion, DIGEST_STATE_LAYOUT, DigestCode, Errata, ErrorEntry, ErrorLog,
+    FieldInfo, Health, Identity, KekOffer, Opcode, PageCode, PublicKeyFlags, PublicKeyOp, Register,
+    RegisterInfo, RingRegister, RingStatistics, Segment, SessionBlock, SessionBlockFlags,
+    Statistics, Status, StatusCount, WireInfo,
 };
 
 /// A page of registers in BAR 0, repeated for each ring where it is a ring's.
@@ -78,7 +79,7 @@ impl Structure {
 }
 
 /// Every structure in host memory.
-pub const STRUCTURES: [Structure; 14] = [
+pub const STRUCTURES: [Structure; 16] = [
     Structure {
         name: "Command",
         description: "Command descriptor, one entry of a command ring",
@@ -93,6 +94,16 @@ pub const STRUCTURES: [Structure; 14] = [
         name: "Completion",
         description: "One entry of a completion ring",
         fields: Completion::LAYOUT,
+    },
+    Structure {
+        name: "SessionBlock",
+        description: "What a session is: the source stream of `SessionCreate`",
+        fields: SessionBlock::LAYOUT,
+    },
+    Structure {
+        name: "DigestState",
+        description: "State of a hash between two parts of a message",
+        fields: DIGEST_STATE_LAYOUT,
     },
     Structure {
         name: "Argument",
@@ -161,7 +172,7 @@ pub struct Codes {
 }
 
 /// Every set of codes.
-pub const CODES: [Codes; 4] = [
+pub const CODES: [Codes; 6] = [
     Codes {
         name: "Opcode",
         codes: Opcode::TABLE,
@@ -169,6 +180,14 @@ pub const CODES: [Codes; 4] = [
     Codes {
         name: "Status",
         codes: Status::TABLE,
+    },
+    Codes {
+        name: "Cipher",
+        codes: CipherCode::TABLE,
+    },
+    Codes {
+        name: "Digest",
+        codes: DigestCode::TABLE,
     },
     Codes {
         name: "PublicKeyOp",
@@ -190,10 +209,14 @@ pub struct Flags {
 }
 
 /// Every set of flags.
-pub const FLAGS: [Flags; 4] = [
+pub const FLAGS: [Flags; 5] = [
     Flags {
         name: "Command",
         flags: CommandFlags::TABLE,
+    },
+    Flags {
+        name: "Session",
+        flags: SessionBlockFlags::TABLE,
     },
     Flags {
         name: "Argument",

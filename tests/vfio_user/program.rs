@@ -2,35 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tests::program;
 
 use crate::served::socket_path;
 
-/// The program, built as this test is.
-fn ringside() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().expect("a path");
-        let folder = test.ancestors().nth(2).expect("a folder of binaries");
-        let mut build = Command::new(env!("CARGO"));
-        // As the whole workspace is built, so that nothing is built twice.
-        build.args(["build", "--quiet", "--workspace", "--bin", "ringside"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        build
-            .arg("--target-dir")
-            .arg(folder.parent().expect("a target folder"));
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo").success());
-        folder.join("ringside")
-    })
-}
-
 pub(crate) fn run(args: &[&str]) -> Output {
-    let output = Command::new(ringside()).args(args).output();
+    let output = Command::new(program()).args(args).output();
     output.expect("a program that runs")
 }
 
@@ -51,7 +30,7 @@ impl Process {
     /// One on `socket`.
     pub(crate) fn at(protocol: &str, socket: &Path, more: &[&str]) -> Self {
         let control = socket.with_extension("ctl");
-        let mut serve = Command::new(ringside());
+        let mut serve = Command::new(program());
         serve.args(["serve", protocol, "--socket"]).arg(socket);
         serve.arg("--control").arg(&control).args(more);
         let mut child = serve

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use regs::pci::ConfigPage;
 use regs::{FieldInfo, RegisterInfo, WireInfo};
 
 use super::{CODES, CONSTANTS, FLAGS, PAGES, STRUCTURES, Structure, plain, screaming, snake};
@@ -17,6 +18,9 @@ pub fn render() -> String {
     let mut text = String::from(HEAD);
     for (name, value) in CONSTANTS {
         define(&mut text, name, &format!("{value:#x}"), "");
+    }
+    for page in regs::pci::PAGES {
+        config_lines(&mut text, page);
     }
     for page in PAGES {
         comment(&mut text, page.description);
@@ -84,6 +88,9 @@ const TAIL: &str = "
 \t(RINGSIDE_COMMAND_DOORBELL_OF(ring) + RINGSIDE_COMPLETION_DOORBELL)
 /* Bit of the completion doorbell that arms the interrupt. */
 #define RINGSIDE_DOORBELL_ARM (1u << 31)
+/* Phase bit and status code of the status word of a completion. */
+#define RINGSIDE_COMPLETION_PHASE(status) ((status) & 1u)
+#define RINGSIDE_COMPLETION_STATUS(status) ((status) >> 16)
 
 #endif
 ";
@@ -109,8 +116,27 @@ fn register_lines(text: &mut String, page: &str, register: &RegisterInfo) {
     let name = format!("{}_REG_{}", screaming(page), screaming(register.name));
     let offset = format!("{:#05x}", register.offset);
     define(text, &name, &offset, register.description);
+    if register.reset != 0 {
+        let reset = format!("{:#010x}u", register.reset);
+        define(text, &format!("{name}_RESET"), &reset, "");
+    }
     for field in register.fields.iter().filter(|field| !field.is_reserved()) {
         field_lines(text, &screaming(register.name), field);
+    }
+}
+
+/// A page of configuration space. A register is named by its offset, a field by its mask.
+fn config_lines(text: &mut String, page: &ConfigPage) {
+    comment(text, &format!("Configuration space: {}", page.name));
+    for register in page.registers {
+        let name = format!("PCI_REG_{}", register.name);
+        let offset = format!("{:#05x}", register.offset);
+        define(text, &name, &offset, register.description);
+        for field in register.fields {
+            let name = format!("PCI_{}_{}", register.name, field.name);
+            let mask = format!("{:#010x}u", field.mask());
+            define(text, &name, &mask, field.description);
+        }
     }
 }
 
@@ -129,7 +155,7 @@ fn structure_lines(text: &mut String, structure: &Structure) {
     comment(text, structure.description);
     writeln!(text, "struct ringside_{name} {{").expect(INFALLIBLE);
     for field in structure.fields {
-        let what = field.description;
+        let what = field.description.trim();
         writeln!(text, "\t{}; /* {what} */", declaration(field)).expect(INFALLIBLE);
     }
     writeln!(text, "}};").expect(INFALLIBLE);

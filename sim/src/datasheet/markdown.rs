@@ -136,7 +136,7 @@ pub fn errata(sheet: &[Erratum]) -> String {
 pub fn structure(fields: &[WireInfo]) -> String {
     let mut text = String::from("| byte | bytes | field | meaning |\n|---|---|---|---|\n");
     for field in fields {
-        let (offset, len, meaning) = (field.offset, field.len, field.description);
+        let (offset, len, meaning) = (field.offset, field.len, field.description.trim());
         let name = if field.is_reserved() { "" } else { field.name };
         writeln!(text, "| {offset} | {len} | {name} | {meaning} |").expect(INFALLIBLE);
     }
