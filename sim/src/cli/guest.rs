@@ -13,10 +13,10 @@ use timebase::Span;
 
 use super::{CliError, STATUS_FAILED, print};
 use crate::guest::cache::Cache;
-use crate::guest::machine::{Line, Machine};
+use crate::guest::machine::{Line, Machine, virtio_crypto};
 #[cfg(feature = "vfio")]
 use crate::guest::{Found, find, give_to_vfio};
-use crate::guest::{POOL_BYTES, Path, Plan, RING_ENTRIES, Rig, bench, check};
+use crate::guest::{Figure, POOL_BYTES, Path, Plan, RING_ENTRIES, Rig, bench, check, ratios};
 
 /// Slots of the rings that are measured.
 const BENCH_ENTRIES: u32 = 256;
@@ -62,6 +62,9 @@ pub(super) struct Qemu {
     /// How the guest rings doorbells: trapped or shared
     #[arg(long, value_name = "HOW", default_value = "trapped")]
     doorbells: String,
+    /// Put two virtio crypto devices into the guest too, to compare: QEMU's own and a served one
+    #[arg(long)]
+    crypto: bool,
     /// Program to put into the guest as `ringside` [default: this one]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -236,14 +239,18 @@ impl GuestBench {
         rig.sleeps = !self.poll;
         let mut trouble = None;
         if !self.json {
-            print("suite             bytes  in flight   µs a request      MB/s  interrupts\n")?;
+            print(
+                "through    suite         bytes  in flight   µs a request      MB/s  interrupts\n",
+            )?;
         }
+        let mut figures = Vec::new();
         let done = bench(&mut rig, Span::from_ms(self.time), &mut |figure| {
             let text = if self.json {
                 serde_json::to_string(figure).expect("a figure is plain data")
             } else {
                 format!(
-                    "{:16} {:6} {:10} {:14.2} {:9.2} {:9.1} %",
+                    "{:10} {:12} {:6} {:10} {:14.2} {:9.2} {:9.1} %",
+                    figure.through,
                     figure.suite,
                     figure.bytes,
                     figure.in_flight,
@@ -252,12 +259,32 @@ impl GuestBench {
                     figure.interrupts_percent,
                 )
             };
+            figures.push(figure.clone());
             if let Err(error) = print(&(text + "\n")) {
                 trouble = Some(error);
             }
         });
         done.map_err(failed)?;
-        trouble.map_or(Ok(ExitCode::SUCCESS), Err)
+        trouble.map_or(Ok(()), Err)?;
+        self.compare(&figures)
+    }
+}
+
+impl GuestBench {
+    /// Prints what requests cost beside those through QEMU's own virtio crypto device.
+    fn compare(&self, figures: &[Figure]) -> Result<ExitCode, CliError> {
+        for (through, bytes, ratio) in ratios(figures) {
+            let text = if self.json {
+                let ratio = serde_json::json!({
+                    "through": through, "bytes": bytes, "time_by_builtin": ratio,
+                });
+                ratio.to_string()
+            } else {
+                format!("{through:10} {bytes:6} bytes: {ratio:.2} of the time of builtin")
+            };
+            print(&(text + "\n"))?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -283,11 +310,20 @@ impl Qemu {
         }
         let this = std::env::current_exe().map_err(failed)?;
         let servers: Result<Vec<_>, _> = (0..self.cards).map(|n| self.serve(&this, n)).collect();
-        let servers = servers?;
+        let mut servers = servers?;
+        let cards = servers.iter().map(|server| server.socket.clone());
+        let cards = cards.collect();
+        let mut arguments = Vec::new();
+        if self.crypto {
+            let server = self.serve_crypto(&this)?;
+            arguments = virtio_crypto(&server.socket);
+            servers.push(server);
+        }
         let machine = Machine {
-            cards: servers.iter().map(|server| server.socket.clone()).collect(),
+            cards,
             program: Some(self.program.clone().unwrap_or(this)),
             script: (!self.command.is_empty()).then(|| self.script()),
+            arguments,
             ..Machine::default()
         };
         if self.command.is_empty() {
@@ -319,10 +355,25 @@ impl Qemu {
 
     fn serve(&self, this: &std::path::Path, number: u8) -> Result<Server, CliError> {
         let name = format!("ringside-{}-card{number}.sock", std::process::id());
-        let socket = std::env::temp_dir().join(name);
         let mut command = Command::new(this);
         command.args(["serve", "vfio-user", "--profile", &self.profile]);
         command.args(["--pacing", &self.pacing, "--doorbells", &self.doorbells]);
+        Server::start(command, &name)
+    }
+
+    fn serve_crypto(&self, this: &std::path::Path) -> Result<Server, CliError> {
+        let name = format!("ringside-{}-crypto.sock", std::process::id());
+        let mut command = Command::new(this);
+        command.args(["serve", "vhost-user-crypto", "--profile", &self.profile]);
+        command.args(["--pacing", &self.pacing]);
+        Server::start(command, &name)
+    }
+}
+
+impl Server {
+    /// Starts a server that listens on the socket `name`, and waits until it does.
+    fn start(mut command: Command, name: &str) -> Result<Self, CliError> {
+        let socket = std::env::temp_dir().join(name);
         command.arg("--socket").arg(&socket);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().map_err(failed)?;
@@ -337,7 +388,7 @@ impl Qemu {
             let _ = process.wait();
             return Err(failed("the card's server did not start"));
         }
-        Ok(Server { process, socket })
+        Ok(Self { process, socket })
     }
 }
 
@@ -352,6 +403,7 @@ mod tests {
             profile: String::new(),
             pacing: String::new(),
             doorbells: String::new(),
+            crypto: false,
             program: None,
             cache: None,
             fetch_only: false,

@@ -6,16 +6,20 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 use timebase::Span;
 
+use super::machine::VIRTIO_CRYPTO;
 use super::rig::Rig;
 use crate::scenario::Suite;
 use crate::workload::session_params;
 
 /// What is measured: suite, bytes of payload, requests in flight.
-const POINTS: [(&str, usize, usize); 8] = [
+const POINTS: [(&str, usize, usize); 11] = [
     ("null", 64, 1),
     ("null", 64, 64),
+    ("aes-128-cbc", 64, 1),
     ("aes-128-cbc", 1024, 1),
     ("aes-128-cbc", 1024, 64),
+    ("aes-128-cbc", 16384, 1),
+    ("aes-128-cbc", 16384, 64),
     ("aes-128-gcm", 4096, 1),
     ("aes-128-gcm", 4096, 64),
     ("aes-128-gcm", 16384, 1),
@@ -24,12 +28,20 @@ const POINTS: [(&str, usize, usize); 8] = [
 /// Where the IV of requests stands is of no concern: it is separate, and the same.
 const IV: [u8; 64] = [3; 64];
 
+/// What the peers have too.
+const PEER_SUITE: &str = "aes-128-cbc";
+
 /// Requests that are not under way.
 type Idle = Vec<Box<Request>>;
+
+/// What figures of the cards say that they went through.
+const CARD: &str = "card";
 
 /// One figure.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
+    /// What the requests went through: cards, or what serves a virtio crypto device.
+    pub(crate) through: &'static str,
     /// Algorithm.
     pub(crate) suite: &'static str,
     /// Payload of a request, in bytes.
@@ -46,7 +58,8 @@ pub(crate) struct Figure {
     pub(crate) interrupts_percent: f64,
 }
 
-/// Measures each point for `time`.
+/// Measures each point for `time`; then what the kernel's AES-CBC costs over the virtio crypto
+/// devices of this machine, if there are any.
 ///
 /// # Errors
 /// A message if a session is refused or a request fails.
@@ -63,7 +76,72 @@ pub(crate) fn bench(
         let figure = measure(rig, (suite, bytes, in_flight), time)?;
         tell(&figure);
     }
+    peers(rig, time, tell)
+}
+
+#[cfg(not(feature = "vfio"))]
+fn peers(_rig: &Rig, _time: Span, _tell: &mut dyn FnMut(&Figure)) -> Result<(), String> {
     Ok(())
+}
+
+/// Measures what is measured of the cards one at a time, and that the peers can do.
+#[cfg(feature = "vfio")]
+fn peers(rig: &Rig, time: Span, tell: &mut dyn FnMut(&Figure)) -> Result<(), String> {
+    let devices = super::alg::devices();
+    for device in &devices {
+        let failed = |error| format!("virtio crypto, {}: {error}", device.name);
+        super::alg::choose(&devices, device).map_err(failed)?;
+        let points = POINTS.iter();
+        for &(suite, bytes, _) in points.filter(|(suite, _, n)| (*suite, *n) == (PEER_SUITE, 1)) {
+            let (requests, seconds) = peer(rig, bytes, time).map_err(failed)?;
+            tell(&Figure {
+                through: device.name,
+                suite,
+                bytes,
+                in_flight: 1,
+                requests,
+                request_us: seconds * 1e6 / requests as f64,
+                megabytes_per_s: requests as f64 * bytes as f64 / seconds / 1e6,
+                interrupts_percent: 100.0,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Requests that a peer did, and how many seconds it took.
+#[cfg(feature = "vfio")]
+fn peer(rig: &Rig, bytes: usize, time: Span) -> std::io::Result<(u64, f64)> {
+    let cipher = super::alg::Cipher::new(&[7; 16])?;
+    let mut bytes = vec![0; bytes];
+    let iv = *IV.first_chunk().expect("an IV is longer");
+    // The first one finds everything cold.
+    cipher.encrypt(&iv, &mut bytes)?;
+    let (start, mut requests) = (rig.now(), 0);
+    while rig.now().since(start) < time {
+        for _ in 0..16 {
+            cipher.encrypt(&iv, &mut bytes)?;
+        }
+        requests += 16;
+    }
+    Ok((requests, rig.now().since(start).as_secs_f64()))
+}
+
+/// What a request costs beside one through QEMU's own device: what it went through, its bytes, and
+/// its time divided by the other's. Nothing without such a device.
+pub(crate) fn ratios(figures: &[Figure]) -> Vec<(&'static str, usize, f64)> {
+    let (builtin, _) = VIRTIO_CRYPTO[0];
+    let single = || {
+        let figures = figures.iter();
+        figures.filter(|figure| (figure.suite, figure.in_flight) == (PEER_SUITE, 1))
+    };
+    let of = |figure: &Figure| {
+        let own = single().find(|own| own.through == builtin && own.bytes == figure.bytes)?;
+        let ratio = figure.request_us / own.request_us;
+        Some((figure.through, figure.bytes, ratio))
+    };
+    let others = single().filter(|figure| figure.through != builtin);
+    others.filter_map(of).collect()
 }
 
 fn measure(
@@ -98,6 +176,7 @@ fn measure(
     let now = rig.now();
     let _ = rig.framework.close_session(now, session);
     Ok(Figure {
+        through: CARD,
         suite: name,
         bytes,
         in_flight,
@@ -162,4 +241,38 @@ fn lap(rig: &mut Rig, idle: &mut Idle, count: u64) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(through: &'static str, bytes: usize, in_flight: usize, request_us: f64) -> Figure {
+        Figure {
+            through,
+            suite: PEER_SUITE,
+            bytes,
+            in_flight,
+            requests: 1,
+            request_us,
+            megabytes_per_s: 0.0,
+            interrupts_percent: 0.0,
+        }
+    }
+
+    #[test]
+    fn a_request_is_held_against_one_of_the_same_length_through_the_device_of_qemu() {
+        let figures = [
+            figure(CARD, 64, 1, 50.0),
+            figure(CARD, 64, 64, 1.0),
+            figure(CARD, 1024, 1, 90.0),
+            figure(CARD, 16384, 1, 1.0),
+            figure("builtin", 64, 1, 100.0),
+            figure("builtin", 1024, 1, 100.0),
+            figure("vhost-user", 64, 1, 120.0),
+        ];
+        let expected = [(CARD, 64, 0.5), (CARD, 1024, 0.9), ("vhost-user", 64, 1.2)];
+        assert_eq!(ratios(&figures), expected);
+        assert_eq!(ratios(&figures[..4]), []);
+    }
 }

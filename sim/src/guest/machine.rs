@@ -22,6 +22,29 @@ const MEMORY_MIB: u32 = 512;
 /// Where programs find their libraries in the guest.
 const LIBRARIES: &str = "lib64";
 
+/// Virtio crypto devices that a guest may have: what serves them, and their slots.
+pub(crate) const VIRTIO_CRYPTO: [(&str, &str); 2] = [("builtin", "1d"), ("vhost-user", "1e")];
+
+/// Arguments for both: QEMU's own, and the one that is served on `socket`.
+pub(crate) fn virtio_crypto(socket: &Path) -> Vec<String> {
+    let [(_, builtin), (_, served)] = VIRTIO_CRYPTO;
+    // A comma in an option is written twice.
+    let socket = socket.display().to_string().replace(',', ",,");
+    let arguments = [
+        "-object",
+        "cryptodev-backend-builtin,id=crypto0",
+        "-device",
+        &format!("virtio-crypto-pci,cryptodev=crypto0,addr=0x{builtin}"),
+        "-chardev",
+        &format!("socket,id=crypto1-socket,path={socket}"),
+        "-object",
+        "cryptodev-vhost-user,id=crypto1,chardev=crypto1-socket",
+        "-device",
+        &format!("virtio-crypto-pci,cryptodev=crypto1,addr=0x{served}"),
+    ];
+    arguments.map(str::to_owned).to_vec()
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Why there is no guest.
