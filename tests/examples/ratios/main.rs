@@ -6,6 +6,7 @@
 
 mod peer;
 mod scale;
+mod socket;
 mod threads;
 
 use std::collections::{BinaryHeap, VecDeque};
@@ -59,6 +60,7 @@ fn main() {
     let mut rows = rows();
     rows.retain(|row| wanted(row.name));
     rows.extend(peer::rows(wanted));
+    rows.extend(socket::rows(wanted));
     let mut samples = vec![Vec::with_capacity(ROUNDS); rows.len()];
     for round in 0..=ROUNDS {
         for (row, samples) in rows.iter_mut().zip(&mut samples) {
