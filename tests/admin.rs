@@ -27,16 +27,11 @@ fn rig(serial: u64) -> Rig {
 
 fn gcm(key: &[u8]) -> SessionParams {
     SessionParams {
-        mode: Mode::Aead,
-        flags: SessionFlags::default(),
         cipher: Some(Cipher::AesGcm),
-        digest: None,
         cipher_key_len: 32,
         cipher_key: Some(Key::new(key)),
-        auth_key_len: 0,
-        auth_key: None,
         iv_len: 12,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Aead)
     }
 }
 

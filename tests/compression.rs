@@ -4,8 +4,8 @@
 use device_model::{Latch, Profile};
 use framework::software::Transform;
 use framework::{
-    Buffer, Compression, Mbuf, Mode, Operation, Region, Request, RequestError, SessionFlags,
-    SessionId, SessionParams,
+    Buffer, Compression, Mbuf, Mode, Operation, Region, Request, RequestError, SessionId,
+    SessionParams,
 };
 use sim::recorder::Level;
 use tests::Rig;
@@ -14,18 +14,7 @@ use tests::Rig;
 const START: usize = 5;
 
 fn params() -> SessionParams {
-    SessionParams {
-        mode: Mode::Compress(Compression::Deflate),
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
+    SessionParams::of(Mode::Compress(Compression::Deflate))
 }
 
 fn rig() -> (Rig, SessionId) {

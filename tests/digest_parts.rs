@@ -59,16 +59,11 @@ struct World {
 fn params(digest: Digest, flags: SessionFlags, has_key: bool) -> SessionParams {
     let key_len = if digest.is_keyed() { KEY.len() } else { 0 };
     SessionParams {
-        mode: Mode::Digest,
         flags,
-        cipher: None,
         digest: Some(digest),
-        cipher_key_len: 0,
-        cipher_key: None,
         auth_key_len: key_len,
         auth_key: (has_key && key_len > 0).then(|| Key::new(&KEY)),
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Digest)
     }
 }
 

@@ -11,14 +11,12 @@ use framework::software::{SoftwareDriver, Transform};
 use framework::{
     Buffer, Cipher, Digest, DriverChoice, DriverId, Finished, Framework, Key, KeyOp, KeyParam,
     KeyRequest, Limits, MigrationPolicy, Mode, Operation, Region, Request, RequestError,
-    RequestFlags, SessionError, SessionFlags, SessionId, SessionParams,
+    RequestFlags, SessionError, SessionId, SessionParams,
 };
 use timebase::Time;
 
 fn params() -> SessionParams {
     SessionParams {
-        mode: Mode::EncryptThenAuthenticate,
-        flags: SessionFlags::empty(),
         cipher: Some(Cipher::AesCbc),
         digest: Some(Digest::HmacSha256),
         cipher_key_len: 16,
@@ -26,7 +24,7 @@ fn params() -> SessionParams {
         auth_key_len: 32,
         auth_key: Some(Key::new(&[2; 32])),
         iv_len: 16,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::EncryptThenAuthenticate)
     }
 }
 

@@ -5,9 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 use device_model::Profile;
-use framework::{
-    Cipher, Digest, Key, Mode, Operation, Request, RequestFlags, SessionFlags, SessionParams,
-};
+use framework::{Cipher, Digest, Key, Mode, Operation, Request, RequestFlags, SessionParams};
 use sim::recorder::Level;
 use tests::Rig;
 
@@ -41,8 +39,6 @@ fn params(mode: Mode, cipher: Cipher, digest: Option<Digest>) -> SessionParams {
     let auth_key_len = if digest.is_some() { 32 } else { 0 };
     let iv_len = usize::from(cipher.info().iv.min);
     SessionParams {
-        mode,
-        flags: SessionFlags::default(),
         cipher: Some(cipher),
         digest,
         cipher_key_len,
@@ -50,7 +46,7 @@ fn params(mode: Mode, cipher: Cipher, digest: Option<Digest>) -> SessionParams {
         auth_key_len,
         auth_key: key(auth_key_len),
         iv_len,
-        auth_digest_len: 0,
+        ..SessionParams::of(mode)
     }
 }
 

@@ -26,16 +26,8 @@ const DEPARTURES: u64 = 20;
 
 fn params() -> SessionParams {
     SessionParams {
-        mode: Mode::Cipher,
-        flags: SessionFlags::empty(),
         cipher: Some(Cipher::Null),
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Cipher)
     }
 }
 

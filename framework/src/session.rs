@@ -63,6 +63,24 @@ pub struct SessionParams {
 }
 
 impl SessionParams {
+    /// A session of this mode that has nothing else: no flags, algorithms, keys or lengths. Names,
+    /// as `..SessionParams::of(mode)`, what is the same in most sessions.
+    #[must_use]
+    pub const fn of(mode: Mode) -> Self {
+        Self {
+            mode,
+            flags: SessionFlags::empty(),
+            cipher: None,
+            digest: None,
+            cipher_key_len: 0,
+            cipher_key: None,
+            auth_key_len: 0,
+            auth_key: None,
+            iv_len: 0,
+            auth_digest_len: 0,
+        }
+    }
+
     /// Bytes of digest a request writes or compares: the given length or the whole digest, zero in
     /// modes without one.
     #[must_use]

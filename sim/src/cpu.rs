@@ -188,7 +188,7 @@ impl CryptoDriver for CpuDriver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framework::{Buffer, Cipher, Mode, Operation, Region, SessionFlags, SessionId};
+    use framework::{Buffer, Cipher, Mode, Operation, Region, SessionId};
 
     #[test]
     fn a_key_operation_takes_its_time_and_a_power_the_cube_of_its_length() {
@@ -210,16 +210,8 @@ mod tests {
     fn requests_are_done_one_after_the_other() {
         let mut cpu = CpuDriver::new("cpu");
         let params = SessionParams {
-            mode: Mode::Cipher,
-            flags: SessionFlags::default(),
             cipher: Some(Cipher::Null),
-            digest: None,
-            cipher_key_len: 0,
-            cipher_key: None,
-            auth_key_len: 0,
-            auth_key: None,
-            iv_len: 0,
-            auth_digest_len: 0,
+            ..SessionParams::of(Mode::Cipher)
         };
         let session = cpu.open_session(Time::ZERO, &params).unwrap();
         for _ in 0..2 {

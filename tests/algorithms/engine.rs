@@ -5,7 +5,7 @@ use framework::{Cipher, Digest, Mode, SessionParams};
 use regs::{CIPHER_KEY_MAX, DIGEST_KEY_MAX};
 use sim::reference::Reference;
 
-use super::{bytes, key, params};
+use super::{bytes, key};
 
 /// Lengths of key at which an algorithm may begin to behave in another way.
 const KEY_LENS: [usize; 19] = [
@@ -26,7 +26,7 @@ fn with_cipher(mode: Mode, cipher: Cipher) -> Vec<SessionParams> {
             cipher_key_len: key_len,
             cipher_key: key(key_len, key_len),
             iv_len,
-            ..params(mode)
+            ..SessionParams::of(mode)
         })
     };
     keys.flat_map(each).collect()
@@ -108,7 +108,7 @@ fn digests_agree() {
         for iv_len in digest.info().iv.iter() {
             let base = SessionParams {
                 iv_len,
-                ..params(Mode::Digest)
+                ..SessionParams::of(Mode::Digest)
             };
             let sessions = with_digest(&base, digest);
             assert!(!sessions.is_empty(), "{digest:?}");

@@ -7,7 +7,7 @@
 mod engine;
 mod whole_way;
 
-use framework::{Key, Mode, SessionFlags, SessionParams};
+use framework::Key;
 
 /// Bytes that differ by `seed`.
 fn bytes(seed: usize, len: usize) -> Vec<u8> {
@@ -17,19 +17,4 @@ fn bytes(seed: usize, len: usize) -> Vec<u8> {
 /// A key that differs by `seed`, none of no length.
 fn key(seed: usize, len: usize) -> Option<Key> {
     (len != 0).then(|| Key::new(&bytes(seed, len)))
-}
-
-fn params(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
 }

@@ -11,7 +11,7 @@ use regs::{CIPHERS, CipherCode, DIGESTS, DigestCode};
 use sim::recorder::Level;
 use tests::Rig;
 
-use super::{bytes, key, params};
+use super::{bytes, key};
 
 /// Keys longer than this are hashed first or refused by the card, and tested elsewhere.
 const KEY_MAX: u16 = 64;
@@ -45,7 +45,7 @@ fn with_cipher(cipher: Cipher, all: &mut Vec<SessionParams>) {
                 cipher: Some(cipher),
                 cipher_key_len,
                 iv_len,
-                ..params(mode)
+                ..SessionParams::of(mode)
             };
             if cipher.is_aead() {
                 let tags = [0, usize::from(info.tag.min), 12];
@@ -76,7 +76,7 @@ fn with_digest(digest: Digest, all: &mut Vec<SessionParams>) {
                 digest: Some(digest),
                 auth_key_len,
                 iv_len,
-                ..params(Mode::Digest)
+                ..SessionParams::of(Mode::Digest)
             };
             // A nonce of the digest is the cipher's too, and only the null cipher takes any.
             let (cipher, cipher_key_len, iv_len) = match info.iv {
@@ -207,7 +207,7 @@ fn sessions() -> Vec<SessionParams> {
 fn what_the_card_has_goes_to_the_card() {
     let mut rig = Rig::new(Profile::reference(), 64, 1, Level::Digest);
     let mut all = sessions();
-    all.extend(Compression::ALL.map(|algorithm| params(Mode::Compress(algorithm))));
+    all.extend(Compression::ALL.map(|algorithm| SessionParams::of(Mode::Compress(algorithm))));
     let (mut ciphers, mut digests) = (vec![CipherCode::None], vec![DigestCode::None]);
     for params in all {
         // The framework would send them to software if the card's driver did not offer them.

@@ -9,7 +9,7 @@ use framework::{
     Blocked, Buffer, Cipher, Completed, CryptoDriver, DriverChoice, DriverError, DriverFlags,
     DriverId, DriverOutput, DriverSession, Framework, Hint, Key, KeyBlocked, KeyCompleted, KeyOp,
     KeyOps, KeyParam, KeyRequest, Limits, MigrationPolicy, Mode, OpenError, Operation, ProbeScore,
-    Region, Request, RequestError, SessionFlags, SessionId, SessionParams,
+    Region, Request, RequestError, SessionId, SessionParams,
 };
 use timebase::Time;
 
@@ -260,16 +260,11 @@ pub(crate) const KEY: [u8; 16] = [7; 16];
 
 pub(crate) fn aes_cbc(key: [u8; 16]) -> SessionParams {
     SessionParams {
-        mode: Mode::Cipher,
-        flags: SessionFlags::empty(),
         cipher: Some(Cipher::AesCbc),
-        digest: None,
         cipher_key_len: 16,
         cipher_key: Some(Key::new(&key)),
-        auth_key_len: 0,
-        auth_key: None,
         iv_len: 16,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Cipher)
     }
 }
 

@@ -9,7 +9,7 @@ use driver::vfio_user::VfioUser;
 use driver::{CardDriver, DriverConfig};
 use framework::{
     Buffer, Cipher, Digest, DriverChoice, DriverId, Framework, Key, Limits, MigrationPolicy, Mode,
-    Operation, Region, Request, RequestError, SessionFlags, SessionId, SessionParams,
+    Operation, Region, Request, RequestError, SessionId, SessionParams,
 };
 use timebase::{Span, Time};
 
@@ -141,28 +141,13 @@ impl Stack {
     }
 }
 
-fn params(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
-}
-
 pub(crate) fn cbc() -> SessionParams {
     SessionParams {
         cipher: Some(Cipher::AesCbc),
         cipher_key_len: 16,
         cipher_key: Some(Key::new(&[7; 16])),
         iv_len: 16,
-        ..params(Mode::Cipher)
+        ..SessionParams::of(Mode::Cipher)
     }
 }
 
@@ -171,7 +156,7 @@ fn hmac() -> SessionParams {
         digest: Some(Digest::HmacSha256),
         auth_key_len: 32,
         auth_key: Some(Key::new(&[9; 32])),
-        ..params(Mode::Digest)
+        ..SessionParams::of(Mode::Digest)
     }
 }
 

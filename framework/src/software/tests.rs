@@ -18,28 +18,13 @@ fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn params(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
-}
-
 fn with_cipher(mode: Mode, cipher: Cipher, key: &[u8], iv_len: usize) -> SessionParams {
     SessionParams {
         cipher: Some(cipher),
         cipher_key_len: key.len(),
         cipher_key: Some(Key::new(key)),
         iv_len,
-        ..params(mode)
+        ..SessionParams::of(mode)
     }
 }
 
@@ -49,7 +34,7 @@ fn with_digest(digest: Digest, key: &[u8]) -> SessionParams {
         digest: Some(digest),
         auth_key_len: key.len(),
         auth_key,
-        ..params(Mode::Digest)
+        ..SessionParams::of(Mode::Digest)
     }
 }
 
@@ -779,7 +764,7 @@ fn the_driver_serves_a_framework() {
 }
 
 fn compression() -> Transform {
-    Transform::new(&params(Mode::Compress(Compression::Deflate))).unwrap()
+    Transform::new(&SessionParams::of(Mode::Compress(Compression::Deflate))).unwrap()
 }
 
 /// A request to compress or decompress all of `buffer` but the bytes before `start`.

@@ -372,16 +372,11 @@ impl CryptoDriver for Scripted {
 
 pub(crate) fn null_params() -> SessionParams {
     SessionParams {
-        mode: Mode::Cipher,
         flags: SessionFlags::SEPARATE_OUTPUT,
         cipher: Some(Cipher::Null),
-        digest: None,
         cipher_key_len: 1,
         cipher_key: Some(Key::new(&[7])),
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Cipher)
     }
 }
 

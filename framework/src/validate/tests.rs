@@ -7,16 +7,11 @@ use super::Rules;
 
 fn cipher() -> SessionParams {
     SessionParams {
-        mode: Mode::Cipher,
-        flags: SessionFlags::empty(),
         cipher: Some(Cipher::AesCbc),
-        digest: None,
         cipher_key_len: 16,
         cipher_key: Some(Key::new(&[0; 16])),
-        auth_key_len: 0,
-        auth_key: None,
         iv_len: 16,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Cipher)
     }
 }
 

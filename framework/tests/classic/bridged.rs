@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use framework::{
     Buffer, Cipher, Compression, DriverChoice, DriverFlags, Key, MigrationPolicy, Mode, Operation,
-    Region, Request, RequestError, SessionError, SessionFlags, SessionId, SessionParams,
+    Region, Request, RequestError, SessionError, SessionId, SessionParams,
 };
 
 use super::toy::{Toy, ToyDriver};
@@ -15,21 +15,6 @@ use super::*;
 const CCM: u32 = 40;
 const CCM_MAC: u32 = 39;
 
-fn params(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
-}
-
 fn aead(cipher: Cipher, key_len: usize, tag_len: usize) -> SessionParams {
     SessionParams {
         cipher: Some(cipher),
@@ -37,7 +22,7 @@ fn aead(cipher: Cipher, key_len: usize, tag_len: usize) -> SessionParams {
         cipher_key: Some(Key::new(&vec![0x2B; key_len])),
         iv_len: 12,
         auth_digest_len: tag_len,
-        ..params(Mode::Aead)
+        ..SessionParams::of(Mode::Aead)
     }
 }
 
@@ -195,7 +180,7 @@ fn squeeze(session: SessionId, operation: Operation, all: &[u8], len: usize) -> 
 #[test]
 fn a_classic_driver_says_how_long_a_compressed_payload_is() {
     let (mut classic, toy) = toy(&[DEFLATE]);
-    let params = params(Mode::Compress(Compression::Deflate));
+    let params = SessionParams::of(Mode::Compress(Compression::Deflate));
     let session = open(&mut classic, params.clone()).unwrap();
     let plain = [&[1; 3][..], &b"ring slot descriptor ".repeat(20), &[2; 4]].concat();
     let len = plain.len() - 7;
@@ -225,7 +210,11 @@ fn a_classic_driver_says_how_long_a_compressed_payload_is() {
 #[test]
 fn what_does_not_get_shorter_or_is_no_stream_stays_as_it_is() {
     let (mut classic, toy) = toy(&[DEFLATE]);
-    let session = open(&mut classic, params(Mode::Compress(Compression::Deflate))).unwrap();
+    let session = open(
+        &mut classic,
+        SessionParams::of(Mode::Compress(Compression::Deflate)),
+    )
+    .unwrap();
     let noise: Vec<u8> = (0..60_u32)
         .map(|at| (at * at * 167 + at * 91) as u8)
         .collect();

@@ -260,19 +260,10 @@ fn numbers_of_digests_and_ciphers_are_those_of_the_page() {
 #[test]
 fn what_others_dispatched_is_theirs() {
     let mut classic = software();
-    let mut params = framework::SessionParams {
-        mode: framework::Mode::Cipher,
-        flags: framework::SessionFlags::empty(),
+    let params = framework::SessionParams {
         cipher: Some(Cipher::Null),
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..framework::SessionParams::of(framework::Mode::Cipher)
     };
-    params.iv_len = 0;
     let framework = classic.framework_mut();
     let (choice, policy) = (
         framework::DriverChoice::any(),

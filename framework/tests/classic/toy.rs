@@ -92,7 +92,7 @@ fn squeeze(request: &mut Cryptop) {
         Operation::Decompress
     };
     let mode = Mode::Compress(Compression::Deflate);
-    let mut transform = Transform::new(&blank(mode)).expect("valid parameters");
+    let mut transform = Transform::new(&SessionParams::of(mode)).expect("valid parameters");
     let buffer = Buffer::Memory(request.crp_buf.to_vec());
     let mut work = Request::new(SessionId::default(), operation, buffer);
     (work.payload.start, work.payload.len) = (part.crd_skip, part.crd_len);
@@ -122,7 +122,7 @@ fn perform_aead(chain: &[CryptoIni], request: &mut Cryptop) {
         cipher_key: ini.cri_key.clone(),
         iv_len: 12,
         auth_digest_len: chain.iter().map(|it| it.cri_mlen).max().unwrap_or(0),
-        ..blank(Mode::Aead)
+        ..SessionParams::of(Mode::Aead)
     })
     .expect("valid parameters");
     let mut bytes = request.crp_buf.to_vec();
@@ -149,21 +149,6 @@ fn perform_aead(chain: &[CryptoIni], request: &mut Cryptop) {
 
 fn is_aead(number: u32) -> bool {
     matches!(number, 25 | 40)
-}
-
-fn blank(mode: Mode) -> SessionParams {
-    SessionParams {
-        mode,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    }
 }
 
 /// Does what the descriptors say, one after the other, as hardware of this kind does.

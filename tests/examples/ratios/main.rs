@@ -19,8 +19,7 @@ use device_model::Profile;
 use device_model::engine::{self, Context, Job};
 use dma::Pool;
 use framework::{
-    Cipher, Key, Mode, Operation, Region, Request, RequestFlags, SessionFlags, SessionId,
-    SessionParams,
+    Cipher, Key, Mode, Operation, Region, Request, RequestFlags, SessionId, SessionParams,
 };
 use regs::{CipherCode, DigestCode, SessionBlock};
 use rustix::time::{ClockId, clock_gettime};
@@ -184,16 +183,11 @@ fn processor_time() -> Duration {
 
 fn params(mode: Mode, cipher: Cipher, key: &[u8], iv_len: usize) -> SessionParams {
     SessionParams {
-        mode,
-        flags: SessionFlags::default(),
         cipher: Some(cipher),
-        digest: None,
         cipher_key_len: key.len(),
         cipher_key: (!key.is_empty()).then(|| Key::new(key)),
-        auth_key_len: 0,
-        auth_key: None,
         iv_len,
-        auth_digest_len: 0,
+        ..SessionParams::of(mode)
     }
 }
 

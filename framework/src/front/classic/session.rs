@@ -12,7 +12,7 @@ use super::sid::sid;
 use super::{Classic, Crid, CryptoIni, Cryptop, EALG_MAX_BLOCK_LEN, crypto_sid_lid};
 use crate::{
     Cipher, Compression, Digest, DriverChoice, DriverFlags, Errno, MigrationPolicy, Mode,
-    SessionError, SessionFlags, SessionId, SessionParams,
+    SessionError, SessionId, SessionParams,
 };
 
 /// Which of a session's algorithms work together.
@@ -146,18 +146,7 @@ impl Session {
 
 /// Parameters of the framework's session for a part of a chain.
 fn params(suite: Suite, chain: &[CryptoIni], part: Part) -> Result<SessionParams, Errno> {
-    let mut params = SessionParams {
-        mode: Mode::Cipher,
-        flags: SessionFlags::empty(),
-        cipher: None,
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
-    };
+    let mut params = SessionParams::of(Mode::Cipher);
     let (cipher, digest) = match suite {
         Suite::Cipher(cipher) => (Some((0, cipher)), None),
         Suite::Digest(digest) => (None, Some((0, digest))),

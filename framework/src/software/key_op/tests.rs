@@ -1,6 +1,6 @@
 use super::*;
 use crate::software::{Slices, Transform};
-use crate::{Digest, Mode, Operation, SessionFlags, SessionParams};
+use crate::{Digest, Mode, Operation, SessionParams};
 
 // Wycheproof, rsa_pkcs1_2048_test.json, first group, test 2:
 // n, d, p, q, d mod p - 1, d mod q - 1, 1/q mod p, ciphertext, message.
@@ -74,16 +74,8 @@ fn run_small(op: KeyOp, inputs: &[u64]) -> Result<u64, KeyDriverError> {
 
 fn digest_of(digest: Digest, text: &[u8]) -> KeyParam {
     let mut transform = Transform::new(&SessionParams {
-        mode: Mode::Digest,
-        flags: SessionFlags::empty(),
-        cipher: None,
         digest: Some(digest),
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Digest)
     })
     .unwrap();
     let mut out = vec![0; digest.len()];

@@ -14,16 +14,11 @@ const DIGEST_ROOM: usize = 64;
 
 fn params(digest: Digest, key: &[u8]) -> SessionParams {
     SessionParams {
-        mode: Mode::Digest,
         flags: SessionFlags::PARTS,
-        cipher: None,
         digest: Some(digest),
-        cipher_key_len: 0,
-        cipher_key: None,
         auth_key_len: key.len(),
         auth_key: (!key.is_empty()).then(|| Key::new(key)),
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Digest)
     }
 }
 
