@@ -256,12 +256,19 @@ impl Runtime {
     }
 
     /// Does what the dispatchers would do now, in the caller's time: for those who would rather
-    /// poll than be interrupted.
+    /// poll than be interrupted. What the dispatchers are doing meanwhile is done too when this
+    /// returns.
     pub fn poll(&self) {
         let clock = self.inner.clock();
-        // One shard's driver may have news for another.
-        let shards = &self.inner.shards;
-        while shards.iter().any(|shard| shard.serve(clock)) {}
+        // One shard's driver may have news for another, whoever serves it. If nobody served any
+        // shard since the round before, there was a moment at which no shard had anything to do.
+        let mut before = None;
+        loop {
+            let serves: u64 = self.inner.shards.iter().map(|it| it.serve(clock)).sum();
+            if before.replace(serves) == Some(serves) {
+                return;
+            }
+        }
     }
 
     /// Counters of all shards together. The greatest numbers are the greatest of any shard.

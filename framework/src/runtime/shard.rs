@@ -80,6 +80,8 @@ pub(super) struct Core {
     owners: Vec<Option<Owner>>,
     key_owners: BTreeMap<RequestId, Owner>,
     drivers: Vec<(DriverId, Waker)>,
+    /// How often a driver was served.
+    serves: u64,
     /// When the dispatcher looks by itself.
     asleep_until: Time,
     /// Whether the dispatcher ends when the last driver is gone.
@@ -100,6 +102,7 @@ impl Shard {
             owners: Vec::new(),
             key_owners: BTreeMap::new(),
             drivers: Vec::new(),
+            serves: 0,
             asleep_until: Time::NEVER,
             is_stopping: false,
             returns,
@@ -158,9 +161,12 @@ impl Shard {
         self.doorbell.ring();
     }
 
-    /// Serves the drivers that were woken or are due. Returns whether there were any.
-    pub(super) fn serve(&self, clock: &dyn Clock) -> bool {
-        self.with(clock, Core::serve)
+    /// Serves the drivers that were woken or are due. Returns how often anybody did so.
+    pub(super) fn serve(&self, clock: &dyn Clock) -> u64 {
+        self.with(clock, |core, now| {
+            core.serve(now);
+            core.serves
+        })
     }
 
     /// The dispatcher: serves drivers until the shard was told to stop and the last one is gone.
@@ -256,18 +262,16 @@ impl Core {
         }
     }
 
-    fn serve(&mut self, now: Time) -> bool {
-        let mut served = false;
+    fn serve(&mut self, now: Time) {
         for (id, waker) in &self.drivers {
             if waker.take() || self.framework.driver_deadline(*id) <= now {
                 self.framework.service(now, *id);
-                served = true;
+                self.serves += 1;
             }
         }
         let framework = &self.framework;
         self.drivers
             .retain(|(id, _)| framework.driver(*id).is_some());
-        served
     }
 
     fn sleep(&mut self, now: Time) -> Sleep {
