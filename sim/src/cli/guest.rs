@@ -14,9 +14,9 @@ use timebase::Span;
 use super::{CliError, STATUS_FAILED, print};
 use crate::guest::cache::Cache;
 use crate::guest::machine::{Line, Machine, virtio_crypto};
+use crate::guest::{Figure, POOL_BYTES, Path, Plan, RING_ENTRIES, Rig, bench, check, ratios};
 #[cfg(feature = "vfio")]
 use crate::guest::{Found, find, give_to_vfio};
-use crate::guest::{Figure, POOL_BYTES, Path, Plan, RING_ENTRIES, Rig, bench, check, ratios};
 
 /// Slots of the rings that are measured.
 const BENCH_ENTRIES: u32 = 256;
