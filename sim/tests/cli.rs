@@ -204,6 +204,7 @@ fn the_list_and_the_help_say_what_there_is() {
     assert_eq!(status(&list), 0);
     for name in [
         "failover",
+        "failover-brief",
         "backpressure",
         "single",
         "migrate-under-load",
@@ -213,7 +214,7 @@ fn the_list_and_the_help_say_what_there_is() {
         assert!(stdout(&list).contains(name), "{name}");
     }
     let json: Value = serde_json::from_slice(&ringside(&["list", "--json"]).stdout).expect("JSON");
-    assert_eq!(json.as_array().map(Vec::len), Some(6));
+    assert_eq!(json.as_array().map(Vec::len), Some(7));
     for args in [&["--help"][..], &["run", "--help"]] {
         let help = ringside(args);
         assert_eq!(status(&help), 0);
@@ -284,4 +285,129 @@ fn the_whole_stack_is_checked_over_a_socket_and_without_a_card_there_is_no_check
         assert_eq!(verdict["verdict"], "passed");
         assert_eq!(verdict["checks"], 12);
     }
+}
+
+/// A scenario whose card flips a bit, among much that does not matter.
+fn broken() -> String {
+    format!(
+        "{SMALL}tampered_percent = 20\n[[fault]]\nafter_requests = 3\nrebalance = true\n\
+         [[fault]]\nat_us = 1\nlatch = {{ card = \"card0\", kind = \"corrupt-output\", nth = 4 }}\n"
+    )
+}
+
+#[test]
+fn a_failing_seed_becomes_a_short_file_that_fails_again_to_the_bit() {
+    let file = scratch("shrinks.toml", &broken());
+    let replay = scratch("shrunk.toml", "");
+    let output = ringside(&[
+        "shrink",
+        text_of(&file),
+        "--seed",
+        "9",
+        "--out",
+        text_of(&replay),
+    ]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let text = fs::read_to_string(&replay).expect("a replay");
+    assert!(text.lines().count() <= 30, "{text}");
+    assert!(text.contains("pieces = 1\n"), "{text}");
+    assert_eq!(text.matches("[[fault]]").count(), 1, "{text}");
+
+    let output = ringside(&["replay", text_of(&replay)]);
+    assert_eq!(status(&output), 0, "{}", stdout(&output));
+    assert!(stdout(&output).contains("SAME   to the bit"), "{output:?}");
+    let story = stdout(&ringside(&["explain", text_of(&replay)]));
+    for part in ["dispatches it", "posts it", "FOUND by `data right`"] {
+        assert!(story.contains(part), "{story}");
+    }
+
+    let other = text.replacen("digest = \"", "digest = \"0", 1);
+    let at = other.find("digest = \"").expect("a digest") + 27;
+    let other = scratch("other.toml", &(other[..at - 1].to_owned() + &other[at..]));
+    let output = ringside(&["replay", text_of(&other)]);
+    assert_eq!(status(&output), 1, "{output:?}");
+    assert!(stdout(&output).contains("OTHER"), "{output:?}");
+    let healed = text.replacen("corrupt-output", "drop-completion", 1);
+    let healed = scratch("healed.toml", &healed);
+    let output = ringside(&["replay", text_of(&healed)]);
+    assert_eq!(status(&output), 1, "{output:?}");
+    assert!(stdout(&output).contains("GONE"), "{output:?}");
+}
+
+#[test]
+fn a_sweep_finds_the_seeds_that_fail_goes_on_and_is_merged() {
+    let file = scratch("sweeps.toml", &broken());
+    let sweep = |out: &Path, more: &[&str]| {
+        let args = [
+            "sweep",
+            text_of(&file),
+            "--seeds",
+            "0..12",
+            "--out",
+            text_of(out),
+        ];
+        ringside(&[&args, more].concat())
+    };
+    let whole = scratch("whole.jsonl", "");
+    let xml = scratch("whole.xml", "");
+    let output = sweep(&whole, &["--jobs", "2", "--junit", text_of(&xml)]);
+    assert_eq!(status(&output), 1, "{output:?}");
+    assert!(
+        stdout(&output).contains("failed: data right: "),
+        "{output:?}"
+    );
+    let text = fs::read_to_string(&whole).expect("results");
+    assert_eq!(text.lines().count(), 13);
+    let xml = fs::read_to_string(&xml).expect("results for CI");
+    assert!(xml.contains("tests=\"12\""), "{xml}");
+
+    let part = scratch("part.jsonl", &text[..text.len() / 2]);
+    assert_eq!(status(&sweep(&part, &["--resume"])), 1);
+    assert_eq!(fs::read_to_string(&part).expect("results"), text);
+    let output = sweep(&part, &["--resume", "--pieces", "3"]);
+    assert_eq!(status(&output), 2, "{output:?}");
+    assert!(stderr(&output).contains("another sweep"), "{output:?}");
+
+    let shards = ["1/2", "2/2"].map(|shard| {
+        let out = scratch(&format!("shard{}.jsonl", &shard[..1]), "");
+        assert!(status(&sweep(&out, &["--shard", shard])) < 2);
+        out
+    });
+    let merged = scratch("merged.jsonl", "");
+    let merge = |files: &[&str]| ringside(&[&["merge", "--out", text_of(&merged)], files].concat());
+    assert_eq!(
+        status(&merge(&[text_of(&shards[1]), text_of(&shards[0])])),
+        1
+    );
+    assert_eq!(fs::read_to_string(&merged).expect("results"), text);
+    let output = merge(&[text_of(&shards[1])]);
+    assert_eq!(status(&output), 2);
+    assert!(
+        stderr(&output).contains("missing of 2: shard 1"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_sweep_without_failures_exits_with_zero_and_bad_ranges_are_refused() {
+    let file = scratch("sound.toml", SMALL);
+    let output = ringside(&["sweep", text_of(&file), "--seeds", "3..6", "--fail-fast"]);
+    assert_eq!(status(&output), 0, "{output:?}");
+    assert!(
+        stdout(&output).contains("0 of 3 seeds failed"),
+        "{output:?}"
+    );
+    for (option, value) in [
+        ("--seeds", "6..3"),
+        ("--seeds", "6"),
+        ("--shard", "0/4"),
+        ("--shard", "5/4"),
+    ] {
+        let output = ringside(&["sweep", text_of(&file), option, value]);
+        assert_eq!(status(&output), 2, "{output:?}");
+        assert!(stderr(&output).contains("expected"), "{output:?}");
+    }
+    let output = ringside(&["shrink", text_of(&file), "--seed", "3"]);
+    assert_eq!(status(&output), 2, "{output:?}");
+    assert!(stderr(&output).contains("nothing to shrink"), "{output:?}");
 }

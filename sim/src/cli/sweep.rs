@@ -23,7 +23,7 @@ pub(super) const NOISE: u32 = 65_536;
 
 const EXAMPLES: &str = "\
 Examples:
-  ringside sweep failover --pieces 200 --seeds 0..1000
+  ringside sweep failover-brief --seeds 0..10000
   ringside sweep mine.toml --seeds 0..100000 --out all.jsonl --junit all.xml
   ringside sweep mine.toml --seeds 0..100000 --out all.jsonl --resume
   ringside sweep mine.toml --seeds 0..100000 --shard 3/16 --out 3.jsonl

@@ -11,8 +11,12 @@ use super::{Scenario, ScenarioError};
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 /// Built-in scenarios: name and text. The first is the one to show a newcomer.
-const BUILTINS: [(&str, &str); 6] = [
+const BUILTINS: [(&str, &str); 7] = [
     ("failover", include_str!("../../scenarios/failover.toml")),
+    (
+        "failover-brief",
+        include_str!("../../scenarios/failover-brief.toml"),
+    ),
     (
         "backpressure",
         include_str!("../../scenarios/backpressure.toml"),
