@@ -235,7 +235,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_damaged_file_is_refused_or_read_but_never_panics(
-            at in 0_usize..4_000, bytes in proptest::collection::vec(any::<u8>(), 0..6), cut in any::<bool>()
+            at in 0_usize..4_000,
+            bytes in proptest::collection::vec(any::<u8>(), 0..6),
+            cut in any::<bool>(),
         ) {
             let mut text = sample().to_toml().into_bytes();
             let at = at.min(text.len());

@@ -2,9 +2,9 @@
 //!
 //! Takes things away, one kind after the other, as long as the failure stays: faults, requests,
 //! consumers, cards, sizes, chance. A candidate that draws other numbers takes another course, so
-//! a failure that hangs on one interleaving would be lost at the first step; each candidate is tried
-//! with a few seeds. Works until nothing more can be taken away, or a budget of events is spent; no
-//! clock has a say, so a case shrinks to the same one on every machine.
+//! a failure that hangs on one interleaving would be lost at the first step; each candidate is
+//! tried with a few seeds. Works until nothing more can be taken away, or a budget of events is
+//! spent; no clock has a say, so a case shrinks to the same one on every machine.
 
 use timebase::{Span, Time};
 

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(list[0]["cards"][1]["name"], "card1");
         assert_eq!(list.as_array().map(Vec::len), Some(builtins().len()));
         assert_eq!(list[0]["cards"][0]["errata"], serde_json::json!([]));
-        let errata = &list[5]["cards"][0]["errata"];
+        let errata = &list[6]["cards"][0]["errata"];
         assert_eq!(errata[7], "early-ready", "{errata}");
     }
 }

@@ -210,7 +210,8 @@ impl<R: BufRead> Lines<R> {
 /// Puts shards together; the result is that of a sweep in one piece.
 ///
 /// # Errors
-/// [`ReadError::Merge`] if they do not belong together, or a shard or a seed is missing: it is named.
+/// [`ReadError::Merge`] if they do not belong together, or a shard or a seed is missing: it is
+/// named.
 pub fn merge(shards: Vec<Sweep>) -> Result<Sweep, ReadError> {
     let refuse = |message: String| Err(ReadError::Merge(message));
     let Some(first) = shards.first() else {

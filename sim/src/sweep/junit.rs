@@ -17,7 +17,8 @@ pub fn junit(name: &str, sweep: &Sweep) -> String {
                 @for result in results {
                     testcase classname=(plain(name)) name={ "seed " (result.seed) } {
                         @if let Some(finding) = &result.finding {
-                            failure type=(plain(&finding.signature)) message=(plain(&finding.message)) {}
+                            @let (kind, message) = (&finding.signature, &finding.message);
+                            failure type=(plain(kind)) message=(plain(message)) {}
                         }
                     }
                 }
