@@ -3,6 +3,7 @@
 use device_model::Latch;
 use sim::input::Input;
 use sim::outcome::Outcome;
+use sim::rule::{Fate, Message, Rule};
 use sim::scenario::{Action, FaultSpec, Scenario, Trigger};
 use sim::world::{self, RunOptions};
 use timebase::{Span, Time};
@@ -120,4 +121,62 @@ fn an_expectation_that_is_not_met_fails_the_run() {
         }];
     });
     assert_eq!(names(&outcome), ["expectations"]);
+}
+
+/// A run of `single` in which messages of one kind meet a fate.
+fn run_with_rule(rule: Rule) -> Outcome {
+    run_with(None, |scenario| {
+        scenario.faults = vec![FaultSpec {
+            trigger: Trigger::At(Time::ZERO + Span::from_us(5)),
+            action: Action::Message { card: 0, rule },
+        }];
+    })
+}
+
+fn rule(message: Message, fate: Fate) -> Rule {
+    Rule {
+        message,
+        skip: 3,
+        count: 2,
+        fate,
+    }
+}
+
+#[test]
+fn the_driver_survives_messages_that_are_lost_late_or_doubled() {
+    let late = Fate::Delay(Span::from_us(40));
+    for (message, fate) in [
+        (Message::Doorbell, Fate::Lose),
+        (Message::Doorbell, Fate::Double),
+        (Message::Doorbell, late),
+        (Message::Interrupt, Fate::Lose),
+        (Message::Interrupt, Fate::Double),
+        (Message::Interrupt, late),
+    ] {
+        let outcome = run_with_rule(rule(message, fate));
+        let violations = &outcome.violations;
+        assert!(outcome.passed(), "{message:?} {fate:?}: {violations:#?}");
+    }
+}
+
+#[test]
+fn a_bit_that_flips_on_the_way_to_memory_is_wrong_data() {
+    // Completions cross too; enough writes hit data as well.
+    let outcome = run_with_rule(Rule {
+        count: 300,
+        ..rule(Message::DmaWrite, Fate::Flip)
+    });
+    assert!(!outcome.passed());
+}
+
+#[test]
+fn a_rule_that_strikes_nothing_fails_the_run() {
+    let outcome = run_with_rule(Rule {
+        skip: 1 << 30,
+        ..rule(Message::Doorbell, Fate::Lose)
+    });
+    assert_eq!(names(&outcome), ["faults"], "{:#?}", outcome.violations);
+    let message = &outcome.violations[0].message;
+    assert!(message.contains("fault 1"), "{message}");
+    assert!(message.contains("struck no doorbell of card0"), "{message}");
 }

@@ -134,6 +134,21 @@ pub enum Event {
     },
 }
 
+/// What each number of [`outcome_code`] means.
+pub(crate) const OUTCOMES: [&str; 11] = [
+    "ok",
+    "moved",
+    "digest mismatch",
+    "interrupted",
+    "too big",
+    "device error",
+    "cancelled",
+    "no driver",
+    "bad data",
+    "timed out",
+    "begin anew",
+];
+
 /// Number of a request's outcome in [`Event::Callback`].
 #[must_use]
 pub const fn outcome_code(result: &Result<(), framework::RequestError>) -> u8 {

@@ -18,6 +18,7 @@ pub mod profile;
 pub mod recorder;
 pub mod reference;
 pub mod report;
+pub mod rule;
 pub mod scenario;
 pub mod schedule;
 pub mod series;

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use device_model::pci::{BarAccess, ConfigAccess, Message};
+use device_model::pci::{self, BarAccess, ConfigAccess};
 use device_model::{Card, CardEvent, DmaFault, Host, LinkBacklog};
 use dma::{Coherent, Pool, PoolBuffer};
 use driver::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
@@ -17,12 +17,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use regs::pci::{
     ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix,
 };
-use regs::{DeviceAddr, FunctionId, Vector};
+use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, Vector};
 use timebase::{Span, Time};
 
 use crate::event::Event;
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
+use crate::rule::{Fate, Message, Rules};
 
 /// Where the machine takes interrupt messages; their data is the vector.
 const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
@@ -44,6 +45,7 @@ pub struct Port {
     clock: Clock,
     recorder: Rc<RefCell<Recorder>>,
     delays: Delays,
+    rules: Rules,
     /// The link behind which the slot shares with others, if it does.
     uplink: Option<Uplink>,
 }
@@ -103,6 +105,7 @@ impl Port {
             clock,
             recorder,
             delays,
+            rules: Rules::default(),
             uplink: None,
         }
     }
@@ -110,6 +113,11 @@ impl Port {
     /// Puts the slot behind `uplink`, which it shares with every other slot behind it.
     pub fn share_link(&mut self, uplink: Uplink) {
         self.uplink = Some(uplink);
+    }
+
+    /// What becomes of messages on this link.
+    pub fn rules(&mut self) -> &mut Rules {
+        &mut self.rules
     }
 
     /// Puts a card into the slot and enables it, as a bus driver does: memory space, bus mastering,
@@ -243,6 +251,7 @@ impl Port {
             windows: &mut self.windows,
             interrupts: &mut self.interrupts,
             delays: &mut self.delays,
+            rules: &mut self.rules,
             recorder: &mut recorder,
         };
         let Some(uplink) = &self.uplink else {
@@ -273,18 +282,32 @@ impl Port {
 
     fn post(&mut self, offset: u32, value: u32) {
         let Some(card) = &self.card else { return };
-        let earliest = self.clock.get() + card.profile().link.latency;
+        let mut earliest = self.clock.get() + card.profile().link.latency;
+        let (mut value, mut copies) = (value, 1);
+        let message = match offset {
+            DOORBELL_PAGE.. => Message::Doorbell,
+            _ => Message::Write,
+        };
+        match self.rules.fate(message) {
+            None | Some(Fate::Refuse) => {}
+            Some(Fate::Lose) => return,
+            Some(Fate::Double) => copies = 2,
+            Some(Fate::Delay(delay)) => earliest += delay,
+            Some(Fate::Flip) => value ^= 1,
+        }
         let jittered = earliest + self.delays.draw(Span::ZERO, self.delays.write);
         // Posted writes never overtake each other.
         let arrives = self
             .writes
             .back()
             .map_or(jittered, |last| jittered.max(last.arrives));
-        self.writes.push_back(PostedWrite {
-            arrives,
-            offset,
-            value,
-        });
+        for _ in 0..copies {
+            self.writes.push_back(PostedWrite {
+                arrives,
+                offset,
+                value,
+            });
+        }
     }
 
     fn read(&mut self, offset: u32) -> u32 {
@@ -298,8 +321,14 @@ impl Port {
             self.deliver(write);
         }
         self.advance();
-        self.with_card(|card, side| card.mmio_read(now, offset, side))
-            .unwrap_or(u32::MAX)
+        let value = self
+            .with_card(|card, side| card.mmio_read(now, offset, side))
+            .unwrap_or(u32::MAX);
+        match self.rules.fate(Message::Read) {
+            Some(Fate::Lose) => u32::MAX,
+            Some(Fate::Flip) => value ^ 1,
+            _ => value,
+        }
     }
 
     fn take_interrupts(&mut self) -> u128 {
@@ -328,6 +357,7 @@ struct CardSide<'a> {
     windows: &'a mut WindowTable,
     interrupts: &'a mut VecDeque<(Time, Vector)>,
     delays: &'a mut Delays,
+    rules: &'a mut Rules,
     recorder: &'a mut Recorder,
 }
 
@@ -366,9 +396,17 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         bytes: &mut [u8],
     ) -> Result<(), DmaFault> {
+        let fate = self.rules.fate(Message::DmaRead);
+        if fate == Some(Fate::Refuse) {
+            return Err(DmaFault::refused(addr));
+        }
         Self::check_owner(function, addr)
             .and_then(|()| self.windows.read(addr, bytes))
-            .map_err(|fault| self.refused(fault, false))
+            .map_err(|fault| self.refused(fault, false))?;
+        if let (Some(Fate::Flip), Some(first)) = (fate, bytes.first_mut()) {
+            *first ^= 1;
+        }
+        Ok(())
     }
 
     #[inline(always)]
@@ -378,6 +416,17 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         bytes: &[u8],
     ) -> Result<(), DmaFault> {
+        let mut wrong = Vec::new();
+        let bytes = match self.rules.fate(Message::DmaWrite) {
+            None => bytes,
+            Some(Fate::Lose) => return Ok(()),
+            Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
+            Some(_) => {
+                wrong.extend_from_slice(bytes);
+                wrong.iter_mut().take(1).for_each(|first| *first ^= 1);
+                &wrong
+            }
+        };
         Self::check_owner(function, addr)
             .and_then(|()| self.windows.write(addr, bytes))
             .map_err(|fault| self.refused(fault, true))
@@ -390,6 +439,10 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         len: usize,
     ) -> Result<Option<&mut [u8]>, DmaFault> {
+        // Work in place is a read and a write; a card that has to copy makes both apart.
+        if !self.rules.is_empty() {
+            return Ok(None);
+        }
         // The check comes first because a borrow that is handed out cannot be looked at again.
         let checked =
             Self::check_owner(function, addr).and_then(|()| self.windows.check_in_place(addr, len));
@@ -399,7 +452,7 @@ impl Host for CardSide<'_> {
         self.windows.in_place(addr, len)
     }
 
-    fn interrupt(&mut self, at: Time, message: Message) {
+    fn interrupt(&mut self, at: Time, message: pci::Message) {
         if message.addr != MESSAGES {
             let fault = DmaFault::refused(message.addr);
             self.refused(fault, true);
@@ -407,12 +460,21 @@ impl Host for CardSide<'_> {
         }
         let vector = Vector(message.data as u16);
         let (low, high) = self.delays.interrupt;
-        let arrives = at + self.delays.draw(low, high);
+        let mut arrives = at + self.delays.draw(low, high);
+        let mut copies = 1;
+        match self.rules.fate(Message::Interrupt) {
+            Some(Fate::Lose) => return,
+            Some(Fate::Double) => copies = 2,
+            Some(Fate::Delay(delay)) => arrives += delay,
+            _ => {}
+        }
         // Messages of different vectors may overtake each other on their way through the host.
         let place = self
             .interrupts
             .partition_point(|&(other, _)| other <= arrives);
-        self.interrupts.insert(place, (arrives, vector));
+        for _ in 0..copies {
+            self.interrupts.insert(place, (arrives, vector));
+        }
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use regs::{RingId, Target};
 use timebase::Time;
 
-use crate::event::{Event, Record};
+use crate::event::{Event, OUTCOMES, Record};
 use crate::scenario::Scenario;
 use card::{Command, Work};
 use json::{Args, Writer};
@@ -26,18 +26,6 @@ use lanes::{Kind, Lane, Tracks};
 
 /// Slot number of the software driver in [`Event::Registered`].
 const SOFTWARE: u16 = u16::MAX;
-/// What each outcome number of [`Event::Callback`] means.
-const OUTCOMES: [&str; 8] = [
-    "ok",
-    "moved",
-    "digest mismatch",
-    "interrupted",
-    "too big",
-    "device error",
-    "cancelled",
-    "no driver",
-];
-
 /// Writes `log` to `out` as a trace in the JSON format that Perfetto reads.
 ///
 /// # Errors

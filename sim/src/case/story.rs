@@ -6,7 +6,7 @@ use driver::DriverEvent;
 use timebase::Time;
 
 use super::Replay;
-use crate::event::{Event, Record};
+use crate::event::{Event, OUTCOMES, Record};
 use crate::outcome::{Mark, MarkKind, Outcome};
 use crate::summary::units;
 
@@ -193,7 +193,10 @@ impl Teller<'_> {
                 request, outcome, ..
             } if self.is_subject(request) => Some(match outcome {
                 0 => "It calls back, well.".to_owned(),
-                code => format!("It calls back with error {code}."),
+                code => {
+                    let name = OUTCOMES.get(usize::from(code)).unwrap_or(&"unknown");
+                    format!("It calls back: {name}.")
+                }
             }),
             Event::Resubmitted { request } if self.is_subject(request) => {
                 Some("The framework submits it again.".to_owned())

@@ -206,6 +206,14 @@ fn fault_story(scenario: &Scenario, fault: &FaultSpec) -> String {
         Action::Plug { card } => format!("put {} in", name(card)),
         Action::Detach { card } => format!("take {} out of service", name(card)),
         Action::Rebalance => "spread the sessions again".to_owned(),
+        Action::Message { card, rule } => {
+            let (kind, fate) = (rule.message.name(), rule.fate.name());
+            let (from, number) = (count(rule.skip + 1), count(rule.count));
+            format!(
+                "{}: {fate} {number} {kind}, from the {from}th on",
+                name(card)
+            )
+        }
         Action::Latch { card, latch } => format!("{} misbehaves: {latch:?}", name(card)),
     };
     format!("{when}: {what}")

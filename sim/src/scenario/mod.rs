@@ -11,6 +11,8 @@ mod suite;
 mod write;
 
 use device_model::Profile;
+
+use crate::rule::Rule;
 use timebase::{Span, Time};
 
 pub use builtin::builtins;
@@ -175,6 +177,7 @@ impl Action {
             Self::Unplug { card }
             | Self::Plug { card }
             | Self::Detach { card }
+            | Self::Message { card, .. }
             | Self::Latch { card, .. } => Some(card),
             Self::Rebalance => None,
         }
@@ -201,6 +204,13 @@ pub enum Action {
     },
     /// Sessions are spread over the drivers again.
     Rebalance,
+    /// From now on, messages between driver and card meet a fate.
+    Message {
+        /// Slot of the card.
+        card: usize,
+        /// Which messages, and what fate.
+        rule: Rule,
+    },
     /// The card's silicon misbehaves.
     Latch {
         /// Slot of the card.

@@ -14,6 +14,7 @@ use super::{
     Trigger, Workload,
 };
 use crate::outcome::Summary;
+use crate::rule::{Fate, Message, Rule};
 
 /// Keys of a replay file: those of a scenario, and one more.
 pub(crate) const REPLAY_KEYS: [&str; 13] = [
@@ -64,8 +65,8 @@ const TRIGGERS: [&str; 5] = [
     "ring_full",
     "after_previous_us",
 ];
-const ACTIONS: [&str; 5] = ["unplug", "plug", "detach", "rebalance", "latch"];
-const FAULT_KEYS: [&str; 10] = [
+const ACTIONS: [&str; 6] = ["unplug", "plug", "detach", "rebalance", "message", "latch"];
+const FAULT_KEYS: [&str; 11] = [
     "at_us",
     "at_ns",
     "after_requests",
@@ -75,8 +76,10 @@ const FAULT_KEYS: [&str; 10] = [
     "plug",
     "detach",
     "rebalance",
+    "message",
     "latch",
 ];
+const MESSAGE_KEYS: [&str; 6] = ["card", "kind", "fate", "nth", "count", "delay_ns"];
 const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
 const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
 const BOUND_KEYS: [&str; 2] = ["at_least", "at_most"];
@@ -462,10 +465,40 @@ fn read_action(item: &Item<'_>, cards: &[&str]) -> Result<Action, ScenarioError>
         "unplug" => Ok(Action::Unplug { card: card()? }),
         "plug" => Ok(Action::Plug { card: card()? }),
         "detach" => Ok(Action::Detach { card: card()? }),
+        "message" => read_message(&item.section(&MESSAGE_KEYS)?, cards),
         "latch" => read_latch(&item.section(&LATCH_KEYS)?, cards),
         _ if item.boolean()? => Ok(Action::Rebalance),
         _ => Err(item.error("`true`, or no fault at all")),
     }
+}
+
+fn read_message(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
+    let card = section.require("card")?.one_of("card", cards)?;
+    let kinds = Message::ALL.map(Message::name);
+    let message = Message::ALL[section.require("kind")?.one_of("kind of message", &kinds)?];
+    let named = section.require("fate")?;
+    let delay = section.get("delay_ns");
+    let fate = match (Fate::NAMES[named.one_of("fate", &Fate::NAMES)?], &delay) {
+        ("delay", None) => return Err(section.error("no `delay_ns`", "how long it is delayed")),
+        ("delay", Some(delay)) => Fate::Delay(Span::from_ns(delay.integer(1..=MAX_NS)?)),
+        (name, Some(delay)) => {
+            return Err(delay.error(format!("no `delay_ns`, as `{name}` does not wait")));
+        }
+        ("lose", None) => Fate::Lose,
+        ("double", None) => Fate::Double,
+        ("flip", None) => Fate::Flip,
+        (_, None) => Fate::Refuse,
+    };
+    if !message.can(fate) {
+        return Err(named.error(format!("another fate for a {}", message.name())));
+    }
+    let rule = Rule {
+        message,
+        skip: section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1,
+        count: section.integer("count", 1..=MAX_REQUESTS, 1)?,
+        fate,
+    };
+    Ok(Action::Message { card, rule })
 }
 
 fn read_latch(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {

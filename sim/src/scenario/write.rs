@@ -10,6 +10,8 @@ use device_model::{EngineGroup, EntropySource, Profile, Rounds};
 use regs::{Errata, Erratum};
 use timebase::{Span, Time};
 
+use crate::rule::Fate;
+
 use super::{
     Action, CardSpec, Expectation, FaultSpec, Placement, Scenario, Trigger, Workload,
     builtin_profile,
@@ -258,6 +260,21 @@ fn write_fault(page: &mut Page, fault: &FaultSpec, cards: &[CardSpec]) {
         Action::Plug { card } => page.line("plug", name(card)),
         Action::Detach { card } => page.line("detach", name(card)),
         Action::Rebalance => page.line("rebalance", true),
+        Action::Message { card, rule } => {
+            let (kind, fate) = (quoted(rule.message.name()), quoted(rule.fate.name()));
+            let mut more = String::new();
+            for (key, number, assumed) in [("nth", rule.skip + 1, 1), ("count", rule.count, 1)] {
+                if number != assumed {
+                    more += &format!(", {key} = {number}");
+                }
+            }
+            if let Fate::Delay(delay) = rule.fate {
+                more += &format!(", delay_ns = {}", delay.as_ns());
+            }
+            let card = name(card);
+            let rule = format!("{{ card = {card}, kind = {kind}, fate = {fate}{more} }}");
+            page.line("message", rule);
+        }
         Action::Latch { card, latch } => {
             let kind = quoted(latch.name());
             let nth = match latch.nth() {
@@ -285,6 +302,7 @@ mod tests {
     use device_model::Latch;
 
     use super::*;
+    use crate::rule::{Message, Rule};
     use crate::scenario::{builtin_profiles, builtins};
 
     fn read(text: &str) -> Scenario {
@@ -328,6 +346,21 @@ mod tests {
             Action::Detach { card: 0 },
             Action::Rebalance,
         ];
+        for message in Message::ALL {
+            let delay = Fate::Delay(Span::from_ns(70));
+            let fates = [Fate::Lose, Fate::Double, delay, Fate::Flip, Fate::Refuse];
+            for (fate, skip) in fates.into_iter().zip(0..) {
+                if message.can(fate) {
+                    let rule = Rule {
+                        message,
+                        skip,
+                        count: 3 - skip % 3,
+                        fate,
+                    };
+                    actions.push(Action::Message { card: 1, rule });
+                }
+            }
+        }
         actions.extend(latches.map(|latch| Action::Latch { card: 1, latch }));
         let triggers = [
             Trigger::At(Time::ZERO + Span::from_us(17)),

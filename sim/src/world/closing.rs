@@ -97,6 +97,14 @@ impl World<'_> {
         let (_, mut violations) = self.recorder.borrow_mut().checkers().results();
         violations.append(&mut self.other_violations);
         violations.extend(self.unmet_expectations());
+        if self.expects_faults() {
+            let at_ps = self.last_callback.as_ps();
+            violations.extend(self.idle_rules().map(|message| Violation {
+                check: "faults".to_owned(),
+                at_ps,
+                message,
+            }));
+        }
         violations.sort_by_key(|violation| violation.at_ps);
         for violation in &violations {
             let at = timebase::Time::from_ps(violation.at_ps);
@@ -212,6 +220,11 @@ impl World<'_> {
             });
         }
         checks
+    }
+
+    /// A run without data, or one that something ended, has no messages to strike.
+    fn expects_faults(&self) -> bool {
+        !self.input.is_empty() && !self.stuck && !self.is_over()
     }
 
     /// A run without data cannot fill a ring: it is held to the checkers alone.

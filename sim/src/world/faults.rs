@@ -137,7 +137,7 @@ impl World<'_> {
                 continue;
             }
             let first_due = *self.script.entries[index].first_due.get_or_insert(now);
-            let state = match self.perform(entry.action) {
+            let state = match self.perform(index, entry.action) {
                 Ok(true) => State::Done,
                 Ok(false) if now - first_due <= self.scenario.drain_within => {
                     State::Due(now + RETRY)
@@ -174,7 +174,7 @@ impl World<'_> {
     }
 
     /// Does it; false if it must be tried again later.
-    fn perform(&mut self, action: Action) -> Result<bool, SetupError> {
+    fn perform(&mut self, fault: usize, action: Action) -> Result<bool, SetupError> {
         let now = self.now();
         match action {
             Action::Unplug { card } => {
@@ -208,6 +208,18 @@ impl World<'_> {
                 }
                 Ok(true)
             }
+            Action::Message { card, rule } => {
+                self.ports[card].borrow_mut().rules().arm(fault, rule);
+                if let Some(driver) = self.slots[card].driver {
+                    let (what, fate) = (rule.message.name(), rule.fate);
+                    self.mark(
+                        MarkKind::Fault,
+                        driver,
+                        &format!("{what}: {fate:?} from now on"),
+                    );
+                }
+                Ok(true)
+            }
             Action::Latch { card, latch } => {
                 if let Some(model) = self.ports[card].borrow_mut().card_mut() {
                     model.latch(latch);
@@ -222,6 +234,22 @@ impl World<'_> {
                 Ok(true)
             }
         }
+    }
+
+    /// Faults that should have struck a message by now, and did not.
+    pub(super) fn idle_rules(&self) -> impl Iterator<Item = String> + '_ {
+        let faults = self.scenario.faults.iter().enumerate();
+        faults.filter_map(|(index, fault)| {
+            let Action::Message { card, rule } = fault.action else {
+                return None;
+            };
+            let struck = self.ports[card].borrow_mut().rules().struck(index);
+            (struck.unwrap_or(0) == 0).then(|| {
+                let (kind, name) = (rule.message.name(), &self.scenario.cards[card].name);
+                let number = index + 1;
+                format!("fault {number} of the scenario struck no {kind} of {name}")
+            })
+        })
     }
 
     pub(super) fn report(&mut self, error: &dyn std::error::Error) {

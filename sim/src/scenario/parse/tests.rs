@@ -302,7 +302,7 @@ fn a_fault_needs_one_trigger_and_one_action() {
  --> small.toml:7:1
   |
 7 | [[fault]]
-  | ^^^^^^^^^ expected one of `unplug`, `plug`, `detach`, `rebalance` or `latch`"
+  | ^^^^^^^^^ expected one of `unplug`, `plug`, `detach`, `rebalance`, `message` or `latch`"
     );
     let message = complaint_after("[[fault]]\nunplug = \"left\"\n");
     assert!(message.contains("no trigger in [[fault]]"), "{message}");
