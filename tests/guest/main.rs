@@ -166,7 +166,7 @@ fn a_card_is_measured_from_inside_a_guest() {
     let mut guest = Booted::new(&[&card], "ringside guest-bench --json --time 100");
     let (figures, status) = guest.findings();
     assert_eq!(status, 0, "{figures:?}");
-    assert_eq!(figures.len(), 8);
+    assert_eq!(figures.len(), 11);
     for figure in &figures {
         assert!(figure["request_us"].as_f64() > Some(0.0), "{figure}");
         assert!(
