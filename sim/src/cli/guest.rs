@@ -248,15 +248,16 @@ impl GuestBench {
             let text = if self.json {
                 serde_json::to_string(figure).expect("a figure is plain data")
             } else {
+                let interrupts = figure.interrupts_percent;
+                let interrupts = interrupts.map_or("-".to_owned(), |it| format!("{it:.1} %"));
                 format!(
-                    "{:10} {:12} {:6} {:10} {:14.2} {:9.2} {:9.1} %",
+                    "{:10} {:12} {:6} {:10} {:14.2} {:9.2} {interrupts:>11}",
                     figure.through,
                     figure.suite,
                     figure.bytes,
                     figure.in_flight,
                     figure.request_us,
                     figure.megabytes_per_s,
-                    figure.interrupts_percent,
                 )
             };
             figures.push(figure.clone());
