@@ -54,6 +54,9 @@ impl Stack {
             coalesce_count: 8,
             sessions: 64,
             coalesce_timer: Span::from_us(50),
+            // A machine that stands still for a moment is no card that hangs.
+            watchdog: Span::from_ms(20_000),
+            reset_timeout: Span::from_ms(20_000),
             ..DriverConfig::default()
         };
         let driver = CardDriver::new(transport, config).expect("a driver that starts");
