@@ -44,16 +44,9 @@ fn config(ring_entries: u32) -> DriverConfig {
 
 fn null_params() -> SessionParams {
     SessionParams {
-        mode: Mode::Cipher,
         flags: SessionFlags::all() - SessionFlags::ESN - SessionFlags::PARTS,
         cipher: Some(Cipher::Null),
-        digest: None,
-        cipher_key_len: 0,
-        cipher_key: None,
-        auth_key_len: 0,
-        auth_key: None,
-        iv_len: 0,
-        auth_digest_len: 0,
+        ..SessionParams::of(Mode::Cipher)
     }
 }
 
