@@ -22,12 +22,7 @@ fn run_with(latch: Option<Latch>, change: impl Fn(&mut Scenario)) -> Outcome {
         .into_iter()
         .collect();
     change(&mut scenario);
-    let options = RunOptions {
-        seed: 1,
-        input: Input::project(),
-        keep_log: false,
-        stop_at_first: false,
-    };
+    let options = RunOptions::new(1, Input::project());
     world::run(&scenario, &options, &mut |_| {}).expect("a run that begins")
 }
 

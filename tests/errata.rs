@@ -116,10 +116,8 @@ fn scenario(erratum: Errata) -> Scenario {
 
 fn run(scenario: &Scenario) -> Outcome {
     let options = RunOptions {
-        seed: 1,
-        input: Input::project(),
         keep_log: true,
-        stop_at_first: false,
+        ..RunOptions::new(1, Input::project())
     };
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }

@@ -6,12 +6,7 @@ use sim::scenario::{Scenario, builtins};
 use sim::world::{self, RunOptions};
 
 fn run(scenario: &Scenario, seed: u64) -> Outcome {
-    let options = RunOptions {
-        seed,
-        input: Input::project(),
-        keep_log: false,
-        stop_at_first: false,
-    };
+    let options = RunOptions::new(seed, Input::project());
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }
 

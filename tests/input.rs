@@ -10,17 +10,7 @@ fn run(input: Input) -> Outcome {
     let mut scenario = scenario;
     scenario.workload.pieces = Some(100);
     scenario.expect.clear();
-    world::run(
-        &scenario,
-        &RunOptions {
-            seed: 1,
-            input,
-            keep_log: false,
-            stop_at_first: false,
-        },
-        &mut |_| {},
-    )
-    .expect("a run that begins")
+    world::run(&scenario, &RunOptions::new(1, input), &mut |_| {}).expect("a run that begins")
 }
 
 #[test]

@@ -10,10 +10,8 @@ fn short_run(mut scenario: Scenario, seed: u64, keep_log: bool) -> Outcome {
     scenario.workload.pieces = Some(scenario.workload.pieces.unwrap_or(600).min(600));
     scenario.expect.clear();
     let options = RunOptions {
-        seed,
-        input: Input::project(),
         keep_log,
-        stop_at_first: false,
+        ..RunOptions::new(seed, Input::project())
     };
     world::run(&scenario, &options, &mut |_| {}).expect("a run that begins")
 }

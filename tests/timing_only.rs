@@ -6,12 +6,7 @@ use sim::scenario::Scenario;
 use sim::world::{self, RunOptions};
 
 fn run(scenario: &Scenario) -> Outcome {
-    let options = RunOptions {
-        seed: 3,
-        input: Input::project(),
-        keep_log: false,
-        stop_at_first: false,
-    };
+    let options = RunOptions::new(3, Input::project());
     world::run(scenario, &options, &mut |_| {}).expect("a run that begins")
 }
 

@@ -193,6 +193,8 @@ enum CliError {
         #[source]
         source: ReadError,
     },
+    #[error("`{0}` is a scenario: name the seed that fails with --seed")]
+    NoSeed(String),
     #[error("no result")]
     Case(#[source] Box<dyn Error>),
     #[error("cannot serve a card")]
@@ -263,10 +265,8 @@ impl Run {
 
     fn simulate(&self, scenario: &Scenario, input: Input) -> Result<Outcome, CliError> {
         let options = RunOptions {
-            seed: self.seed,
-            input,
             keep_log: self.trace.is_some(),
-            stop_at_first: false,
+            ..RunOptions::new(self.seed, input)
         };
         let bar = self.progress_bar(&scenario.name);
         let result = world::run(scenario, &options, &mut |progress| {

@@ -402,12 +402,84 @@ fn a_sweep_without_failures_exits_with_zero_and_bad_ranges_are_refused() {
         ("--seeds", "6"),
         ("--shard", "0/4"),
         ("--shard", "5/4"),
+        ("--jobs", "0"),
     ] {
         let output = ringside(&["sweep", text_of(&file), option, value]);
         assert_eq!(status(&output), 2, "{output:?}");
-        assert!(stderr(&output).contains("expected"), "{output:?}");
+        assert!(stderr(&output).contains(value), "{output:?}");
     }
     let output = ringside(&["shrink", text_of(&file), "--seed", "3"]);
     assert_eq!(status(&output), 2, "{output:?}");
     assert!(stderr(&output).contains("nothing to shrink"), "{output:?}");
+}
+
+/// The blocks of the book's page about failures that are TOML.
+fn blocks_of_the_book() -> Vec<&'static str> {
+    let page = include_str!("../../docs/failures.md");
+    let blocks = page.split("```toml\n").skip(1);
+    blocks
+        .filter_map(|rest| Some(rest.split_once("```")?.0))
+        .collect()
+}
+
+#[test]
+fn the_replay_file_in_the_book_still_fails_as_the_book_says() {
+    let blocks = blocks_of_the_book();
+    let replay = scratch("book.toml", blocks[0]);
+    let output = ringside(&["replay", text_of(&replay)]);
+    let text = stdout(&output);
+    // The digest in the book is that of the day it was written.
+    assert!(
+        text.contains("SAME ") || text.contains("OTHER "),
+        "{output:?}"
+    );
+    let story = stdout(&ringside(&["explain", text_of(&replay)]));
+    for part in [
+        "posts it in slot 0",
+        "writes its completion: Success",
+        "FOUND by `data right`",
+    ] {
+        assert!(story.contains(part), "{story}");
+    }
+}
+
+#[test]
+fn the_rule_in_the_book_strikes_and_the_driver_survives_it() {
+    let rule = blocks_of_the_book()[1];
+    let file = scratch(
+        "book-rule.toml",
+        &SMALL.replace("pieces = 20", "pieces = 200"),
+    );
+    let text = fs::read_to_string(&file).expect("a scenario") + rule;
+    fs::write(&file, text).expect("a scratch file");
+    let output = ringside(&["run", text_of(&file)]);
+    assert_eq!(status(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    let unread = fs::read_to_string(&file).expect("a scenario");
+    fs::write(&file, unread.replace("nth = 3", "nth = 300_000")).expect("a scratch file");
+    let output = ringside(&["run", text_of(&file)]);
+    assert_eq!(status(&output), 1, "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("struck no interrupt of card0"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_run_of_the_project_s_source_that_fails_can_be_shrunk_by_its_seed() {
+    let output = ringside(&["shrink", "failover"]);
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("--seed"), "{output:?}");
+    let file = scratch("largest-seed.toml", &broken());
+    let largest = u64::MAX.to_string();
+    let text = stdout(&ringside(&[
+        "shrink",
+        text_of(&file),
+        "--seed",
+        &largest,
+        "--budget",
+        "0",
+    ]));
+    assert!(text.contains(&format!("seed = \"{largest}\"")), "{text}");
+    let replay = scratch("largest-seed-replay.toml", &text);
+    assert_eq!(status(&ringside(&["replay", text_of(&replay)])), 0);
 }

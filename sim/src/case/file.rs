@@ -6,7 +6,7 @@ use super::{Case, Data, Signature};
 use crate::outcome::{Outcome, Violation};
 use crate::scenario::diagnostic::Source;
 use crate::scenario::reader::{Item, Section, read_document};
-use crate::scenario::{Scenario, ScenarioError, parse, read_text};
+use crate::scenario::{Scenario, ScenarioError, parse, quoted, read_text};
 
 /// Version of the format. A file of another version is refused.
 pub const VERSION: u32 = 1;
@@ -17,6 +17,8 @@ const KEYS: [&str; 7] = [
 const DATA_KEYS: [&str; 3] = ["noise", "project", "path"];
 /// Most bytes of noise.
 const MAX_NOISE: u32 = 1 << 24;
+/// Largest number that TOML has.
+const MAX_INTEGER: u64 = i64::MAX as u64;
 /// Digits of a digest.
 const DIGEST_LEN: usize = 16;
 
@@ -101,11 +103,14 @@ impl Replay {
             Data::Project => "{ project = true }".to_owned(),
             Data::Path(path) => format!("{{ path = {} }}", quoted(&path.display().to_string())),
         };
+        let seed = match self.case.seed {
+            seed @ ..=MAX_INTEGER => seed.to_string(),
+            seed => quoted(&seed.to_string()).to_string(),
+        };
         format!(
-            "# ringside replay FILE\n{}\n[replay]\nversion = {VERSION}\nseed = {}\n\
+            "# ringside replay FILE\n{}\n[replay]\nversion = {VERSION}\nseed = {seed}\n\
              data = {data}\ndigest = {}\nevents = {}\ncheck = {}\nmessage = {}\n",
             self.case.scenario.to_toml(),
-            self.case.seed,
             quoted(&self.digest),
             self.events,
             quoted(&self.check),
@@ -114,13 +119,11 @@ impl Replay {
     }
 }
 
-fn quoted(text: &str) -> toml::Value {
-    toml::Value::from(text)
-}
-
 fn read_replay(table: &Section<'_>, scenario: Scenario) -> Result<Replay, ScenarioError> {
-    // TOML has no larger numbers.
-    let seed = table.require("seed")?.integer(0..=i64::MAX as u64)?;
+    let seed = table.require("seed")?;
+    // TOML has no numbers above half of the seeds; those are texts.
+    let text = seed.text().ok().and_then(|text| text.parse().ok());
+    let seed = text.map_or_else(|| seed.integer(0..=MAX_INTEGER), Ok)?;
     let digest = table.require("digest")?;
     let is_digest =
         |text: &str| text.len() == DIGEST_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -134,7 +137,7 @@ fn read_replay(table: &Section<'_>, scenario: Scenario) -> Result<Replay, Scenar
             data: read_data(&table.require("data")?)?,
         },
         digest: digest.text()?.to_owned(),
-        events: table.require("events")?.integer(0..=i64::MAX as u64)?,
+        events: table.require("events")?.integer(0..=MAX_INTEGER)?,
         check: table.require("check")?.text()?.to_owned(),
         message: table.require("message")?.text()?.to_owned(),
     })
@@ -190,6 +193,7 @@ mod tests {
         ] {
             let mut replay = sample();
             replay.case.data = data;
+            replay.case.seed = u64::MAX - u64::from(replay.case.data == Data::Project) * u64::MAX;
             let text = replay.to_toml();
             let read = Replay::from_toml(&text, "x.toml");
             assert_eq!(read.map_err(|error| error.to_string()), Ok(replay));

@@ -11,6 +11,7 @@ use timebase::{Span, Time};
 use super::{Case, Data, Replay, Signature};
 use crate::input::{Input, InputError};
 use crate::outcome::Outcome;
+use crate::rule::Rule;
 use crate::scenario::{Action, FaultSpec, Placement, Scenario, Trigger, builtin_profile};
 use crate::world::SetupError;
 
@@ -180,6 +181,10 @@ impl Work<'_> {
 
     /// No more requests than it takes.
     fn pieces(&mut self) {
+        // A file of the user's is processed as a whole, whatever the scenario says.
+        if let Data::Path(_) = self.best.data {
+            return;
+        }
         // Whatever comes after the violation is not needed.
         let needed = self.outcome.summary.requests + u64::from(self.best.scenario.workload.depth);
         let all = self.best.scenario.workload.pieces.unwrap_or(u64::MAX);
@@ -374,8 +379,27 @@ impl Work<'_> {
         self.attempt(|scenario| scenario.drain_within = Span::from_us(100_000));
     }
 
-    /// A latch that counts should not count far.
+    /// Latches and rules that count should not count far.
     fn latches(&mut self) {
+        for index in 0..self.best.scenario.faults.len() {
+            let mut numbers = |number: fn(&mut Rule) -> &mut u64, low| {
+                let of = |fault: &mut FaultSpec| match &mut fault.action {
+                    Action::Message { rule, .. } => Some(*number(rule)),
+                    _ => None,
+                };
+                self.least(
+                    low,
+                    |scenario| of(&mut scenario.faults[index].clone()).unwrap_or(low),
+                    |scenario, value| {
+                        if let Action::Message { rule, .. } = &mut scenario.faults[index].action {
+                            *number(rule) = value;
+                        }
+                    },
+                );
+            };
+            numbers(|rule| &mut rule.count, 1);
+            numbers(|rule| &mut rule.skip, 0);
+        }
         for index in 0..self.best.scenario.faults.len() {
             let latch = |scenario: &Scenario| match scenario.faults[index].action {
                 Action::Latch { card, latch } => latch.nth().map(|nth| (card, latch, nth)),

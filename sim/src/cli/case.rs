@@ -8,8 +8,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::{CliError, STATUS_FAILED, print, unwritten};
-use crate::case::{Case, Data, Replay, shrink, story};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::case::shrink::{self, Effort, ShrinkError};
+use crate::case::{Case, Data, Replay, story};
+use crate::scenario::Scenario;
 use crate::summary::units::counted;
 
 /// Events that a case may take to get small: some ten seconds.
@@ -24,7 +25,8 @@ pub(super) struct Shrink {
     /// The seed that fails; a replay file has its own
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Data to process [default: noise, as in a sweep]
+    /// Data to process [default: noise, as in a sweep; if nothing fails with that, the project's own
+    /// source, as in a run]
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// Where the replay goes [default: standard output]
@@ -52,14 +54,21 @@ pub(super) struct Explain {
 impl Shrink {
     pub(super) fn execute(&self) -> Result<ExitCode, CliError> {
         let bar = ProgressBar::new_spinner();
-        let (replay, effort) = shrink::shrink(self.case()?, self.budget, &mut |case, effort| {
+        let mut progress = |case: &Case, effort: Effort| {
             let faults = counted(case.scenario.faults.len() as u64, "fault");
             let pieces = counted(case.scenario.workload.pieces.unwrap_or(0), "piece");
             let runs = counted(effort.runs, "run");
             bar.set_message(format!("{faults}, {pieces} after {runs}"));
             bar.tick();
-        })
-        .map_err(|error| CliError::Case(Box::new(error)))?;
+        };
+        let case = self.case()?;
+        let mut shrunk = shrink::shrink(case.clone(), self.budget, &mut progress);
+        if let (Err(ShrinkError::Passes { .. }), Some(_), None) = (&shrunk, self.seed, &self.input)
+        {
+            let data = Data::Project;
+            shrunk = shrink::shrink(Case { data, ..case }, self.budget, &mut progress);
+        }
+        let (replay, effort) = shrunk.map_err(|error| CliError::Case(Box::new(error)))?;
         bar.finish_and_clear();
         let text = replay.to_toml();
         let Some(path) = &self.out else {
@@ -81,6 +90,9 @@ impl Shrink {
     fn case(&self) -> Result<Case, CliError> {
         // A replay file may be made smaller still.
         let case = match self.seed {
+            None if Scenario::builtin(&self.scenario).is_some() => {
+                return Err(CliError::NoSeed(self.scenario.clone()));
+            }
             None => Replay::from_file(self.scenario.as_ref())?.case,
             Some(seed) => Case {
                 scenario: Scenario::find(&self.scenario)?,
@@ -98,7 +110,7 @@ impl Shrink {
 
 /// Reads a replay and runs it, with its log.
 fn run_again(file: &std::path::Path) -> Result<(Replay, crate::outcome::Outcome), CliError> {
-    let replay = Replay::from_file(file).map_err(|error: ScenarioError| error)?;
+    let replay = Replay::from_file(file)?;
     let outcome = replay.case.run(&replay.case.data.read()?, true)?;
     Ok((replay, outcome))
 }

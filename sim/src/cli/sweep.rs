@@ -20,6 +20,8 @@ use crate::sweep::{self, Header, Plan, ReadError, SeedResult, Sweep, groups, jun
 
 /// Bytes of noise that the consumers of a sweep process.
 pub(super) const NOISE: u32 = 65_536;
+/// Most threads.
+const MAX_JOBS: i64 = 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,9 +46,9 @@ pub(super) struct SweepRun {
     /// First seed, and the one after the last
     #[arg(long, value_name = "A..B", default_value = "0..1000")]
     seeds: Seeds,
-    /// Threads [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
+    /// Threads, 1 to 1024 [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_JOBS))]
+    jobs: Option<u16>,
     /// Only every Nth seed, from the Kth
     #[arg(long, value_name = "K/N", default_value = "1/1")]
     shard: Shard,
@@ -130,10 +132,7 @@ impl SweepRun {
         let plan = self.plan()?;
         let header = Header::of(&plan);
         let (mut sweep, mut out) = self.begin(&header)?;
-        let jobs = self
-            .jobs
-            .unwrap_or_else(|| available_parallelism().unwrap_or(NonZero::<usize>::MIN));
-        let bar = progress_bar(plan.seeds().count() as u64);
+        let bar = progress_bar(header.len());
         bar.set_position(sweep.results.len() as u64);
         let mut trouble = None;
         let mut failed = sweep
@@ -143,28 +142,44 @@ impl SweepRun {
             .count() as u64;
         let may_go_on = |failed: u64| failed == 0 || !self.fail_fast;
         if may_go_on(failed) {
-            sweep::run(&plan, sweep.results.len(), jobs, &mut |result| {
-                bar.inc(1);
-                failed += u64::from(result.finding.is_some());
-                bar.set_message(format!("{failed} failed"));
-                if let Some(file) = &mut out
-                    && let Err(error) = file.write_all(result.line().as_bytes())
-                {
-                    trouble = Some(error);
-                    return ControlFlow::Break(());
-                }
-                sweep.results.push(result);
-                match may_go_on(failed) {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                }
-            })?;
+            sweep::run(
+                &plan,
+                sweep.results.len() as u64,
+                self.jobs(),
+                &mut |result| {
+                    bar.inc(1);
+                    failed += u64::from(result.finding.is_some());
+                    bar.set_message(format!("{failed} failed"));
+                    if let Some(file) = &mut out
+                        && let Err(error) = file.write_all(result.line().as_bytes())
+                    {
+                        trouble = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                    sweep.results.push(result);
+                    match may_go_on(failed) {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    }
+                },
+            )?;
         }
         bar.finish_and_clear();
         if let (Some(error), Some(path)) = (trouble, &self.out) {
             return Err(unwritten(path, error));
         }
         report(&self.scenario, &sweep, self.junit.as_deref())
+    }
+
+    fn jobs(&self) -> NonZero<u16> {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        let jobs = self
+            .jobs
+            .map_or(processors.min(MAX_JOBS as usize), usize::from);
+        u16::try_from(jobs)
+            .ok()
+            .and_then(NonZero::new)
+            .unwrap_or(NonZero::<u16>::MIN)
     }
 
     fn plan(&self) -> Result<Plan, CliError> {

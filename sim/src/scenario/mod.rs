@@ -20,6 +20,7 @@ pub(crate) use builtin::read_text;
 pub use diagnostic::{Diagnostic, ScenarioError};
 pub use profile::{builtin_profile, builtin_profiles, profile_from_toml};
 pub use suite::UnknownSuite;
+pub(crate) use write::quoted;
 
 /// A whole scenario.
 #[derive(Clone, Debug, PartialEq)]

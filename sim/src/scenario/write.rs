@@ -71,7 +71,7 @@ impl Scenario {
 }
 
 /// `text` as TOML quotes it.
-fn quoted(text: &str) -> toml::Value {
+pub(crate) fn quoted(text: &str) -> toml::Value {
     toml::Value::from(text)
 }
 

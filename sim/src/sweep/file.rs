@@ -1,5 +1,6 @@
 //! Results files: a line that says what was run, then one line a seed, all of them JSON.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use serde::{Deserialize, Serialize};
@@ -62,10 +63,34 @@ impl Header {
         serde_json::to_string(self).expect("texts and numbers") + "\n"
     }
 
-    fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
-        let step = usize::try_from(self.shards.max(1)).unwrap_or(usize::MAX);
-        let end = self.first.saturating_add(self.count);
-        (self.first.saturating_add(self.shard - 1)..end).step_by(step)
+    /// Number of seeds of this shard.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.count
+            .saturating_sub(self.shard - 1)
+            .div_ceil(self.shards)
+    }
+
+    /// Whether the shard has no seed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The seed of this number among those of the shard, from zero; `None` if it has no such.
+    #[must_use]
+    pub const fn seed(&self, number: u64) -> Option<u64> {
+        if number < self.len() {
+            // No more than `first + count`, which is a number.
+            Some(self.first + (self.shard - 1) + number * self.shards)
+        } else {
+            None
+        }
+    }
+
+    /// Whether there can be such a sweep.
+    const fn is_possible(&self) -> bool {
+        0 < self.shard && self.shard <= self.shards && self.first.checked_add(self.count).is_some()
     }
 }
 
@@ -135,17 +160,23 @@ impl Sweep {
             let found = format!("version {}", header.ringside_sweep);
             return Err(complain(found, "version 1, the only one known here", 1));
         }
-        if header.shard == 0 || header.shard > header.shards {
-            let found = format!("shard {} of {}", header.shard, header.shards);
-            return Err(complain(found, "a shard from 1 to their number", 1));
+        if !header.is_possible() {
+            let Header {
+                shard,
+                shards,
+                first,
+                count,
+                ..
+            } = header;
+            let found = format!("shard {shard} of {shards}, {count} seeds from {first} on");
+            return Err(complain(found, "a shard and seeds that there can be", 1));
         }
         let mut results = Vec::new();
-        let mut seeds = header.seeds();
         while let Some(text) = lines.next()? {
             let line = lines.number;
             let result: SeedResult = serde_json::from_str(&text)
                 .map_err(|error| complain(error.to_string(), "the result of a seed", line))?;
-            match seeds.next() {
+            match header.seed(results.len() as u64) {
                 Some(seed) if seed == result.seed => results.push(result),
                 due => {
                     let due = due.map_or("no further seed".to_owned(), |it| format!("seed {it}"));
@@ -160,9 +191,10 @@ impl Sweep {
         })
     }
 
-    /// The seeds whose results are not there.
-    pub fn missing(&self) -> impl Iterator<Item = u64> + use<> {
-        self.header.seeds().skip(self.results.len())
+    /// Number of results that are not there.
+    #[must_use]
+    pub const fn missing(&self) -> u64 {
+        self.header.len() - self.results.len() as u64
     }
 
     /// The text of the file.
@@ -223,7 +255,7 @@ pub fn merge(shards: Vec<Sweep>) -> Result<Sweep, ReadError> {
         ..first.header.clone()
     };
     let number = first.header.shards;
-    let mut ordered: Vec<Option<Sweep>> = Vec::new();
+    let mut ordered = BTreeMap::new();
     for shard in shards {
         let Header {
             shard: at, shards, ..
@@ -236,31 +268,22 @@ pub fn merge(shards: Vec<Sweep>) -> Result<Sweep, ReadError> {
         if shard.header != same {
             return refuse(format!("shard {at} of {shards} is of another sweep"));
         }
-        if let Some(seed) = shard.missing().next() {
-            let more = shard.missing().skip(1).count();
+        if let Some(seed) = shard.header.seed(shard.results.len() as u64) {
+            let more = shard.missing() - 1;
             return refuse(format!(
                 "shard {at} of {shards} is not complete: seed {seed} is missing, and {more} more"
             ));
         }
-        let place = at as usize - 1;
-        ordered.resize(ordered.len().max(place + 1), None);
-        if ordered[place].replace(shard).is_some() {
+        if ordered.insert(at, shard.results).is_some() {
             return refuse(format!("shard {at} of {shards} is there twice"));
         }
     }
-    let missing: Vec<String> = (0..number)
-        .filter(|&place| !matches!(ordered.get(place as usize), Some(Some(_))))
-        .map(|place| (place + 1).to_string())
-        .take(20)
-        .collect();
+    let missing = (1..=number).filter(|shard| !ordered.contains_key(shard));
+    let missing: Vec<String> = missing.take(20).map(|shard| shard.to_string()).collect();
     if !missing.is_empty() {
         return refuse(format!("missing of {number}: shard {}", missing.join(", ")));
     }
-    let mut results: Vec<SeedResult> = ordered
-        .into_iter()
-        .flatten()
-        .flat_map(|shard| shard.results)
-        .collect();
+    let mut results: Vec<SeedResult> = ordered.into_values().flatten().collect();
     results.sort_by_key(|result| result.seed);
     let mut merged = Sweep {
         header: whole,

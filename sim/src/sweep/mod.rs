@@ -44,13 +44,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The seeds of this shard, in order.
-    pub fn seeds(&self) -> impl Iterator<Item = u64> + Clone + use<> {
-        let step = usize::try_from(self.shards.max(1)).unwrap_or(usize::MAX);
-        let (first, end) = (self.first, self.first + self.count);
-        (first + self.shard.saturating_sub(1)..end).step_by(step)
-    }
-
     /// The case of one seed.
     #[must_use]
     pub fn case(&self, seed: u64) -> Case {
@@ -132,22 +125,28 @@ impl SeedResult {
 /// [`InputError`] if the data cannot be read.
 pub fn run(
     plan: &Plan,
-    done: usize,
-    jobs: NonZero<usize>,
+    done: u64,
+    jobs: NonZero<u16>,
     take: &mut dyn FnMut(SeedResult) -> ControlFlow<()>,
 ) -> Result<(), InputError> {
     let input = plan.data.read()?;
-    let seeds = plan.seeds().skip(done);
-    let (next, is_enough) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (sender, results) = mpsc::sync_channel(jobs.get() * 64);
+    let header = Header::of(plan);
+    let (next, is_enough) = (AtomicU64::new(done), AtomicBool::new(false));
+    let jobs = usize::from(jobs.get());
+    let (sender, results) = mpsc::sync_channel(jobs * 64);
     thread::scope(|scope| {
-        for _ in 0..jobs.get() {
-            let (sender, seeds) = (sender.clone(), seeds.clone());
-            let (next, is_enough, input) = (&next, &is_enough, &input);
-            scope.spawn(move || work(plan, seeds, input, next, is_enough, &sender));
+        for _ in 0..jobs {
+            let sender = sender.clone();
+            let due = || {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let seed = header.seed(number)?;
+                (!is_enough.load(Ordering::Relaxed)).then_some((number, seed))
+            };
+            let input = &input;
+            scope.spawn(move || work(plan, input, due, &sender));
         }
         drop(sender);
-        in_order(&results, take);
+        in_order(done, &results, take);
         is_enough.store(true, Ordering::Relaxed);
         // Who waits for room in the channel is let go.
         drop(results);
@@ -157,26 +156,14 @@ pub fn run(
 
 type Numbered = (u64, SeedResult);
 
-/// One thread: takes the next seed until there is none or it is enough.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what the threads share, and nothing else"
-)]
+/// One thread: takes the next seed as long as one is `due`.
 fn work(
     plan: &Plan,
-    mut seeds: impl Iterator<Item = u64>,
     input: &Input,
-    next: &AtomicU64,
-    is_enough: &AtomicBool,
+    due: impl Fn() -> Option<(u64, u64)>,
     sender: &mpsc::SyncSender<Numbered>,
 ) {
-    let mut at = 0;
-    while !is_enough.load(Ordering::Relaxed) {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let Some(seed) = seeds.nth((number - at) as usize) else {
-            break;
-        };
-        at = number + 1;
+    while let Some((number, seed)) = due() {
         let result = match plan.case(seed).run(input, false) {
             Ok(outcome) => SeedResult::new(seed, &outcome),
             Err(error) => SeedResult::not_begun(seed, &error),
@@ -187,13 +174,13 @@ fn work(
     }
 }
 
-/// Takes results in order of their number.
+/// Takes results in order of their number, from `due` on.
 fn in_order(
+    mut due: u64,
     results: &mpsc::Receiver<Numbered>,
     take: &mut dyn FnMut(SeedResult) -> ControlFlow<()>,
 ) {
     let mut early = BTreeMap::new();
-    let mut due = 0;
     for (number, result) in results {
         early.insert(number, result);
         while let Some(result) = early.remove(&due) {

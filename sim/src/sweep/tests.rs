@@ -30,7 +30,7 @@ fn plan(count: u64, shard: u64, shards: u64) -> Plan {
     }
 }
 
-fn sweep(plan: &Plan, jobs: usize) -> Sweep {
+fn sweep(plan: &Plan, jobs: u16) -> Sweep {
     let mut results = Vec::new();
     let jobs = NonZero::new(jobs).expect("a number of threads");
     run(plan, 0, jobs, &mut |result| {
@@ -69,6 +69,11 @@ fn shards_together_are_the_sweep_in_one_piece() {
         refusal(short),
         "shard 1 of 3 is not complete: seed 106 is missing, and 1 more"
     );
+    let mut huge = shards.clone();
+    huge.truncate(1);
+    (huge[0].header.shard, huge[0].header.shards) = (u64::MAX, u64::MAX);
+    huge[0].results.clear();
+    assert!(refusal(huge).starts_with("missing of 18446744073709551615: shard 1, 2, 3, "));
     let mut other = shards;
     other[2].header.data = "project".to_owned();
     assert_eq!(refusal(other), "shard 2 of 3 is of another sweep");
@@ -85,7 +90,7 @@ fn a_results_file_that_was_interrupted_is_read_up_to_the_last_whole_line() {
         let lines = part.results.len();
         assert_eq!(part.results, whole.results[..lines]);
         assert_eq!(part.text(), text[..part.whole as usize]);
-        assert_eq!(part.missing().count(), 4 - lines);
+        assert_eq!(part.missing(), 4 - lines as u64);
     }
     assert!(Sweep::read(&text.as_bytes()[..header - 1]).is_err());
 }
@@ -104,7 +109,12 @@ fn a_results_file_of_another_kind_is_refused_with_its_line() {
         "{other}"
     );
     let other = complaint(&text.replacen("\"shard\":1", "\"shard\":0", 1));
-    assert!(other.starts_with("line 1: shard 0 of 1"), "{other}");
+    assert!(other.starts_with("line 1: shard 0 of 1, "), "{other}");
+    let other = complaint(&text.replacen("\"first\":100", "\"first\":18446744073709551615", 1));
+    assert!(
+        other.contains("3 seeds from 18446744073709551615 on"),
+        "{other}"
+    );
     let other = complaint(&text.replacen("\"seed\":101", "\"seed\":109", 1));
     assert_eq!(other, "line 3: seed 109, expected seed 101");
     let other = complaint(&text.replacen("\"events\":", "\"evnets\":", 1));
@@ -118,7 +128,7 @@ fn a_results_file_of_another_kind_is_refused_with_its_line() {
 #[test]
 fn who_has_enough_gets_no_more_and_the_threads_end() {
     let mut taken = Vec::new();
-    let jobs = NonZero::new(3).expect("three");
+    let jobs = NonZero::new(3_u16).expect("three");
     run(&plan(1_000_000, 1, 1), 0, jobs, &mut |result| {
         taken.push(result.seed);
         if result.finding.is_some() {

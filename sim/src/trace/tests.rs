@@ -390,10 +390,8 @@ fn real_runs_give_traces_in_order() {
         let most = short.workload.pieces.unwrap_or(u64::MAX).min(400);
         short.workload.pieces = Some(most);
         let options = RunOptions {
-            seed: 1,
-            input: Input::project(),
             keep_log: true,
-            stop_at_first: false,
+            ..RunOptions::new(1, Input::project())
         };
         let outcome = world::run(&short, &options, &mut |_| ()).expect("a run");
         let mut out = Vec::new();

@@ -383,12 +383,7 @@ fn delay(state: &mut u64) -> u64 {
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
 fn simulated_time() -> Measure {
     let scenario = Scenario::builtin("failover").expect("a built-in scenario");
-    let options = RunOptions {
-        seed: 1,
-        input: Input::project(),
-        keep_log: false,
-        stop_at_first: false,
-    };
+    let options = RunOptions::new(1, Input::project());
     Box::new(move || {
         let start = Instant::now();
         let outcome = world::run(&scenario, &options, &mut |_| {}).expect("a run that begins");
