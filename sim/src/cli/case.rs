@@ -25,8 +25,8 @@ pub(super) struct Shrink {
     /// The seed that fails; a replay file has its own
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Data to process [default: noise, as in a sweep; if nothing fails with that, the project's own
-    /// source, as in a run]
+    /// Data to process [default: noise, as in a sweep; if nothing fails with that, the project's
+    /// own source, as in a run]
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// Where the replay goes [default: standard output]
