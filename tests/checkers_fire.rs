@@ -175,3 +175,12 @@ fn a_rule_that_strikes_nothing_fails_the_run() {
     assert!(message.contains("fault 1"), "{message}");
     assert!(message.contains("struck no doorbell of card0"), "{message}");
 }
+
+#[test]
+fn every_checker_has_looked_in_a_whole_run() {
+    let outcome = run_with(None, |_| {});
+    for check in &outcome.summary.checks {
+        assert!(check.looked > 0, "{}", check.name);
+    }
+    assert!(outcome.summary.checks.len() >= 10);
+}

@@ -124,6 +124,13 @@ impl Card {
         &self.profile
     }
 
+    /// Whether the physical function answers in its memory space: that is switched on, and the
+    /// function is in D0 (PCI Express Base Specification, 7.5.1.1.3 and 5.3.1).
+    #[must_use]
+    pub fn answers_memory(&self) -> bool {
+        self.functions[0].pci.memory_enabled()
+    }
+
     /// Counters since power-on.
     #[must_use]
     pub const fn stats(&self) -> &CardStats {

@@ -4,22 +4,24 @@
 //! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as
 //! on PCIe. A slot that is empty answers with all ones and loses writes.
 
+mod transport;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use device_model::pci::{self, BarAccess, ConfigAccess};
 use device_model::{Card, CardEvent, DmaFault, Host, LinkBacklog};
-use dma::{Coherent, Pool, PoolBuffer};
-use driver::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use regs::pci::{
     ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix,
 };
-use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, Vector};
+use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, RingId, Vector};
 use timebase::{Span, Time};
 
+pub use self::transport::LinkTransport;
+use crate::checker::RegisterAccess;
 use crate::event::Event;
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
@@ -127,6 +129,7 @@ impl Port {
         self.writes.clear();
         self.interrupts.clear();
         self.pending_vectors = 0;
+        self.recorder.borrow_mut().checkers().plugged(self.index);
         self.configure(header::COMMAND, |command| {
             command | header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask()
         });
@@ -280,7 +283,17 @@ impl Port {
         });
     }
 
+    /// Shows the checkers what the driver does.
+    #[inline]
+    fn show(&self, access: RegisterAccess) {
+        let Some(card) = &self.card else { return };
+        let side = (RingId(card.profile().ring_pairs), card.answers_memory());
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.accessed(self.clock.get(), self.index, access, side);
+    }
+
     fn post(&mut self, offset: u32, value: u32) {
+        self.show(RegisterAccess::Write { offset, value });
         let Some(card) = &self.card else { return };
         let mut earliest = self.clock.get() + card.profile().link.latency;
         let (mut value, mut copies) = (value, 1);
@@ -324,11 +337,13 @@ impl Port {
         let value = self
             .with_card(|card, side| card.mmio_read(now, offset, side))
             .unwrap_or(u32::MAX);
-        match self.rules.fate(Message::Read) {
+        let value = match self.rules.fate(Message::Read) {
             Some(Fate::Lose) => u32::MAX,
             Some(Fate::Flip) => value ^ 1,
             _ => value,
-        }
+        };
+        self.show(RegisterAccess::Read { offset, value });
+        value
     }
 
     fn take_interrupts(&mut self) -> u128 {
@@ -480,121 +495,5 @@ impl Host for CardSide<'_> {
     #[inline(always)]
     fn observe(&mut self, at: Time, event: CardEvent) {
         self.recorder.record_card(at, self.card, event);
-    }
-}
-
-/// The driver's end of the link.
-#[derive(Clone, Debug)]
-pub struct LinkTransport {
-    port: Rc<RefCell<Port>>,
-    pool: Pool,
-    /// The card that was in the slot when this driver was started; another one is not its card.
-    alive: Rc<Cell<bool>>,
-    /// What the port has, at hand: the driver tells of every request twice.
-    index: u16,
-    clock: Clock,
-    recorder: Rc<RefCell<Recorder>>,
-}
-
-impl LinkTransport {
-    /// A driver's end of `port`, with the vectors of its card set up, which is the transport's work
-    /// (a kernel does it for a driver in userspace). `alive` turns false when the card is pulled
-    /// out.
-    #[must_use]
-    pub fn new(port: Rc<RefCell<Port>>, pool: Pool, alive: Rc<Cell<bool>>) -> Self {
-        port.borrow_mut().enable_vectors();
-        let (index, clock, recorder) = {
-            let port = port.borrow();
-            (
-                port.index,
-                Rc::clone(&port.clock),
-                Rc::clone(&port.recorder),
-            )
-        };
-        Self {
-            port,
-            pool,
-            alive,
-            index,
-            clock,
-            recorder,
-        }
-    }
-}
-
-impl Transport for LinkTransport {
-    fn read(&mut self, offset: u32) -> u32 {
-        if self.alive.get() {
-            self.port.borrow_mut().read(offset)
-        } else {
-            u32::MAX
-        }
-    }
-
-    #[inline]
-    fn write(&mut self, offset: u32, value: u32) {
-        if self.alive.get() {
-            self.port.borrow_mut().post(offset, value);
-        }
-    }
-
-    #[inline]
-    fn barrier(&mut self) {
-        // In one thread every store is visible before the next write already.
-    }
-
-    #[inline(always)]
-    fn map(
-        &mut self,
-        buffer: PoolBuffer,
-        direction: Direction,
-    ) -> Result<Mapped, (PoolBuffer, MapError)> {
-        self.port.borrow_mut().windows.map(buffer, direction)
-    }
-
-    #[inline(always)]
-    fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        self.port.borrow_mut().windows.unmap(mapped)
-    }
-
-    fn share(&mut self, block: &Coherent, direction: Direction) -> Result<DeviceAddr, MapError> {
-        self.port.borrow_mut().windows.share(block, direction)
-    }
-
-    fn unshare(&mut self, addr: DeviceAddr) {
-        self.port.borrow_mut().windows.unshare(addr);
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    fn vectors(&self) -> u16 {
-        128
-    }
-
-    #[inline]
-    fn take_interrupts(&mut self) -> u128 {
-        if self.alive.get() {
-            self.port.borrow_mut().take_interrupts()
-        } else {
-            0
-        }
-    }
-
-    fn restore_vectors(&mut self) {
-        if self.alive.get() {
-            self.port.borrow_mut().enable_vectors();
-        }
-    }
-
-    fn is_present(&self) -> bool {
-        self.alive.get()
-    }
-
-    #[inline(always)]
-    fn observe(&mut self, event: DriverEvent) {
-        let mut recorder = self.recorder.borrow_mut();
-        recorder.record_driver(self.clock.get(), self.index, event);
     }
 }

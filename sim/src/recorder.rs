@@ -5,9 +5,10 @@
 
 use device_model::CardEvent;
 use driver::DriverEvent;
+use regs::RingId;
 use timebase::Time;
 
-use crate::checker::Checkers;
+use crate::checker::{Checkers, RegisterAccess};
 use crate::event::{Event, Record};
 use crate::series::Course;
 
@@ -101,6 +102,15 @@ impl Recorder {
         self.course.observe(&record);
         if self.level == Level::Keep {
             self.log.push(record);
+        }
+    }
+
+    /// Shows the checkers a register access of a driver, at its end of the link: that it arrives
+    /// is an event of its own.
+    #[inline]
+    pub fn accessed(&mut self, at: Time, card: u16, access: RegisterAccess, side: (RingId, bool)) {
+        if self.level >= Level::Check {
+            self.checkers.accessed(at, card, access, side);
         }
     }
 

@@ -52,7 +52,9 @@ pub(crate) struct Job {
     pub(crate) bytes: u32,
     payload: Vec<u8>,
     aad: Vec<u8>,
-    iv: [u8; 64],
+    pub(crate) iv: [u8; 64],
+    /// Counts the consumer's pieces.
+    pub(crate) number: u64,
     expected: Expected,
     shape: Shape,
 }
@@ -181,6 +183,7 @@ impl Consumer {
             payload,
             aad,
             iv,
+            number: self.nonce,
             expected,
             shape,
         };

@@ -3,20 +3,29 @@
 //! They see the event log, the card's and the pool's memory, and what consumers got. Each counts
 //! how often it looked, so that a check that never ran cannot pass for one that held.
 
+mod bounds;
 mod data_right;
 mod dma_window;
 mod exactly_once;
 mod key_residue;
 mod liveness;
+mod nonce;
 mod order;
+mod registers;
+mod ring_owner;
 
+pub use bounds::Bounds;
 pub use data_right::DataRight;
 pub use dma_window::DmaWindow;
 pub use exactly_once::ExactlyOnce;
 pub use key_residue::KeyResidue;
 pub use liveness::Liveness;
+pub use nonce::NonceReuse;
 pub use order::SessionOrder;
+pub use registers::{RegisterAccess, RegisterLint};
+pub use ring_owner::RingOwner;
 
+use regs::RingId;
 use timebase::Time;
 
 use crate::event::Record;
@@ -96,6 +105,14 @@ pub struct Checkers {
     pub key_residue: KeyResidue,
     /// Everything drains.
     pub liveness: Liveness,
+    /// Ring slots are touched by their owner.
+    pub ring_owner: RingOwner,
+    /// Registers are used as the datasheet has them.
+    pub registers: RegisterLint,
+    /// No nonce repeats under a key.
+    pub nonce: NonceReuse,
+    /// Queues and memory stay within their bounds.
+    pub bounds: Bounds,
 }
 
 impl Checkers {
@@ -105,6 +122,29 @@ impl Checkers {
         self.exactly_once.observe(record);
         self.order.observe(record);
         self.dma_window.observe(record);
+        self.ring_owner.observe(record);
+        self.registers.observe(record);
+    }
+
+    /// A card was put into a slot: its driver begins anew.
+    pub fn plugged(&mut self, card: u16) {
+        self.ring_owner.forget(card);
+        self.registers.forget(card);
+    }
+
+    /// Shows a register access of the driver of the card in a slot to every checker that watches
+    /// them. The card has rings up to `last_ring`; it `answers` unless its memory space is off or
+    /// it sleeps.
+    pub fn accessed(
+        &mut self,
+        at: Time,
+        card: u16,
+        access: RegisterAccess,
+        (last_ring, answers): (RingId, bool),
+    ) {
+        self.ring_owner.accessed(at, card, access, last_ring);
+        self.registers
+            .accessed(at, card, access, (last_ring, answers));
     }
 
     /// Whether any check found something.
@@ -113,7 +153,7 @@ impl Checkers {
         self.all().iter().any(|findings| findings.violations > 0)
     }
 
-    fn all(&self) -> [&Findings; 6] {
+    fn all(&self) -> [&Findings; 10] {
         [
             &self.exactly_once.findings,
             &self.data_right.findings,
@@ -121,6 +161,10 @@ impl Checkers {
             &self.dma_window.findings,
             &self.key_residue.findings,
             &self.liveness.findings,
+            &self.ring_owner.findings,
+            &self.registers.findings,
+            &self.nonce.findings,
+            &self.bounds.findings,
         ]
     }
 

@@ -2,7 +2,7 @@
 
 use framework::DriverId;
 
-use super::World;
+use super::{World, setup};
 use crate::outcome::{
     CheckSummary, DriverSummary, Mark, MarkKind, Outcome, Series, Summary, Violation,
 };
@@ -54,11 +54,23 @@ impl World<'_> {
             .iter_mut()
             .for_each(|consumer| consumer.ready.clear());
         let now = self.now();
-        self.recorder
-            .borrow_mut()
-            .checkers()
-            .key_residue
-            .look_at_pool(now, &self.pool);
+        let mut recorder = self.recorder.borrow_mut();
+        let checkers = recorder.checkers();
+        checkers.key_residue.look_at_pool(now, &self.pool);
+        let stats = (self.framework.stats(), &setup::limits());
+        checkers.bounds.look_at_framework(now, stats, self.room());
+        for (port, spec) in self.ports.iter().zip(&self.scenario.cards) {
+            let open = port.borrow().windows().live();
+            checkers.bounds.look_at_windows(now, &spec.name, open);
+        }
+    }
+
+    /// Commands that all rings together hold.
+    fn room(&self) -> usize {
+        let cards = self.scenario.cards.iter();
+        cards
+            .map(|spec| usize::from(spec.profile.ring_pairs) * spec.ring_entries as usize)
+            .sum()
     }
 
     /// Lets the cards finish what the drivers have told them.

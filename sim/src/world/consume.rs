@@ -63,8 +63,16 @@ impl World<'_> {
         let job = consumer.job(number);
         job.dispatched_at = now;
         let (bytes, session) = (job.bytes, request.session.as_u64());
+        let (phase, piece) = (job.phase, job.number);
+        let (iv, len) = (job.iv, request.payload.len);
         match self.framework.dispatch(now, request) {
             Ok(id) => {
+                if phase == Phase::Forward {
+                    let iv = &iv[..self.consumers[index].params.iv_len];
+                    let message = (index as u32, piece);
+                    let mut recorder = self.recorder.borrow_mut();
+                    recorder.checkers().nonce.used(now, message, iv, len);
+                }
                 self.consumers[index].outstanding += 1;
                 self.first_dispatch.get_or_insert(now);
                 let consumer = index as u32;

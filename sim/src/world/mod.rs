@@ -10,6 +10,8 @@ mod consume;
 mod faults;
 mod machine;
 mod setup;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -22,6 +22,14 @@ use crate::scenario::{Placement, Scenario};
 use crate::schedule::Schedule;
 use crate::workload::{Consumer, below, percent};
 
+/// What the framework of a world is held to.
+pub(super) fn limits() -> Limits {
+    Limits {
+        event_len: 1 << 20,
+        ..Limits::default()
+    }
+}
+
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario, options: &'a RunOptions) -> Result<Self, SetupError> {
         let mut chance = Xoshiro256PlusPlus::seed_from_u64(options.seed);
@@ -51,10 +59,7 @@ impl<'a> World<'a> {
             input: &options.input,
             clock,
             schedule: Schedule::new(actors, chance.next_u64()),
-            framework: Framework::new(Limits {
-                event_len: 1 << 20,
-                ..Limits::default()
-            }),
+            framework: Framework::new(limits()),
             pool: Pool::new(scenario.pool_len)?,
             slots: ports.iter().map(|_| Slot::default()).collect(),
             ports,
@@ -169,8 +174,9 @@ impl<'a> World<'a> {
 
     fn watch_keys(&mut self, index: u32, consumer: &Consumer) {
         let mut recorder = self.recorder.borrow_mut();
-        let residue = &mut recorder.checkers().key_residue;
         let params = &consumer.params;
+        recorder.checkers().nonce.watch(params);
+        let residue = &mut recorder.checkers().key_residue;
         for (kind, key) in [("cipher", &params.cipher_key), ("digest", &params.auth_key)] {
             if let Some(key) = key {
                 residue.watch(&format!("consumer {index} ({kind})"), key.bytes());
