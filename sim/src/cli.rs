@@ -29,7 +29,7 @@ use crate::scenario::{Scenario, ScenarioError};
 use crate::summary::{Replay, render_json, render_text, render_verdict};
 use crate::sweep::ReadError;
 use crate::world::{self, RunOptions, SetupError};
-use crate::{report, trace};
+use crate::{report, trace, wave};
 
 /// Seed of a run that names none.
 const DEFAULT_SEED: u64 = 1;
@@ -46,6 +46,7 @@ Examples:
   ringside run single --input traffic.pcap       one request for each packet payload
   ringside run mine.toml --report mine.html      a scenario of your own, with a page to look at
   ringside run failover --trace failover.json    open the trace in https://ui.perfetto.dev
+  ringside run failover --waves failover.fst     open the waveforms in GTKWave or Surfer
   ringside list                                  what is built in
   ringside datasheet c > ringside_card.h         the card's registers as a C header
 
@@ -108,6 +109,10 @@ struct Run {
     /// Write every event as a trace for Perfetto
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Write registers, ring indices and interrupt lines as waveforms; the name ends in .vcd or
+    /// .fst
+    #[arg(long, value_name = "FILE")]
+    waves: Option<PathBuf>,
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -179,8 +184,10 @@ enum CliError {
     Validate(#[from] ValidateError),
     #[error(transparent)]
     Fit(#[from] FitError),
-    #[error("--report and --trace both name {}", .0.display())]
+    #[error("two options name {}", .0.display())]
     SameFile(PathBuf),
+    #[error("--waves {}: the name of the file ends in .vcd or .fst", .0.display())]
+    NoFormat(PathBuf),
     #[error("cannot write {}", path.display())]
     Write {
         path: PathBuf,
@@ -265,7 +272,7 @@ impl Run {
 
     fn simulate(&self, scenario: &Scenario, input: Input) -> Result<Outcome, CliError> {
         let options = RunOptions {
-            keep_log: self.trace.is_some(),
+            keep_log: self.trace.is_some() || self.waves.is_some(),
             ..RunOptions::new(self.seed, input)
         };
         let bar = self.progress_bar(&scenario.name);
@@ -309,13 +316,22 @@ impl Run {
 struct Outputs<'a> {
     report: Option<(&'a Path, File)>,
     trace: Option<(&'a Path, File)>,
+    waves: Option<(&'a Path, File, wave::Format)>,
 }
 
 impl<'a> Outputs<'a> {
     fn open(run: &'a Run) -> Result<Self, CliError> {
-        if run.report.is_some() && run.report == run.trace {
-            return Err(CliError::SameFile(run.report.clone().unwrap_or_default()));
+        let paths = [&run.report, &run.trace, &run.waves];
+        for (index, path) in paths.iter().enumerate() {
+            if let Some(path) = path
+                && paths[..index].contains(&&Some(path.clone()))
+            {
+                return Err(CliError::SameFile(path.clone()));
+            }
         }
+        let format =
+            |path: &Path| wave::Format::of(path).ok_or_else(|| CliError::NoFormat(path.to_owned()));
+        let format = run.waves.as_deref().map(format).transpose()?;
         let open = |path: &'a Option<PathBuf>| {
             let open = |path: &'a PathBuf| {
                 let file = File::create(path).map_err(|source| unwritten(path, source))?;
@@ -326,6 +342,9 @@ impl<'a> Outputs<'a> {
         Ok(Self {
             report: open(&run.report)?,
             trace: open(&run.trace)?,
+            waves: open(&run.waves)?
+                .zip(format)
+                .map(|((path, file), format)| (path, file, format)),
         })
     }
 
@@ -344,6 +363,10 @@ impl<'a> Outputs<'a> {
             let mut file = BufWriter::new(file);
             trace::write(&mut file, scenario, &outcome.log)
                 .and_then(|()| file.flush())
+                .map_err(|source| unwritten(path, source))?;
+        }
+        if let Some((path, file, format)) = self.waves {
+            wave::write(file, format, scenario, &outcome.log)
                 .map_err(|source| unwritten(path, source))?;
         }
         Ok(())

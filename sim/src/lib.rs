@@ -25,5 +25,6 @@ pub mod series;
 pub mod summary;
 pub mod sweep;
 pub mod trace;
+pub mod wave;
 mod workload;
 pub mod world;

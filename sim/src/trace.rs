@@ -10,7 +10,7 @@
 
 mod card;
 mod json;
-mod lanes;
+pub(crate) mod lanes;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -113,7 +113,15 @@ fn whatever_keeps_a_run_from_beginning_exits_with_two() {
         ),
         (
             &["run", well, "--report", "x", "--trace", "x"],
-            "--report and --trace both name x",
+            "two options name x",
+        ),
+        (
+            &["run", well, "--waves", "x.vcd", "--trace", "x.vcd"],
+            "two options name x.vcd",
+        ),
+        (
+            &["run", well, "--waves", "x.json"],
+            "--waves x.json: the name of the file ends in .vcd or .fst",
         ),
         (&["run", well, "--seed", "x"], "invalid value 'x'"),
         (&["run", well, "--sed", "1"], "--seed"),
@@ -158,9 +166,13 @@ fn report_and_trace_are_written() {
     let file = scratch("written.toml", SMALL);
     let page = scratch("written.html", "");
     let trace = scratch("written.json", "");
+    let waves = scratch("written.vcd", "");
     let files = ["--report", text_of(&page), "--trace", text_of(&trace)];
-    let output = ringside(&[&["run", text_of(&file)][..], &files].concat());
+    let waved = ["--waves", text_of(&waves)];
+    let output = ringside(&[&["run", text_of(&file)][..], &files, &waved].concat());
     assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let waves = fs::read_to_string(waves).expect("waveforms");
+    assert!(waves.contains("$enddefinitions") && waves.contains("$timescale 1 ps"));
     let page = fs::read_to_string(page).expect("a page");
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
     let trace: Value = serde_json::from_slice(&fs::read(trace).expect("a trace")).expect("JSON");

@@ -227,7 +227,7 @@ impl Kind {
     }
 }
 
-fn group_name(group: u8) -> &'static str {
+pub(crate) fn group_name(group: u8) -> &'static str {
     match group {
         0 => "cipher",
         1 => "digest",
