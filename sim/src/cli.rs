@@ -6,6 +6,7 @@
 
 mod case;
 mod ctl;
+mod debug;
 mod guest;
 mod list;
 mod profile;
@@ -76,6 +77,7 @@ enum Command {
     Shrink(case::Shrink),
     Replay(case::ReplayFile),
     Explain(case::Explain),
+    Debug(debug::Debug),
     /// List the scenarios that are built in
     List(List),
     /// Print the card's registers, descriptors and codes for other tools
@@ -229,6 +231,7 @@ pub fn main() -> ExitCode {
         Command::Shrink(shrink) => shrink.execute(),
         Command::Replay(replay) => replay.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Debug(debug) => debug.execute(),
         Command::Datasheet(Datasheet { format }) => {
             let text = match format {
                 Format::C => header::render(),

@@ -8,6 +8,7 @@ pub mod checker;
 pub mod cli;
 pub mod cpu;
 pub mod datasheet;
+pub mod debug;
 pub mod event;
 pub mod guest;
 pub mod input;

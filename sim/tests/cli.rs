@@ -495,3 +495,52 @@ fn a_run_of_the_project_s_source_that_fails_can_be_shrunk_by_its_seed() {
     let replay = scratch("largest-seed-replay.toml", &text);
     assert_eq!(status(&ringside(&["replay", text_of(&replay)])), 0);
 }
+
+#[test]
+fn a_run_is_looked_at_by_orders_on_the_command_line_and_on_standard_input() {
+    let orders = ["-c", "until card0 completed", "-c", "print card0"];
+    let run = ["debug", "failover-brief", "--seed", "5"];
+    let output = ringside(&[&run[..], &orders].concat());
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(told.contains("card0 card completed ring="), "{told}");
+    assert!(told.contains("counters of its driver"), "{told}");
+    // What is no order ends a script, and is only told to whoever types.
+    let output = ringside(&[&run[..], &["-c", "jump"]].concat());
+    assert_eq!(status(&output), 2);
+    assert!(
+        stderr(&output).contains("`jump` is no order"),
+        "{}",
+        stderr(&output)
+    );
+    let mut typed = Command::new(env!("CARGO_BIN_EXE_ringside"))
+        .args(run)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut stdin = typed.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut stdin, b"step 3\njump\n\nwhere\nquit\nstep\n")
+        .expect("a reader");
+    drop(stdin);
+    let output = typed.wait_with_output().expect("an end");
+    assert_eq!(status(&output), 0);
+    assert!(
+        stderr(&output).contains("`jump` is no order"),
+        "{}",
+        stderr(&output)
+    );
+    // The empty line is the last order again.
+    let numbers: Vec<_> = stdout(&output)
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix('>')?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect::<Vec<u32>>();
+    assert_eq!(numbers, [3, 6, 6]);
+}

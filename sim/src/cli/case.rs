@@ -16,9 +16,9 @@ use crate::summary::units::counted;
 /// Events that a case may take to get small: some ten seconds.
 const BUDGET: u64 = 40_000_000;
 
-/// Reduce a failing run to a replay file that fits on a screen
+/// Which case an order is about.
 #[derive(Args, Debug)]
-pub(super) struct Shrink {
+pub(super) struct Chosen {
     /// Name of a built-in scenario, path of a scenario file, or a replay file
     #[arg(value_name = "SCENARIO|FILE")]
     scenario: String,
@@ -29,6 +29,13 @@ pub(super) struct Shrink {
     /// own source, as in a run]
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
+}
+
+/// Reduce a failing run to a replay file that fits on a screen
+#[derive(Args, Debug)]
+pub(super) struct Shrink {
+    #[command(flatten)]
+    chosen: Chosen,
     /// Where the replay goes [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -51,6 +58,28 @@ pub(super) struct Explain {
     file: PathBuf,
 }
 
+impl Chosen {
+    pub(super) fn case(&self) -> Result<Case, CliError> {
+        // A replay file may be made smaller still.
+        let case = match self.seed {
+            None if Scenario::builtin(&self.scenario).is_some() => {
+                return Err(CliError::NoSeed(self.scenario.clone()));
+            }
+            None => Replay::from_file(self.scenario.as_ref())?.case,
+            Some(seed) => Case {
+                scenario: Scenario::find(&self.scenario)?,
+                seed,
+                data: Data::Noise(super::sweep::NOISE),
+            },
+        };
+        let data = self.input.clone().map(Data::Path);
+        Ok(Case {
+            data: data.unwrap_or(case.data.clone()),
+            ..case
+        })
+    }
+}
+
 impl Shrink {
     pub(super) fn execute(&self) -> Result<ExitCode, CliError> {
         let bar = ProgressBar::new_spinner();
@@ -61,10 +90,10 @@ impl Shrink {
             bar.set_message(format!("{faults}, {pieces} after {runs}"));
             bar.tick();
         };
-        let case = self.case()?;
+        let case = self.chosen.case()?;
         let mut shrunk = shrink::shrink(case.clone(), self.budget, &mut progress);
-        if let (Err(ShrinkError::Passes { .. }), Some(_), None) = (&shrunk, self.seed, &self.input)
-        {
+        let Chosen { seed, input, .. } = &self.chosen;
+        if let (Err(ShrinkError::Passes { .. }), Some(_), None) = (&shrunk, seed, input) {
             let data = Data::Project;
             shrunk = shrink::shrink(Case { data, ..case }, self.budget, &mut progress);
         }
@@ -85,26 +114,6 @@ impl Shrink {
             replay.check
         ))?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn case(&self) -> Result<Case, CliError> {
-        // A replay file may be made smaller still.
-        let case = match self.seed {
-            None if Scenario::builtin(&self.scenario).is_some() => {
-                return Err(CliError::NoSeed(self.scenario.clone()));
-            }
-            None => Replay::from_file(self.scenario.as_ref())?.case,
-            Some(seed) => Case {
-                scenario: Scenario::find(&self.scenario)?,
-                seed,
-                data: Data::Noise(super::sweep::NOISE),
-            },
-        };
-        let data = self.input.clone().map(Data::Path);
-        Ok(Case {
-            data: data.unwrap_or(case.data.clone()),
-            ..case
-        })
     }
 }
 

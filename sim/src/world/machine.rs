@@ -60,6 +60,11 @@ impl Gone {
 }
 
 impl Slot {
+    /// Counters of the driver, with their names, if there is one.
+    pub(super) fn counters(&self) -> Option<Vec<(&'static str, u64)>> {
+        Some(self.stats.as_ref()?.get().rows())
+    }
+
     /// Whether this driver's card is or was in the slot.
     pub(super) fn was(&self, id: DriverId) -> bool {
         self.had.contains(&id)

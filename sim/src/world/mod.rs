@@ -10,6 +10,7 @@ mod consume;
 mod faults;
 mod machine;
 mod setup;
+pub mod state;
 #[cfg(test)]
 mod tests;
 
