@@ -4,6 +4,7 @@
 mod between;
 mod hostile;
 mod hostile_server;
+mod interrupts;
 mod peer;
 mod processes;
 mod program;
