@@ -156,8 +156,7 @@ fn what_crossed_the_edge_of_a_virtio_device_is_replayed_to_the_bit() {
         let told = said(&replayed.stdout) + &said(&replayed.stderr);
         assert_eq!(replayed.status.code(), Some(0), "{told}");
         let inputs = told.split_whitespace().nth(1).map(str::parse::<u64>);
-        // What the clients sent; how often the server looked in between is up to it, and what it
-        // was about to write when it was killed is lost.
+        // What the clients sent; how often the server looked in between is up to it.
         assert!(inputs.expect("a number").expect("a number") >= 20, "{told}");
 
         // Another byte in what a request brought: the device does not give what it gave.
