@@ -6,6 +6,7 @@ mod hostile;
 mod hostile_server;
 mod interrupts;
 mod peer;
+mod peer_server;
 mod processes;
 mod program;
 mod qemu;

@@ -175,7 +175,7 @@ pub(crate) fn first_bytes(request: &Request, len: usize) -> Vec<u8> {
 }
 
 /// Encrypts or signs with the card on the socket `path`, and takes it back again.
-fn encrypted_comes_back(path: &Path) {
+pub(crate) fn encrypted_comes_back(path: &Path) {
     const COUNT: usize = 300;
     let mut stack = Stack::new();
     stack.add(path, "card0");
