@@ -25,7 +25,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use dma::Pool;
 use regs::pci::header;
-use regs::{BAR0_LEN, Register};
+use regs::{BAR0_LEN, DOORBELL_PAGE, Register};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio;
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioError};
@@ -92,6 +92,8 @@ pub struct Vfio {
     /// Nothing once the card was given up.
     seat: Option<Seat>,
     vectors: u16,
+    /// Whether registers were written since one was read: they may not have arrived yet.
+    has_posted: bool,
     /// Kept until the card can no longer reach it: fields are dropped in order.
     memory: Memory,
 }
@@ -107,6 +109,7 @@ impl Vfio {
         let seat = Seat::take(sysfs, &pool)?;
         Ok(Self {
             vectors: seat.events.len() as u16,
+            has_posted: false,
             seat: Some(seat),
             memory: Memory::new(pool),
         })
@@ -343,6 +346,7 @@ fn borrow(event: &EventFd) -> BorrowedFd<'_> {
 
 impl Transport for Vfio {
     fn read(&mut self, offset: u32) -> u32 {
+        self.has_posted = false;
         match &self.seat {
             Some(seat) => u32::from_le(seat.registers.at(offset).read()),
             None => NOBODY,
@@ -351,7 +355,14 @@ impl Transport for Vfio {
 
     #[expect(unsafe_code, reason = "mapped registers and DMA take it")]
     fn write(&mut self, offset: u32, value: u32) {
+        let is_doorbell = offset >= DOORBELL_PAGE;
+        if is_doorbell && self.has_posted {
+            // Behind a virtual machine doorbells may be memory, and a store would overtake writes
+            // that are messages there: a ring whose start is still on its way does not hear it.
+            self.read(DEVICE_ID_AT);
+        }
         let Some(seat) = &self.seat else { return };
+        self.has_posted |= !is_doorbell;
         // Descriptors are in memory before the doorbell is rung.
         fence(Ordering::Release);
         // SAFETY: what a write does to the card is the driver's business, which keeps to the
@@ -373,7 +384,10 @@ impl Transport for Vfio {
         let Some(seat) = &self.seat else { return 0 };
         let (fired, is_over) = seat.ends.take();
         if seat.has_line && fired != 0 {
+            // No doorbell has to wait for this.
+            let has_posted = self.has_posted;
             self.write(Register::InterruptStatus.offset(), LINE_CAUSES);
+            self.has_posted = has_posted;
             let index = vfio::VFIO_PCI_INTX_IRQ_INDEX;
             // If the kernel does not, the watchdog finds completions.
             let _ = self.seat.as_ref().map(|seat| seat.device.unmask_irq(index));

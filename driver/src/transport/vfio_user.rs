@@ -82,6 +82,8 @@ pub struct VfioUser {
     channel: Channel,
     /// Doorbells in shared memory, and what wakes a server that sleeps.
     doorbells: Option<(MmapRegion, Option<OwnedFd>)>,
+    /// Whether registers were written since one was read: the server may not have heard yet.
+    has_posted: bool,
     /// An event descriptor for each vector; one for the interrupt line of a card without vectors.
     vectors: Vec<OwnedFd>,
     has_line: bool,
@@ -108,6 +110,7 @@ impl VfioUser {
             channel: Channel::new(socket, PATIENCE_MS),
             memory: Memory::new(pool),
             doorbells: None,
+            has_posted: false,
             is_present: true,
         };
         transport.ends.add_end(&transport.channel, false)?;
@@ -305,11 +308,16 @@ impl VfioUser {
     }
 
     /// Rings in shared memory; `false` if this is no doorbell, or they are not shared.
-    fn ring(&self, offset: u32, value: u32) -> bool {
-        let Some((page, wake)) = &self.doorbells else {
+    fn ring(&mut self, offset: u32, value: u32) -> bool {
+        let Some(at) = offset.checked_sub(DOORBELL_PAGE) else {
             return false;
         };
-        let Some(at) = offset.checked_sub(DOORBELL_PAGE) else {
+        if self.doorbells.is_some() && self.has_posted {
+            // A store would overtake messages, and a ring whose start is still on its way does not
+            // hear it. A read pushes them.
+            self.read(Register::DeviceId.offset());
+        }
+        let Some((page, wake)) = &self.doorbells else {
             return false;
         };
         let Ok(doorbell) = page.get_atomic_ref::<AtomicU32>(at as usize) else {
@@ -371,6 +379,7 @@ impl Transport for VfioUser {
             region: region.into(),
             count: 4.into(),
         };
+        self.has_posted = false;
         let answer = self.ask("a register", Command::RegionRead, &[access.as_bytes()], &[]);
         let value = answer.ok().and_then(|answer| {
             let data = answer.payload.get(size_of::<RegionAccess>()..)?;
@@ -393,6 +402,7 @@ impl Transport for VfioUser {
             count: 4.into(),
         };
         let parts = [access.as_bytes(), &value.to_le_bytes()];
+        self.has_posted = true;
         if self.channel.post(Command::RegionWrite, &parts).is_err() {
             self.lose();
         }
