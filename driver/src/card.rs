@@ -137,6 +137,8 @@ pub(crate) struct Card<T, J> {
     pub(crate) is_waiting: bool,
     /// Some ring has more completions than the budget allowed.
     pub(crate) is_hungry: bool,
+    /// Whether interrupts are not wanted: somebody looks all the time.
+    pub(crate) is_quiet: bool,
     /// No ring can have stood still for the watchdog's time before this.
     pub(crate) watchdog_at: Time,
     pub(crate) fruitless_resets: u32,
@@ -194,6 +196,7 @@ impl<T: Transport, J> Card<T, J> {
             is_starved: false,
             is_waiting: false,
             is_hungry: false,
+            is_quiet: false,
             watchdog_at: Time::NEVER,
             fruitless_resets: 0,
             in_flight: 0,
@@ -417,7 +420,7 @@ impl<T: Transport, J> Card<T, J> {
         if self.busy == 0 {
             self.watchdog_at = Time::NEVER;
         }
-        // An error message has the admin ring's vector; without a completion it is looked into.
+        // An error message has the admin ring's vector, and no completion.
         if !is_explained {
             self.read_error(sink);
         }
@@ -438,9 +441,8 @@ impl<T: Transport, J> Card<T, J> {
             return 0;
         }
         self.is_hungry |= reaped.is_exhausted;
-        // With the budget spent, service runs again at once: an interrupt would be for nothing.
-        ring.acknowledge(&mut self.transport, !reaped.is_exhausted && !reaped.is_torn);
-        self.counters.completion_doorbells.add(1);
+        let has_answered = ring.answer(&mut self.transport, reaped, self.is_quiet);
+        self.counters.completion_doorbells.add(has_answered.into());
         if reaped.entries == 0 {
             return 0;
         }
@@ -470,10 +472,9 @@ impl<T: Transport, J> Card<T, J> {
         let is_overdue =
             ring.in_flight() > 0 && self.now >= ring.progress_at + self.config.watchdog;
         let mut ended = Vec::new();
-        let budget = self.config.reap_budget;
         let reaped = ring.reap(
             &mut self.transport,
-            budget,
+            self.config.reap_budget,
             &self.counters,
             |_, job, end| {
                 ended.push((job, end.verdict));
@@ -482,8 +483,8 @@ impl<T: Transport, J> Card<T, J> {
         self.quirks.is_torn |= reaped.is_torn;
         if reaped.entries > 0 || (is_hit && !self.quirks.leaves_alone(reaped)) {
             self.is_hungry |= reaped.is_exhausted;
-            ring.acknowledge(&mut self.transport, !reaped.is_exhausted && !reaped.is_torn);
-            self.counters.completion_doorbells.add(1);
+            let has_answered = ring.answer(&mut self.transport, reaped, self.is_quiet);
+            self.counters.completion_doorbells.add(has_answered.into());
         }
         if reaped.jobs > 0 {
             ring.progress_at = self.now;

@@ -135,6 +135,14 @@ impl<T: Transport> CardDriver<T> {
         &mut self.card.transport
     }
 
+    /// Whether the card tells of completions by interrupts, as it does at first. Who turns that off
+    /// calls `service` all the time, and spares the card an interrupt and most acknowledgements;
+    /// who turns it on again may sleep until the next, which comes at once if something ended in
+    /// between.
+    pub fn set_interrupts(&mut self, are_wanted: bool) {
+        self.card.set_interrupts(are_wanted);
+    }
+
     /// Ends a request without the card.
     fn fail(&mut self, request: Box<Request>, error: DriverError) {
         // The last of a batch may be the one that fails: its neighbours must not wait for it.

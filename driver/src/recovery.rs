@@ -125,6 +125,24 @@ impl<T: Transport, J> Card<T, J> {
         }
     }
 
+    /// Lets the card send interrupts, or has it keep them back as far as it can.
+    pub(crate) fn set_interrupts(&mut self, are_wanted: bool) {
+        let were_wanted = !std::mem::replace(&mut self.is_quiet, !are_wanted);
+        if were_wanted || !are_wanted {
+            return;
+        }
+        // A card that resets arms all its rings.
+        if matches!(self.phase, Phase::Resetting { .. } | Phase::Lost) {
+            return;
+        }
+        let transport = &mut self.transport;
+        let mut told = u64::from(self.sessions.ring.arm(transport));
+        for ring in &mut self.rings {
+            told += u64::from(ring.arm(transport));
+        }
+        self.counters.completion_doorbells.add(told);
+    }
+
     /// Looks into rings that made no progress for the watchdog's time.
     pub(crate) fn watch<S: Sink<T, J>>(&mut self, sink: &mut S) {
         let (now, limit) = (self.now, self.config.watchdog);

@@ -6,6 +6,7 @@
 //! fetched it. At most `entries - 1` commands are in flight, so neither ring can overflow. Does not
 //! look into jobs (`ocf`, `session`) and does not decide when to look (`card`).
 
+mod answer;
 mod mark;
 
 use std::mem::{forget, replace};
@@ -175,6 +176,10 @@ pub(crate) struct Ring<J> {
     published: Slot,
     /// Next completion entry to look at.
     head: Slot,
+    /// First completion entry that the card does not know to be reaped.
+    acknowledged: Slot,
+    /// Whether the card was told to send an interrupt, and may not have sent it.
+    is_armed: bool,
     /// Phase bit of entries of the current lap.
     phase: bool,
     in_flight: u32,
@@ -241,6 +246,8 @@ impl<J> Ring<J> {
             tail: Slot(0),
             published: Slot(0),
             head: Slot(0),
+            acknowledged: Slot(0),
+            is_armed: true,
             phase: true,
             in_flight: 0,
             to_mark: None,
@@ -299,6 +306,7 @@ impl<J> Ring<J> {
         assert_eq!(self.in_flight, 0, "a ring is rewound when it is empty");
         self.completions.zero();
         (self.tail, self.published, self.head) = (Slot(0), Slot(0), Slot(0));
+        self.acknowledged = Slot(0);
         self.phase = true;
         self.stall = Stall::None;
         if self.to_mark.is_some() {
@@ -420,6 +428,7 @@ impl<J> Ring<J> {
             arm,
         };
         transport.write(self.id.completion_doorbell(), doorbell.into_bits());
+        (self.acknowledged, self.is_armed) = (self.head, arm);
     }
 
     /// Takes up to `budget` entries and gives each job that ended to `finish`.

@@ -36,6 +36,7 @@ impl Booted {
             cards: cards.iter().map(|card| card.path().to_owned()).collect(),
             program: Some(program().to_owned()),
             script: Some(script.to_owned()),
+            has_ports: monitor.is_some(),
             monitor,
             arguments: Vec::new(),
         };

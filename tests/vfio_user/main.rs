@@ -4,7 +4,9 @@
 mod between;
 mod hostile;
 mod hostile_server;
+mod interrupts;
 mod peer;
+mod peer_server;
 mod processes;
 mod program;
 mod qemu;

@@ -239,6 +239,8 @@ fn what_crossed_the_edge_of_a_card_is_replayed_to_the_bit() {
     );
     assert_eq!(first.order(&["unplug"]).status.code(), Some(0));
     assert_eq!(first.order(&["plug"]).status.code(), Some(0));
+    // Whoever asks has all in the file, also of a process that is killed.
+    assert_eq!(first.order(&["stats"]).status.code(), Some(0));
     first.signal(Signal::KILL);
     drop(first);
     let replayed = run(&["serve", "replay", &file]);
@@ -287,5 +289,29 @@ fn what_crossed_the_edge_of_a_card_is_replayed_to_the_bit() {
         Some(2),
         "a recording is never written over"
     );
+    std::fs::remove_file(&recording).expect("a file");
+}
+
+#[test]
+fn the_recording_of_a_card_that_has_nothing_to_do_does_not_grow() {
+    let recording = socket_path().with_extension("bus");
+    let file = recording.to_str().expect("text");
+    // A server that looks at doorbells all the time.
+    let first = served(&["--record", file, "--doorbells", "shared"]);
+    let second = served(&[]);
+    let (mut load, _) = Load::new(&first.socket, &second.socket);
+    load.settle();
+    let len_after_idling = || {
+        // Each order is a round of the server, and writes out what there is.
+        for _ in 0..50 {
+            assert_eq!(first.order(&["stats"]).status.code(), Some(0));
+        }
+        std::fs::metadata(&recording).expect("a recording").len()
+    };
+    let before = len_after_idling();
+    assert_eq!(len_after_idling(), before);
+    load.send(IN_FLIGHT);
+    load.settle();
+    assert!(len_after_idling() > before);
     std::fs::remove_file(&recording).expect("a file");
 }

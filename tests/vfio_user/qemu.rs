@@ -14,7 +14,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::served::{Doorbells, Served};
 
-const PATIENCE_MS: u32 = 20_000;
+pub(crate) const PATIENCE_MS: u32 = 20_000;
 
 /// Asks; gives the answer, which is no refusal.
 fn ask(channel: &mut Channel, command: Command, payload: &[u8]) -> Message {
@@ -27,7 +27,7 @@ fn ask(channel: &mut Channel, command: Command, payload: &[u8]) -> Message {
 }
 
 /// A session whose client can do `capabilities`, and what the server says that it can.
-fn agreed(served: &Served, capabilities: &Value) -> (Channel, Value) {
+pub(crate) fn agreed(served: &Served, capabilities: &Value) -> (Channel, Value) {
     let socket = UnixStream::connect(served.path()).expect("a server");
     let mut channel = Channel::new(socket, PATIENCE_MS);
     let text = json!({ "capabilities": capabilities }).to_string();

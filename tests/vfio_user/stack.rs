@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use device_model::Profile;
 use dma::Pool;
 use driver::vfio_user::VfioUser;
-use driver::{CardDriver, DriverConfig};
+use driver::{CardDriver, DriverConfig, StatsHandle};
 use framework::{
     Buffer, Cipher, Digest, DriverChoice, DriverId, Framework, Key, Limits, MigrationPolicy, Mode,
     Operation, Region, Request, RequestError, SessionId, SessionParams,
@@ -24,6 +24,7 @@ pub(crate) struct Stack {
     start: Instant,
     pub(crate) framework: Framework,
     drivers: Vec<DriverId>,
+    stats: Vec<StatsHandle>,
     pool: Pool,
 }
 
@@ -37,6 +38,7 @@ impl Stack {
             start: Instant::now(),
             framework: Framework::new(Limits::default()),
             drivers: Vec::new(),
+            stats: Vec::new(),
             pool: Pool::shared(64 << 20).expect("memory"),
         }
     }
@@ -60,6 +62,7 @@ impl Stack {
             ..DriverConfig::default()
         };
         let driver = CardDriver::new(transport, config).expect("a driver that starts");
+        self.stats.push(driver.stats_handle());
         let driver = self.framework.register(Box::new(driver));
         self.drivers.push(driver);
         driver
@@ -175,7 +178,7 @@ pub(crate) fn first_bytes(request: &Request, len: usize) -> Vec<u8> {
 }
 
 /// Encrypts or signs with the card on the socket `path`, and takes it back again.
-fn encrypted_comes_back(path: &Path) {
+pub(crate) fn encrypted_comes_back(path: &Path) {
     const COUNT: usize = 300;
     let mut stack = Stack::new();
     stack.add(path, "card0");
@@ -210,6 +213,9 @@ fn encrypted_comes_back(path: &Path) {
         seen[request.opaque as usize] += 1;
     }
     assert_eq!(seen, [1; COUNT]);
+    // A doorbell that is lost costs no request, only the watchdog's time.
+    let stalls = stack.stats.iter().map(|card| card.get().watchdog_firings);
+    assert_eq!(stalls.sum::<u64>(), 0);
 }
 
 #[test]

@@ -142,6 +142,8 @@ fn recorded(pacing: &str) -> String {
     let mut frontend = Frontend::start(&process.socket, 1, 0, 0);
     let session = open(&mut frontend);
     assert_eq!(encrypt(&mut frontend, session, &text(16)).0, OK);
+    // Whoever asks has all in the file, also of a process that is killed.
+    assert_eq!(process.order(&["stats"]).status.code(), Some(0));
     process.signal(Signal::KILL);
     file
 }
@@ -154,8 +156,7 @@ fn what_crossed_the_edge_of_a_virtio_device_is_replayed_to_the_bit() {
         let told = said(&replayed.stdout) + &said(&replayed.stderr);
         assert_eq!(replayed.status.code(), Some(0), "{told}");
         let inputs = told.split_whitespace().nth(1).map(str::parse::<u64>);
-        // What the clients sent; how often the server looked in between is up to it, and what it
-        // was about to write when it was killed is lost.
+        // What the clients sent; how often the server looked in between is up to it.
         assert!(inputs.expect("a number").expect("a number") >= 20, "{told}");
 
         // Another byte in what a request brought: the device does not give what it gave.
@@ -170,4 +171,40 @@ fn what_crossed_the_edge_of_a_virtio_device_is_replayed_to_the_bit() {
         assert!(told.starts_with("FAILED  event "), "{told}");
         std::fs::remove_file(&file).expect("a file");
     }
+}
+
+/// How long a recording is after the server has looked around many times.
+fn len_after_idling(process: &Process, file: &str) -> u64 {
+    // Each order is a round of the server, and writes out what there is.
+    for _ in 0..50 {
+        assert_eq!(process.order(&["stats"]).status.code(), Some(0));
+    }
+    std::fs::metadata(file).expect("a recording").len()
+}
+
+#[test]
+fn the_recording_of_a_device_that_has_nothing_to_do_does_not_grow() {
+    let recording = socket_path().with_extension("bus");
+    let file = recording.to_str().expect("text");
+    let process = Process::new("vhost-user-crypto", &["--record", file]);
+    let new = len_after_idling(&process, file);
+    let mut frontend = Frontend::start(&process.socket, 1, 0, 0);
+    // A ring without a kick is looked at all the time.
+    assert_eq!(frontend.acked(12, &0x100_u64.to_le_bytes(), &[]), 0);
+    let session = open(&mut frontend);
+    assert_eq!(encrypt(&mut frontend, session, &text(64)).0, OK);
+    let used = len_after_idling(&process, file);
+    assert!(used > new, "{used} {new}");
+    assert_eq!(len_after_idling(&process, file), used);
+    // Nor with a request on the device that never ends.
+    obeys(&process, &["fault", "hang-engines"]);
+    let opcode = (CryptoOpcode::CipherEncrypt, session as u64);
+    let head = header(opcode, &cipher_data(16, 16));
+    frontend.chain((0, 4), &[&head, &[1; 32]], &[16, 1], Chain::Direct);
+    frontend.publish(0, 4);
+    let hung = len_after_idling(&process, file);
+    assert!(hung > used, "{hung} {used}");
+    assert_eq!(len_after_idling(&process, file), hung);
+    assert_eq!(frontend.used(0), None);
+    std::fs::remove_file(&recording).expect("a file");
 }

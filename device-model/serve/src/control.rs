@@ -88,7 +88,7 @@ pub(crate) struct Told<'a> {
 
 /// A place for a card, which takes orders.
 pub(crate) trait Ordered {
-    /// What there is to say of it.
+    /// What there is to say of it; what is recorded so far goes to its file.
     fn told(&mut self) -> Told<'_>;
 
     /// Puts a new card in.
@@ -106,6 +106,7 @@ pub(crate) trait Ordered {
 
 impl Ordered for Slot {
     fn told(&mut self) -> Told<'_> {
+        self.flush();
         Told {
             ranges: self.memory().ranges(),
             profile: &self.profile().name,

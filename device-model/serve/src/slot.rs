@@ -200,11 +200,16 @@ impl Slot {
         self.bus.interrupts.clear();
     }
 
-    /// How long until the card does something by itself; `None` if it waits for others.
-    pub fn wait(&mut self) -> Option<Span> {
+    /// Hands to the system what is recorded so far.
+    pub(crate) fn flush(&mut self) {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
+    }
+
+    /// How long until the card does something by itself; `None` if it waits for others.
+    pub fn wait(&mut self) -> Option<Span> {
+        self.flush();
         let at = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
         self.bus.clock.until(at)
     }

@@ -6,7 +6,7 @@ use framework::{CryptoDriver, DriverError};
 use regs::Status;
 
 use super::Bench;
-use crate::DriverEvent;
+use crate::{DriverEvent, Transport as _};
 
 #[test]
 fn rings_of_every_size_wrap_in_every_order() {
@@ -152,6 +152,41 @@ fn each_status_is_its_error() {
             _ => Err(DriverError::Device),
         };
         assert_eq!(bench.completed(), [(0, expected)]);
+    }
+}
+
+#[test]
+fn who_looks_all_the_time_is_sent_no_interrupt_and_rings_once_for_half_a_ring() {
+    for entries in [2, 3, 8, 64] {
+        let (mut bench, session) = Bench::running(entries);
+        bench.driver.set_interrupts(false);
+        let before = bench.stats().completion_doorbells;
+        let rounds = 6 * u64::from(entries);
+        for id in 0..rounds {
+            let request = bench.request(id);
+            bench.process(session, request).unwrap();
+            bench.card().serve();
+            // The first one was armed before.
+            let fired = bench.card().take_interrupts();
+            assert!(fired == 0 || id == 0, "{id} of {entries}");
+            bench.service();
+            assert_eq!(bench.completed_ids(), [id]);
+        }
+        let rung = bench.stats().completion_doorbells - before;
+        assert_eq!(rung, rounds / u64::from((entries / 2).max(1)), "{entries}");
+        // Something ends between the last look and sleep.
+        let request = bench.request(0);
+        bench.process(session, request).unwrap();
+        bench.card().serve();
+        assert_eq!(bench.card().take_interrupts(), 0);
+        bench.driver.set_interrupts(true);
+        assert_eq!(bench.card().take_interrupts(), 0b10);
+        bench.service();
+        assert_eq!(bench.completed_ids(), [0]);
+        let request = bench.request(1);
+        bench.process(session, request).unwrap();
+        bench.card().serve();
+        assert_eq!(bench.card().take_interrupts(), 0b10);
     }
 }
 

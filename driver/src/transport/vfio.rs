@@ -18,25 +18,24 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use dma::{Coherent, Pool, PoolBuffer};
+use dma::Pool;
 use regs::pci::header;
-use regs::{BAR0_LEN, DeviceAddr, Register};
+use regs::{BAR0_LEN, DOORBELL_PAGE, Register};
+use rustix::io::Errno;
 use vfio_bindings::bindings::vfio;
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioError};
 use vm_memory::{FileOffset, MmapRegion};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use volatile_register::RW;
 
-use super::real::{LINE_CAUSES, POOL_AT, Windows, address_of};
-use super::{Direction, MapError, Mapped, Transport, Unmapped};
+use super::Transport;
+use super::real::{Ends, LINE_CAUSES, MAX_VECTORS, Memory, POOL_AT, whole_pool};
 
-/// Most vectors that are asked for: as many as [`Transport::take_interrupts`] can tell of.
-const MAX_VECTORS: u32 = 128;
 /// What nobody answers.
 const NOBODY: u32 = u32::MAX;
 /// A register that never reads as that.
@@ -93,9 +92,10 @@ pub struct Vfio {
     /// Nothing once the card was given up.
     seat: Option<Seat>,
     vectors: u16,
-    windows: Windows,
+    /// Whether registers were written since one was read: they may not have arrived yet.
+    has_posted: bool,
     /// Kept until the card can no longer reach it: fields are dropped in order.
-    pool: Pool,
+    memory: Memory,
 }
 
 impl Vfio {
@@ -109,16 +109,15 @@ impl Vfio {
         let seat = Seat::take(sysfs, &pool)?;
         Ok(Self {
             vectors: seat.events.len() as u16,
+            has_posted: false,
             seat: Some(seat),
-            windows: Windows::default(),
-            pool,
+            memory: Memory::new(pool),
         })
     }
 
     /// What has something to say when an interrupt comes, or the kernel wants to be heard.
     pub fn ends(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let seat = self.seat.iter();
-        seat.flat_map(|seat| seat.events.iter().chain(&seat.notices).map(borrow))
+        self.seat.iter().map(|seat| seat.ends.as_fd())
     }
 
     /// Resets the card from outside, as the kernel does it.
@@ -154,8 +153,11 @@ struct Seat {
     events: Vec<EventFd>,
     /// Whether the one event stands for the interrupt line.
     has_line: bool,
-    /// An error that the card cannot go on from; the kernel wants the card back.
-    notices: Vec<EventFd>,
+    /// An error that the card cannot go on from; the kernel wants the card back. The kernel
+    /// signals them as long as they are open.
+    _notices: Vec<EventFd>,
+    /// Tells of both.
+    ends: Ends,
 }
 
 impl Seat {
@@ -168,6 +170,8 @@ impl Seat {
         let registers = Registers::map(&device)?;
         let (events, has_line) = listen(&device)?;
         let notices = listen_for_notices(&device)?;
+        let ends = ends(&events, &notices);
+        let ends = ends.map_err(|errno| AttachError::system("interest in events")(errno.into()))?;
         enable(&device);
         Ok(Self {
             registers,
@@ -176,7 +180,8 @@ impl Seat {
             pool_len: pool.capacity(),
             events,
             has_line,
-            notices,
+            _notices: notices,
+            ends,
         })
     }
 
@@ -267,6 +272,18 @@ fn listen_for_notices(device: &VfioDevice) -> Result<Vec<EventFd>, AttachError> 
     Ok(notices)
 }
 
+/// One descriptor that tells of all.
+fn ends(events: &[EventFd], notices: &[EventFd]) -> Result<Ends, Errno> {
+    let ends = Ends::new()?;
+    for (event, vector) in events.iter().zip(0..) {
+        ends.add_vector(borrow(event), vector)?;
+    }
+    for notice in notices {
+        ends.add_end(borrow(notice), true)?;
+    }
+    Ok(ends)
+}
+
 /// Lets the card answer and reach memory.
 fn enable(device: &VfioDevice) {
     let (region, at) = (
@@ -329,6 +346,7 @@ fn borrow(event: &EventFd) -> BorrowedFd<'_> {
 
 impl Transport for Vfio {
     fn read(&mut self, offset: u32) -> u32 {
+        self.has_posted = false;
         match &self.seat {
             Some(seat) => u32::from_le(seat.registers.at(offset).read()),
             None => NOBODY,
@@ -337,7 +355,14 @@ impl Transport for Vfio {
 
     #[expect(unsafe_code, reason = "mapped registers and DMA take it")]
     fn write(&mut self, offset: u32, value: u32) {
+        let is_doorbell = offset >= DOORBELL_PAGE;
+        if is_doorbell && self.has_posted {
+            // Behind a virtual machine doorbells may be memory, and a store would overtake writes
+            // that are messages there: a ring whose start is still on its way does not hear it.
+            self.read(DEVICE_ID_AT);
+        }
         let Some(seat) = &self.seat else { return };
+        self.has_posted |= !is_doorbell;
         // Descriptors are in memory before the doorbell is rung.
         fence(Ordering::Release);
         // SAFETY: what a write does to the card is the driver's business, which keeps to the
@@ -349,29 +374,7 @@ impl Transport for Vfio {
         fence(Ordering::SeqCst);
     }
 
-    fn map(
-        &mut self,
-        buffer: PoolBuffer,
-        _direction: Direction,
-    ) -> Result<Mapped, (PoolBuffer, MapError)> {
-        Ok(self.windows.map(buffer))
-    }
-
-    fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        self.windows.unmap(&mapped)
-    }
-
-    fn share(&mut self, block: &Coherent, _direction: Direction) -> Result<DeviceAddr, MapError> {
-        Ok(address_of(block.offset()))
-    }
-
-    fn unshare(&mut self, _addr: DeviceAddr) {
-        // The pool stays mapped as a whole.
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.pool
-    }
+    whole_pool!();
 
     fn vectors(&self) -> u16 {
         self.vectors
@@ -379,23 +382,17 @@ impl Transport for Vfio {
 
     fn take_interrupts(&mut self) -> u128 {
         let Some(seat) = &self.seat else { return 0 };
-        let mut fired = 0;
-        for (vector, event) in seat.events.iter().enumerate() {
-            if event.read().is_ok() {
-                fired |= 1 << vector;
-            }
-        }
-        let (is_line, is_asked_back) = (
-            seat.has_line && fired != 0,
-            seat.notices.iter().any(|notice| notice.read().is_ok()),
-        );
-        if is_line {
+        let (fired, is_over) = seat.ends.take();
+        if seat.has_line && fired != 0 {
+            // No doorbell has to wait for this.
+            let has_posted = self.has_posted;
             self.write(Register::InterruptStatus.offset(), LINE_CAUSES);
+            self.has_posted = has_posted;
             let index = vfio::VFIO_PCI_INTX_IRQ_INDEX;
             // If the kernel does not, the watchdog finds completions.
             let _ = self.seat.as_ref().map(|seat| seat.device.unmask_irq(index));
         }
-        if is_asked_back {
+        if is_over {
             self.lose();
         }
         fired

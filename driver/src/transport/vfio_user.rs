@@ -7,35 +7,31 @@
 //! that was pulled out.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use dma::{Coherent, Pool, PoolBuffer};
+use dma::Pool;
 use protocol::wire::{
     Command, DmaMap, IoEventFd, IrqInfo, IrqSet, RegionAccess, RegionInfo, RegionIoFds, SparseArea,
     VERSION,
 };
 use protocol::{Channel, ChannelError, Deadline, Message};
 use regs::pci::{ConfigRegister, header};
-use regs::{DOORBELL_PAGE, DeviceAddr, Register};
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use regs::{DOORBELL_PAGE, Register};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio;
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 use zerocopy::{FromBytes, IntoBytes as _};
 
-use super::real::{LINE_CAUSES, POOL_AT, Windows, address_of};
-use super::{Direction, MapError, Mapped, Transport, Unmapped};
+use super::Transport;
+use super::real::{Ends, LINE_CAUSES, MAX_VECTORS, Memory, POOL_AT, whole_pool};
 
 /// How long an answer is waited for, in milliseconds.
 const PATIENCE_MS: u32 = 2_000;
-/// Most interrupt vectors of a card that this driver listens to.
-const MAX_VECTORS: u32 = u128::BITS;
 /// What is asked for, in words.
 const INTERRUPTS: &str = "interrupts";
 /// What the client can do; one file at most comes with a message.
@@ -84,65 +80,16 @@ pub enum ConnectError {
 #[derive(Debug)]
 pub struct VfioUser {
     channel: Channel,
-    pool: Pool,
     /// Doorbells in shared memory, and what wakes a server that sleeps.
     doorbells: Option<(MmapRegion, Option<OwnedFd>)>,
-    ends: Ends,
-    windows: Windows,
-    is_present: bool,
-}
-
-/// Where interrupts arrive, and the end of the server.
-#[derive(Debug)]
-struct Ends {
+    /// Whether registers were written since one was read: the server may not have heard yet.
+    has_posted: bool,
     /// An event descriptor for each vector; one for the interrupt line of a card without vectors.
     vectors: Vec<OwnedFd>,
     has_line: bool,
-    /// Tells of each vector once whenever it fires, so that nobody has to read its descriptor, and
-    /// of the socket when the server closed its end.
-    epoll: OwnedFd,
-}
-
-/// What the socket is among the [`Ends`]; the others are vectors.
-const SOCKET: u64 = u64::MAX;
-
-impl Ends {
-    fn new(socket: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        // Its end is told of in any case.
-        epoll::add(&epoll, socket, EventData::new_u64(SOCKET), EventFlags::ET)?;
-        Ok(Self {
-            vectors: Vec::new(),
-            has_line: false,
-            epoll,
-        })
-    }
-
-    /// Descriptors for `count` vectors.
-    fn listen(&mut self, count: u32) -> Result<(), Errno> {
-        for vector in 0..count {
-            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-            let data = EventData::new_u64(vector.into());
-            epoll::add(&self.epoll, &event, data, EventFlags::IN | EventFlags::ET)?;
-            self.vectors.push(event);
-        }
-        Ok(())
-    }
-
-    /// The vectors that fired since the last call, and whether the server went.
-    fn take(&self) -> (u128, bool) {
-        let mut space = [MaybeUninit::uninit(); MAX_VECTORS as usize + 1];
-        let now = Timespec::default();
-        let told = epoll::wait(&self.epoll, &mut space, Some(&now));
-        let (mut fired, mut is_over) = (0, false);
-        for event in told.iter().flat_map(|(events, _)| &**events) {
-            match event.data.u64() {
-                SOCKET => is_over = true,
-                vector => fired |= 1 << vector,
-            }
-        }
-        (fired, is_over)
-    }
+    ends: Ends,
+    memory: Memory,
+    is_present: bool,
 }
 
 impl VfioUser {
@@ -157,13 +104,16 @@ impl VfioUser {
             source,
         })?;
         let mut transport = Self {
-            ends: Ends::new(socket.as_fd())?,
+            vectors: Vec::new(),
+            has_line: false,
+            ends: Ends::new()?,
             channel: Channel::new(socket, PATIENCE_MS),
-            pool,
+            memory: Memory::new(pool),
             doorbells: None,
-            windows: Windows::default(),
+            has_posted: false,
             is_present: true,
         };
+        transport.ends.add_end(&transport.channel, false)?;
         transport.agree()?;
         transport.share_pool()?;
         transport.find_doorbells()?;
@@ -176,7 +126,7 @@ impl VfioUser {
     /// What has something to say when an interrupt comes, or the server goes. Nothing once it
     /// went.
     pub fn ends(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.is_present.then(|| self.ends.epoll.as_fd()).into_iter()
+        self.is_present.then(|| self.ends.as_fd()).into_iter()
     }
 
     /// Resets the card from outside, as a bus does it.
@@ -224,13 +174,13 @@ impl VfioUser {
 
     /// Lets the card reach the whole pool.
     fn share_pool(&mut self) -> Result<(), ConnectError> {
-        let file = self.pool.file().ok_or(ConnectError::PrivatePool)?;
+        let file = self.memory.pool().file().ok_or(ConnectError::PrivatePool)?;
         let file = file.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         let map = DmaMap {
             argsz: (size_of::<DmaMap>() as u32).into(),
             flags: (vfio::VFIO_DMA_MAP_FLAG_READ | vfio::VFIO_DMA_MAP_FLAG_WRITE).into(),
             address: POOL_AT.into(),
-            size: (self.pool.capacity() as u64).into(),
+            size: (self.memory.pool().capacity() as u64).into(),
             ..DmaMap::default()
         };
         let what = "the DMA pool to be mapped";
@@ -296,11 +246,15 @@ impl VfioUser {
         if count == 0 || count > MAX_VECTORS {
             return Err(ConnectError::Strange(INTERRUPTS));
         }
-        self.ends.listen(count)?;
-        self.ends.has_line = index == line;
+        for vector in 0..count {
+            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            self.ends.add_vector(&event, vector)?;
+            self.vectors.push(event);
+        }
+        self.has_line = index == line;
         let flags = vfio::VFIO_IRQ_SET_DATA_EVENTFD | vfio::VFIO_IRQ_SET_ACTION_TRIGGER;
         let set = irq_set(index, count, flags);
-        let vectors = self.ends.vectors.iter().map(OwnedFd::try_clone);
+        let vectors = self.vectors.iter().map(OwnedFd::try_clone);
         let twins = vectors.collect::<Result<Vec<_>, _>>();
         let twins = twins.map_err(|_| Errno::MFILE)?;
         let fds: Vec<_> = twins.iter().map(AsFd::as_fd).collect();
@@ -354,11 +308,16 @@ impl VfioUser {
     }
 
     /// Rings in shared memory; `false` if this is no doorbell, or they are not shared.
-    fn ring(&self, offset: u32, value: u32) -> bool {
-        let Some((page, wake)) = &self.doorbells else {
+    fn ring(&mut self, offset: u32, value: u32) -> bool {
+        let Some(at) = offset.checked_sub(DOORBELL_PAGE) else {
             return false;
         };
-        let Some(at) = offset.checked_sub(DOORBELL_PAGE) else {
+        if self.doorbells.is_some() && self.has_posted {
+            // A store would overtake messages, and a ring whose start is still on its way does not
+            // hear it. A read pushes them.
+            self.read(Register::DeviceId.offset());
+        }
+        let Some((page, wake)) = &self.doorbells else {
             return false;
         };
         let Ok(doorbell) = page.get_atomic_ref::<AtomicU32>(at as usize) else {
@@ -420,6 +379,7 @@ impl Transport for VfioUser {
             region: region.into(),
             count: 4.into(),
         };
+        self.has_posted = false;
         let answer = self.ask("a register", Command::RegionRead, &[access.as_bytes()], &[]);
         let value = answer.ok().and_then(|answer| {
             let data = answer.payload.get(size_of::<RegionAccess>()..)?;
@@ -442,6 +402,7 @@ impl Transport for VfioUser {
             count: 4.into(),
         };
         let parts = [access.as_bytes(), &value.to_le_bytes()];
+        self.has_posted = true;
         if self.channel.post(Command::RegionWrite, &parts).is_err() {
             self.lose();
         }
@@ -451,39 +412,17 @@ impl Transport for VfioUser {
         fence(Ordering::SeqCst);
     }
 
-    fn map(
-        &mut self,
-        buffer: PoolBuffer,
-        _direction: Direction,
-    ) -> Result<Mapped, (PoolBuffer, MapError)> {
-        Ok(self.windows.map(buffer))
-    }
-
-    fn unmap(&mut self, mapped: Mapped) -> Unmapped {
-        self.windows.unmap(&mapped)
-    }
-
-    fn share(&mut self, block: &Coherent, _direction: Direction) -> Result<DeviceAddr, MapError> {
-        Ok(address_of(block.offset()))
-    }
-
-    fn unshare(&mut self, _addr: DeviceAddr) {
-        // The pool stays mapped as a whole.
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.pool
-    }
+    whole_pool!();
 
     fn vectors(&self) -> u16 {
-        self.ends.vectors.len() as u16
+        self.vectors.len() as u16
     }
 
     fn take_interrupts(&mut self) -> u128 {
         let (fired, is_over) = self.ends.take();
         if is_over {
             self.lose();
-        } else if self.ends.has_line && fired != 0 {
+        } else if self.has_line && fired != 0 {
             self.listen_to_the_line_again();
         }
         fired

@@ -29,6 +29,7 @@ Examples:
   ringside qemu --cards 2                        the same with two
   ringside qemu ringside guest-check             check the card from inside, then switch off
   ringside qemu --doorbells shared ringside guest-bench
+  ringside qemu --no-msix                        a card to unplug: Ctrl-A C, device_del card0
 
 The first time, QEMU and a Debian kernel are fetched into the cache with this machine's package
 manager; nothing is installed. The CPU is always emulated, never KVM. What runs in the guest as
@@ -62,6 +63,12 @@ pub(super) struct Qemu {
     /// How the guest rings doorbells: trapped or shared
     #[arg(long, value_name = "HOW", default_value = "trapped")]
     doorbells: String,
+    /// Hide MSI-X and put each card behind a port of its own, so that QEMU can unplug it
+    #[arg(long)]
+    no_msix: bool,
+    /// Where QEMU's machine protocol (QMP) listens
+    #[arg(long, value_name = "PATH")]
+    monitor: Option<PathBuf>,
     /// Put two virtio crypto devices into the guest too, to compare: QEMU's own and a served one
     #[arg(long)]
     crypto: bool,
@@ -128,9 +135,10 @@ pub(super) struct GuestBench {
     /// Milliseconds for each figure
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     time: u64,
-    /// Look for completions all the time, instead of sleeping until an interrupt
-    #[arg(long)]
-    poll: bool,
+    /// Microseconds to look for a completion before sleeping until an interrupt, if the last one
+    /// came so soon
+    #[arg(long, value_name = "US", default_value_t = 200)]
+    poll: u64,
 }
 
 fn failed(error: impl Into<Box<dyn Error>>) -> CliError {
@@ -236,7 +244,7 @@ impl GuestCheck {
 impl GuestBench {
     pub(super) fn execute(&self) -> Result<ExitCode, CliError> {
         let mut rig = self.cards.open(BENCH_ENTRIES)?;
-        rig.sleeps = !self.poll;
+        rig.patience = Span::from_us(self.poll);
         let mut trouble = None;
         if !self.json {
             print(
@@ -274,14 +282,19 @@ impl GuestBench {
 impl GuestBench {
     /// Prints what requests cost beside those through QEMU's own virtio crypto device.
     fn compare(&self, figures: &[Figure]) -> Result<ExitCode, CliError> {
-        for (through, bytes, ratio) in ratios(figures) {
+        for (figure, ratio) in ratios(figures) {
+            let (through, bytes, in_flight) = (figure.through, figure.bytes, figure.in_flight);
             let text = if self.json {
                 let ratio = serde_json::json!({
-                    "through": through, "bytes": bytes, "time_by_builtin": ratio,
+                    "through": through, "bytes": bytes, "in_flight": in_flight,
+                    "time_by_builtin": ratio,
                 });
                 ratio.to_string()
             } else {
-                format!("{through:10} {bytes:6} bytes: {ratio:.2} of the time of builtin")
+                format!(
+                    "{through:10} {bytes:6} bytes, {in_flight:2} in flight: \
+                     {ratio:.2} of the time of builtin"
+                )
             };
             print(&(text + "\n"))?;
         }
@@ -324,8 +337,9 @@ impl Qemu {
             cards,
             program: Some(self.program.clone().unwrap_or(this)),
             script: (!self.command.is_empty()).then(|| self.script()),
+            has_ports: self.no_msix,
+            monitor: self.monitor.clone(),
             arguments,
-            ..Machine::default()
         };
         if self.command.is_empty() {
             let is_well = machine.run_on_terminal(&cache).map_err(failed)?;
@@ -356,10 +370,16 @@ impl Qemu {
 
     fn serve(&self, this: &std::path::Path, number: u8) -> Result<Server, CliError> {
         let name = format!("ringside-{}-card{number}.sock", std::process::id());
+        Server::start(self.card(this), &name)
+    }
+
+    /// What serves a card, but for its socket.
+    fn card(&self, this: &std::path::Path) -> Command {
         let mut command = Command::new(this);
         command.args(["serve", "vfio-user", "--profile", &self.profile]);
         command.args(["--pacing", &self.pacing, "--doorbells", &self.doorbells]);
-        Server::start(command, &name)
+        command.args(self.no_msix.then_some("--no-msix"));
+        command
     }
 
     fn serve_crypto(&self, this: &std::path::Path) -> Result<Server, CliError> {
@@ -395,22 +415,46 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        qemu: Qemu,
+    }
+
+    fn qemu(words: &[&str]) -> Qemu {
+        Line::parse_from([&["qemu"], words].concat()).qemu
+    }
 
     #[test]
     fn words_reach_the_guest_as_they_are() {
-        let qemu = Qemu {
-            cards: 1,
-            profile: String::new(),
-            pacing: String::new(),
-            doorbells: String::new(),
-            crypto: false,
-            program: None,
-            cache: None,
-            fetch_only: false,
-            patience: 1,
-            command: ["echo", "it's", "a b"].map(str::to_owned).to_vec(),
-        };
+        let qemu = qemu(&["echo", "it's", "a b"]);
         assert_eq!(qemu.script(), r"'echo' 'it'\''s' 'a b' 2>&1");
+    }
+
+    #[test]
+    fn a_card_is_served_as_it_was_asked_for() {
+        let served = |words: &[&str]| {
+            let command = qemu(words).card(std::path::Path::new("ringside"));
+            let words = command.get_args().map(|word| word.to_string_lossy());
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let usual = "serve vfio-user --profile reference --pacing free --doorbells trapped";
+        assert_eq!(served(&[]), usual);
+        assert_eq!(served(&["--no-msix"]), usual.to_owned() + " --no-msix");
+        assert_eq!(
+            served(&[
+                "--profile",
+                "slow",
+                "--pacing",
+                "timed",
+                "--doorbells",
+                "shared"
+            ]),
+            "serve vfio-user --profile slow --pacing timed --doorbells shared"
+        );
     }
 }

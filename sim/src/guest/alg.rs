@@ -73,10 +73,10 @@ pub(crate) fn choose(all: &[Device], chosen: &Device) -> io::Result<()> {
 }
 
 /// The kernel's AES-CBC with a key, over the device that the driver has.
-pub(crate) struct Cipher {
-    _bound: OwnedFd,
-    operation: OwnedFd,
-}
+pub(crate) struct Cipher(OwnedFd);
+
+/// Does one request of a [`Cipher`] at a time.
+pub(crate) struct Lane(OwnedFd);
 
 impl Cipher {
     /// # Errors
@@ -86,13 +86,17 @@ impl Cipher {
         let bound = socket(AddressFamily::Alg, kind, flags, None)?;
         bind(bound.as_raw_fd(), &AlgAddr::new("skcipher", CIPHER))?;
         AlgSetKey::default().set(&bound, &key)?;
-        let operation = rustix::net::accept(&bound)?;
-        Ok(Self {
-            _bound: bound,
-            operation,
-        })
+        Ok(Self(bound))
     }
 
+    /// # Errors
+    /// If the kernel has no more sockets.
+    pub(crate) fn lane(&self) -> io::Result<Lane> {
+        Ok(Lane(rustix::net::accept(&self.0)?))
+    }
+}
+
+impl Lane {
     /// Encrypts `bytes`, whole blocks, in place.
     ///
     /// # Errors
@@ -103,14 +107,14 @@ impl Cipher {
             ControlMessage::AlgSetOp(&ENCRYPT),
         ];
         let parts = [IoSlice::new(bytes)];
-        let fd = self.operation.as_raw_fd();
+        let fd = self.0.as_raw_fd();
         let sent = sendmsg::<AlgAddr>(fd, &parts, &control, MsgFlags::empty(), None)?;
         if sent != bytes.len() {
             return Err(io::ErrorKind::WriteZero.into());
         }
         let mut done = 0;
         while done < bytes.len() {
-            match rustix::io::read(&self.operation, &mut bytes[done..])? {
+            match rustix::io::read(&self.0, &mut bytes[done..])? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => done += count,
             }

@@ -85,21 +85,21 @@ fn peers(_rig: &Rig, _time: Span, _tell: &mut dyn FnMut(&Figure)) -> Result<(), 
     Ok(())
 }
 
-/// Measures what is measured of the cards one at a time, and that the peers can do.
+/// Measures what is measured of the cards, and that the peers can do.
 #[cfg(feature = "vfio")]
 fn peers(rig: &Rig, time: Span, tell: &mut dyn FnMut(&Figure)) -> Result<(), String> {
     let devices = super::alg::devices();
     for device in &devices {
         let failed = |error| format!("virtio crypto, {}: {error}", device.name);
         super::alg::choose(&devices, device).map_err(failed)?;
-        let points = POINTS.iter();
-        for &(suite, bytes, _) in points.filter(|(suite, _, n)| (*suite, *n) == (PEER_SUITE, 1)) {
-            let (requests, seconds) = peer(rig, bytes, time).map_err(failed)?;
+        let points = POINTS.iter().filter(|(suite, ..)| *suite == PEER_SUITE);
+        for &(suite, bytes, in_flight) in points {
+            let (requests, seconds) = peer(rig, (bytes, in_flight), time).map_err(failed)?;
             tell(&Figure {
                 through: device.name,
                 suite,
                 bytes,
-                in_flight: 1,
+                in_flight,
                 requests,
                 request_us: seconds * 1e6 / requests as f64,
                 megabytes_per_s: requests as f64 * bytes as f64 / seconds / 1e6,
@@ -110,38 +110,55 @@ fn peers(rig: &Rig, time: Span, tell: &mut dyn FnMut(&Figure)) -> Result<(), Str
     Ok(())
 }
 
-/// Requests that a peer did, and how many seconds it took.
+/// Requests that a peer did, and how many seconds it took. Whoever waits for one of its requests
+/// is a thread, so there is one for each in flight.
 #[cfg(feature = "vfio")]
-fn peer(rig: &Rig, bytes: usize, time: Span) -> std::io::Result<(u64, f64)> {
+fn peer(rig: &Rig, (bytes, in_flight): (usize, usize), time: Span) -> std::io::Result<(u64, f64)> {
+    const EACH: usize = 32;
     let cipher = super::alg::Cipher::new(&[7; 16])?;
-    let mut bytes = vec![0; bytes];
-    let iv = *IV.first_chunk().expect("an IV is longer");
-    // The first one finds everything cold.
-    cipher.encrypt(&iv, &mut bytes)?;
+    let lanes: std::io::Result<Vec<_>> = (0..in_flight).map(|_| cipher.lane()).collect();
+    let lanes = lanes?;
+    let lap = |lane: &super::alg::Lane| {
+        let mut bytes = vec![0; bytes];
+        let iv = *IV.first_chunk().expect("an IV is longer");
+        (0..EACH).try_for_each(|_| lane.encrypt(&iv, &mut bytes))
+    };
+    let all = || {
+        let (first, others) = lanes.split_first().expect("at least one in flight");
+        std::thread::scope(|scope| {
+            let others: Vec<_> = others
+                .iter()
+                .map(|lane| scope.spawn(|| lap(lane)))
+                .collect();
+            let done = lap(first);
+            let others = others.into_iter();
+            others.fold(done, |done, other| {
+                done.and(other.join().expect("a thread that does not panic"))
+            })
+        })
+    };
+    // The first ones find everything cold.
+    all()?;
     let (start, mut requests) = (rig.now(), 0);
     while rig.now().since(start) < time {
-        for _ in 0..16 {
-            cipher.encrypt(&iv, &mut bytes)?;
-        }
-        requests += 16;
+        all()?;
+        requests += (in_flight * EACH) as u64;
     }
     Ok((requests, rig.now().since(start).as_secs_f64()))
 }
 
-/// What a request costs beside one through QEMU's own device: what it went through, its bytes, and
-/// its time divided by the other's. Nothing without such a device.
-pub(crate) fn ratios(figures: &[Figure]) -> Vec<(&'static str, usize, f64)> {
+/// What a request costs beside one through QEMU's own device: the figure, and its time divided by
+/// the other's. Nothing without such a device.
+pub(crate) fn ratios(figures: &[Figure]) -> Vec<(&Figure, f64)> {
     let (builtin, _) = VIRTIO_CRYPTO[0];
-    let single = || {
-        let figures = figures.iter();
-        figures.filter(|figure| (figure.suite, figure.in_flight) == (PEER_SUITE, 1))
+    let common = || figures.iter().filter(|figure| figure.suite == PEER_SUITE);
+    let point = |figure: &Figure| (figure.bytes, figure.in_flight);
+    let of = |figure| {
+        let mut own = common().filter(|own| own.through == builtin);
+        let own = own.find(|own| point(own) == point(figure))?;
+        Some((figure, figure.request_us / own.request_us))
     };
-    let of = |figure: &Figure| {
-        let own = single().find(|own| own.through == builtin && own.bytes == figure.bytes)?;
-        let ratio = figure.request_us / own.request_us;
-        Some((figure.through, figure.bytes, ratio))
-    };
-    let others = single().filter(|figure| figure.through != builtin);
+    let others = common().filter(|figure| figure.through != builtin);
     others.filter_map(of).collect()
 }
 
@@ -267,13 +284,24 @@ mod tests {
             figure(CARD, 64, 1, 50.0),
             figure(CARD, 64, 64, 1.0),
             figure(CARD, 1024, 1, 90.0),
+            figure(CARD, 1024, 64, 30.0),
             figure(CARD, 16384, 1, 1.0),
             figure("builtin", 64, 1, 100.0),
             figure("builtin", 1024, 1, 100.0),
+            figure("builtin", 1024, 64, 40.0),
             figure("vhost-user", 64, 1, 120.0),
         ];
-        let expected = [(CARD, 64, 0.5), (CARD, 1024, 0.9), ("vhost-user", 64, 1.2)];
-        assert_eq!(ratios(&figures), expected);
-        assert_eq!(ratios(&figures[..4]), []);
+        let found = ratios(&figures).into_iter();
+        let found: Vec<_> = found
+            .map(|(figure, ratio)| (figure.through, figure.bytes, figure.in_flight, ratio))
+            .collect();
+        let expected = [
+            (CARD, 64, 1, 0.5),
+            (CARD, 1024, 1, 0.9),
+            (CARD, 1024, 64, 0.75),
+            ("vhost-user", 64, 1, 1.2),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(ratios(&figures[..5]).len(), 0);
     }
 }

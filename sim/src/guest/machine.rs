@@ -78,8 +78,10 @@ pub struct Machine {
     /// Shell script that the guest runs before it switches itself off; without one a person gets a
     /// shell.
     pub script: Option<String>,
-    /// Where QEMU's monitor listens (QMP). Then each card `n` sits behind a port `portn` of its
-    /// own, which it can be taken from and put into.
+    /// Whether each card `n` sits behind a port `portn` of its own, which it can be taken from and
+    /// put into.
+    pub has_ports: bool,
+    /// Where QEMU's monitor listens (QMP).
     pub monitor: Option<PathBuf>,
     /// More arguments for QEMU.
     pub arguments: Vec<String>,
@@ -151,17 +153,17 @@ impl Machine {
         qemu.args(["-machine", "q35,memory-backend=mem0", "-cpu", "max"]);
         qemu.args(["-m", &MEMORY_MIB.to_string(), "-object", &memory]);
         qemu.args(["-device", "intel-iommu,intremap=on,caching-mode=on"]);
+        if let Some(monitor) = &self.monitor {
+            let socket = format!("unix:{},server=on,wait=off", monitor.display());
+            qemu.args(["-qmp", &socket]);
+        }
         for (number, card) in self.cards.iter().enumerate() {
             let mut device = Self::device(number, card);
-            if let Some(monitor) = &self.monitor {
+            if self.has_ports {
                 let (port, slot) = (format!("port{number}"), number + 1);
                 let port_of = format!("pcie-root-port,id={port},chassis={slot},slot={slot}");
                 qemu.args(["-device", &port_of]);
                 device["bus"] = port.into();
-                if number == 0 {
-                    let socket = format!("unix:{},server=on,wait=off", monitor.display());
-                    qemu.args(["-qmp", &socket]);
-                }
             }
             qemu.args(["-device", &device.to_string()]);
         }
@@ -355,6 +357,30 @@ mod tests {
         let card = arguments.iter().find(|a| a.contains("vfio-user-pci"));
         let card: serde_json::Value = serde_json::from_str(card.expect("a card")).expect("JSON");
         assert_eq!(card["socket"]["path"], "a \"card\".sock");
+        assert!(card["bus"].is_null(), "nobody asked for a port");
         assert!(!arguments.iter().any(|a| a.contains("kvm")));
+    }
+
+    #[test]
+    fn a_card_that_can_be_unplugged_sits_behind_a_port_of_its_own() {
+        let machine = Machine {
+            cards: ["a.sock", "b.sock"].map(PathBuf::from).to_vec(),
+            has_ports: true,
+            ..Machine::default()
+        };
+        let cache = Cache::at(Path::new("cache"));
+        let command = machine.command(&cache, Path::new("folder"));
+        let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
+        for number in 0..2 {
+            let port = format!("pcie-root-port,id=port{number},");
+            let port = arguments.iter().position(|a| a.starts_with(&port));
+            let card = arguments
+                .iter()
+                .position(|a| a.contains(&format!("\"card{number}\"")));
+            assert!(port.expect("a port") < card.expect("a card"));
+            let card: serde_json::Value =
+                serde_json::from_str(&arguments[card.expect("a card")]).expect("JSON");
+            assert_eq!(card["bus"], format!("port{number}"));
+        }
     }
 }

@@ -23,8 +23,14 @@ pub(crate) struct Rig {
     pub(crate) pool: Pool,
     ring_entries: u32,
     cards: Vec<(DriverId, StatsHandle)>,
-    /// Whether to sleep until an interrupt comes.
-    pub(crate) sleeps: bool,
+    /// How long to look for a completion before sleeping until an interrupt, if the last one came
+    /// so soon.
+    pub(crate) patience: Span,
+    /// Completions when they were counted last, and since when nothing else came.
+    reaped: u64,
+    waits_since: Time,
+    /// Whether the last completion was waited for no longer than there is patience.
+    was_soon: bool,
 }
 
 impl Rig {
@@ -47,7 +53,10 @@ impl Rig {
             pool,
             ring_entries,
             cards: Vec::new(),
-            sleeps: true,
+            patience: Span::ZERO,
+            reaped: 0,
+            waits_since: Time::ZERO,
+            was_soon: true,
         };
         for path in paths {
             rig.add(path)?;
@@ -96,17 +105,28 @@ impl Rig {
         }
     }
 
-    /// Sleeps until an interrupt comes or something is due.
-    pub(crate) fn sleep(&self) {
-        if !self.sleeps {
+    /// Sleeps until an interrupt comes or something is due, unless it is too early to sleep.
+    pub(crate) fn sleep(&mut self) {
+        let now = self.now();
+        let reaped = self.total(|stats| stats.reaped);
+        if reaped != self.reaped {
+            (self.reaped, self.waits_since) = (reaped, now);
+        }
+        let looks_on = self.was_soon && now < self.waits_since + self.patience;
+        for &(card, _) in &self.cards {
+            if let Some(driver) = self.framework.driver_mut(card) {
+                driver.set_interrupts(!looks_on);
+            }
+        }
+        if looks_on {
             return std::thread::yield_now();
         }
-        let now = self.now();
         let until = self.framework.deadline().min(now + LONGEST_SLEEP);
         let ends: Vec<_> = self.drivers().flat_map(|d| d.transport().ends()).collect();
         if until > now {
             driver::wait_for(&ends, until - now);
         }
+        self.was_soon = self.now() < self.waits_since + self.patience;
     }
 
     /// Waits until every card serves or is lost, at most until `end`; whether all serve.

@@ -2,7 +2,8 @@
 //! whole stack over a socket beside the same stack in one process.
 //!
 //! Here time is that on the wall: two processes take turns, and what one waits for the other is
-//! what is asked.
+//! what is asked. Where a wake-up is most of it, both ends are kept on one CPU: a scheduler that is
+//! free puts them on one or on two as it likes, and the second costs several times the first.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
@@ -22,6 +23,7 @@ use framework::{
 };
 use regs::{Doorbell, Opcode, Register, RingControl, RingId, RingRegister, Slot};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sim::recorder::Level;
 use timebase::{Span, Time};
 
@@ -39,10 +41,10 @@ pub(super) fn rows(wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     let many = "socket, 64 in flight, over the socket / in one process";
     type Make = fn() -> Measure;
     let rows: [(&'static str, &'static str, Make); 9] = [
-        ("socket, bare eventfd there and back", "µs", bare),
-        ("socket, doorbell to interrupt", "µs", doorbell),
+        ("socket, bare eventfd there and back, one CPU", "µs", bare),
+        ("socket, doorbell to interrupt, one CPU", "µs", doorbell),
         (
-            "socket, doorbell to interrupt / bare eventfd",
+            "socket, doorbell to interrupt / bare eventfd, one CPU",
             "",
             doorbell_ratio,
         ),
@@ -84,6 +86,27 @@ fn take(end: &OwnedFd) -> u64 {
     let mut value = [0; 8];
     rustix::io::read(end, &mut value).expect("a value");
     u64::from_ne_bytes(value)
+}
+
+/// As long as it lives, this thread stays on the first of its CPUs, as do threads and processes
+/// that it makes.
+struct OnOneCpu(CpuSet);
+
+impl OnOneCpu {
+    fn new() -> Self {
+        let before = sched_getaffinity(None).expect("the CPUs of this thread");
+        let first = (0..CpuSet::MAX_CPU).find(|&cpu| before.is_set(cpu));
+        let mut one = CpuSet::new();
+        one.set(first.expect("a CPU that this runs on"));
+        sched_setaffinity(None, &one).expect("a CPU of its own");
+        Self(before)
+    }
+}
+
+impl Drop for OnOneCpu {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(None, &self.0);
+    }
 }
 
 /// Two event descriptors, and a thread that answers one by the other. Told the largest number, it
@@ -135,8 +158,10 @@ impl Drop for Echo {
 }
 
 fn bare() -> Measure {
+    let _pinned = OnOneCpu::new();
     let echo = Echo::new();
     Box::new(move || {
+        let _pinned = OnOneCpu::new();
         us_per_unit(|| {
             echo.round();
             1
@@ -250,8 +275,10 @@ impl Bell {
 }
 
 fn doorbell() -> Measure {
+    let _pinned = OnOneCpu::new();
     let mut bell = Bell::new();
     Box::new(move || {
+        let _pinned = OnOneCpu::new();
         us_per_unit(|| {
             bell.round();
             1

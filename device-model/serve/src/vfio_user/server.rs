@@ -3,9 +3,10 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use timebase::Span;
+use timebase::{Span, Time};
 
 use super::session::{Ended, Session};
+use crate::clock::{Clock, Pacing};
 use crate::control::Control;
 use crate::listen::{ListenError, Listener, Stopper, wait_for};
 use crate::memory::Nobody;
@@ -17,8 +18,46 @@ const BURST: u32 = 64;
 const BLIND: u32 = 32;
 /// Rounds without work before a server with shared doorbells sleeps between looks.
 const SPINS: u32 = 20_000;
+/// How long a server whose clients send messages looks on before it sleeps, if the last one came
+/// so soon: to be woken takes longer than all the rest.
+const LINGER: Span = Span::from_us(100);
 /// How long it sleeps between looks.
 const NAP: Span = Span::from_ms(1);
+
+/// The time between two pieces of work.
+#[derive(Debug)]
+struct Pause {
+    clock: Clock,
+    /// When it began; nothing while there is work.
+    since: Option<Time>,
+    /// Whether the last one was over before a look would have been given up.
+    was_short: bool,
+}
+
+impl Pause {
+    fn new() -> Self {
+        Self {
+            clock: Clock::new(Pacing::Timed),
+            since: None,
+            was_short: false,
+        }
+    }
+
+    /// Whether it is too early to sleep after a round with work, or without.
+    fn looks_on(&mut self, is_busy: bool) -> bool {
+        if is_busy && self.since.is_none() {
+            return true;
+        }
+        let now = self.clock.now();
+        if is_busy {
+            let since = self.since.take();
+            self.was_short = since.is_some_and(|since| now < since + LINGER);
+            return true;
+        }
+        let since = *self.since.get_or_insert(now);
+        self.was_short && now < since + LINGER
+    }
+}
 
 /// A card that listens on a socket.
 #[derive(Debug)]
@@ -34,6 +73,7 @@ pub struct Server {
     blind: u32,
     /// Rounds without work.
     idle: u32,
+    pause: Pause,
     control: Option<Control>,
 }
 
@@ -51,6 +91,7 @@ impl Server {
             is_ordered: false,
             blind: 0,
             idle: 0,
+            pause: Pause::new(),
             control: None,
         })
     }
@@ -97,7 +138,10 @@ impl Server {
                 false => self.idle.saturating_add(1),
             };
             self.blind += 1;
-            let is_spinning = self.slot.doorbells().is_some() && self.idle < SPINS;
+            let is_spinning = match self.slot.doorbells() {
+                Some(_) => self.idle < SPINS,
+                None => self.session.is_some() && self.pause.looks_on(is_busy),
+            };
             let may_sleep = !is_busy && !is_spinning;
             if (may_sleep || self.blind >= BLIND) && self.look(may_sleep)? {
                 return Ok(());
@@ -158,6 +202,10 @@ impl Server {
         }
         self.is_ordered = heard.any(|is_heard| is_heard);
         self.blind = 0;
+        if !may_sleep {
+            // Whoever is to be heard next may wait for this very processor.
+            std::thread::yield_now();
+        }
         Ok(is_stopped)
     }
 }

@@ -336,6 +336,7 @@ impl Backend {
 
 impl Ordered for Backend {
     fn told(&mut self) -> Told<'_> {
+        self.place.flush();
         Told {
             profile: &self.place.profile().name,
             is_present: self.place.device().is_some(),
