@@ -10,7 +10,7 @@ use timebase::Time;
 
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
-use crate::registry::{DriverId, DriverSlot, DriverState};
+use crate::registry::{DriverId, DriverSlot};
 use crate::table::{Passing, Phase, SessionTable};
 use crate::undo::UndoPool;
 use crate::{
@@ -173,7 +173,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             self.complete_keys(driver);
         }
         let slot = self.registry.slot(driver);
-        if slot.is_sync() && !slot.queue.is_empty() && !slot.is_blocked() {
+        let may_go_on = slot.is_sync() && !slot.queue.is_empty() && !slot.is_blocked();
+        if may_go_on || slot.is_left() {
             self.kick(driver);
         }
     }
@@ -305,9 +306,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         slot.note_expiry(request.expires);
         slot.queue
             .insert(after.map_or(0, |position| position + 1), request);
-        if slot.state == DriverState::Active {
-            self.kick(driver);
-        }
+        self.kick(driver);
     }
 
     fn count_resubmission(&mut self, request: &Request) {

@@ -11,7 +11,7 @@ use timebase::{Span, Time};
 
 use crate::event::FrameworkEvent;
 use crate::framework::Framework;
-use crate::registry::DriverState;
+use crate::registry::{DriverSlot, DriverState};
 use crate::table::{Hot, Lookup, Phase};
 use crate::{
     Blocked, CryptoDriver, DriverFlags, DriverSession, Hint, MigrationPolicy, Request,
@@ -477,6 +477,14 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.kicked = true;
     }
 
+    /// Has a driver told to detach, before the framework returns, if it leaves and nothing is left
+    /// in it.
+    pub(crate) fn kick_if_left(&mut self, driver: usize) {
+        if self.registry.get(driver).is_some_and(DriverSlot::is_left) {
+            self.kick(driver);
+        }
+    }
+
     /// Drains every driver that was kicked, and what those kick in turn. Ends because each round
     /// either hands requests over or ends some.
     #[inline]
@@ -494,6 +502,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
                     continue;
                 };
                 if !slot.kicked {
+                    continue;
+                }
+                if slot.is_left() {
+                    self.detach(now, driver);
                     continue;
                 }
                 let sync = slot.is_sync();

@@ -201,8 +201,7 @@ pub trait CryptoDriver {
         0
     }
 
-    /// Stops the device in an orderly way. Afterwards no session is opened or closed and no request
-    /// is offered: sessions that are still open go with the device. `service` goes on reporting
-    /// completions and sets `lost` when everything is out and the device is quiet.
+    /// Stops the device in an orderly way: every session was closed, every request and key
+    /// operation is back, and none will come. `service` sets `lost` when the device is quiet.
     fn detach(&mut self, now: Time);
 }

@@ -29,8 +29,8 @@ pub struct Limits {
     pub batch_len: usize,
     /// Most sessions.
     pub sessions: usize,
-    /// Sessions that move in one go when their driver is lost, beside those that have requests.
-    /// The others follow in turns, or when they are used.
+    /// Sessions that move in one go when their driver leaves or is lost, beside those whose
+    /// requests need another driver. The others follow in turns, or when a lost driver's are used.
     pub move_len: usize,
     /// Most entries of the event log that nobody has read; older ones are dropped and counted. Zero
     /// switches the log off.
@@ -66,7 +66,7 @@ pub struct Framework<D: ?Sized = dyn CryptoDriver> {
     pub(crate) kicked: bool,
     /// Used again for every service, for its memory.
     pub(crate) output: DriverOutput,
-    /// When the next sessions move that a lost driver left behind.
+    /// When the next sessions of drivers that leave or are gone have their turn to move.
     pub(crate) moves_at: Time,
     pub(crate) undo: UndoPool,
     pub(crate) events: EventLog,
@@ -191,8 +191,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     }
 
     /// The same for one driver; [`Time::NEVER`] for an unknown one. Not only the driver's own
-    /// deadline: requests that wait to be handed over together count too, and sessions that a lost
-    /// driver left behind.
+    /// deadline: requests that wait to be handed over together count too, and sessions of any
+    /// driver that are to move.
     #[must_use]
     #[inline]
     pub fn driver_deadline(&self, id: DriverId) -> Time {

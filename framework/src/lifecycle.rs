@@ -78,7 +78,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.table.retire_names(index);
         if was_ready {
             let driver = usize::from(self.table.hot[index].driver);
-            self.evict(now, driver, Some(index));
+            self.evict(now, driver);
         }
         while let Some(request) = self.table.cold[index].pop_waiting() {
             self.fail(request, RequestError::Cancelled);
@@ -171,6 +171,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
                     session,
                     driver: id,
                 });
+                self.move_if_opened(now, index);
             }
         } else {
             self.unbind(index);
@@ -188,7 +189,10 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let hot = &mut self.table.hot[index];
         assert!(hot.bound, "a session on a driver");
         hot.bound = false;
-        self.registry.leave(usize::from(hot.driver))
+        let driver = usize::from(hot.driver);
+        let id = self.registry.leave(driver);
+        self.kick_if_left(driver);
+        id
     }
 
     /// Closes a session in a driver, unless that is past being asked.

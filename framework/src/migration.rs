@@ -4,13 +4,15 @@
 //! driver still has finishes there or comes back as dropped; until then the session waits, so that
 //! a request submitted again is never overtaken by a newer one.
 
+use std::collections::VecDeque;
+
 use timebase::{Span, Time};
 
 use crate::choice::MigrationPolicy;
 use crate::error::NoSuchDriver;
 use crate::event::{FrameworkEvent, MoveReason};
 use crate::framework::Framework;
-use crate::registry::{DriverId, DriverState, Visits};
+use crate::registry::{DriverId, DriverState};
 use crate::table::{Draining, Passing, Phase};
 use crate::{CryptoDriver, Request, RequestError, SessionError, SessionId};
 
@@ -31,10 +33,12 @@ pub enum Rebalance {
 }
 
 impl<D: CryptoDriver + ?Sized> Framework<D> {
-    /// Takes a driver out in an orderly way; `crypto_unregister_all`. Returns at once. Its sessions
-    /// move to other drivers now, idle ones too; requests it has finish there. The driver is told
-    /// to detach, serviced as before, and forgotten when it says that it is quiet. After
-    /// [`detach`](crate::CryptoDriver::detach) it is only asked for what it still has.
+    /// Takes a driver out in an orderly way; `crypto_unregister_all`. Returns at once. It gets no
+    /// new session, and those it has move to other drivers: at once where requests wait, the rest
+    /// [in turns](crate::Limits::move_len), idle ones too; until then it serves them. Requests that
+    /// it has finish there, and each session is closed there when it has left. After the last one
+    /// the driver is told to [detach](crate::CryptoDriver::detach), serviced as before, and
+    /// forgotten when it says that it is quiet.
     ///
     /// # Errors
     /// [`NoSuchDriver`] if no such driver is registered, or it is leaving already.
@@ -45,15 +49,29 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             return Err(NoSuchDriver(id));
         }
         slot.state = DriverState::Leaving;
-        self.move_all(now, driver, MoveReason::Unregistered);
-        self.evict(now, driver, None);
+        self.registry.begin_visits(driver, VecDeque::new());
+        for place in 0..self.registry.slot(driver).queue.len() {
+            let session = self.registry.slot(driver).queue[place].session;
+            self.move_from(now, self.table.place(session), driver);
+        }
+        self.take_turn(now, driver);
         self.evict_keys(driver);
-        let slot = self.registry.slot_mut(driver);
-        slot.state = DriverState::Detached;
-        slot.driver.detach(now);
-        self.collect(now, driver);
+        self.kick_if_left(driver);
         self.run_kicked(now);
         Ok(())
+    }
+
+    /// Tells a driver, in which nothing is left, that it may go.
+    #[cold]
+    pub(crate) fn detach(&mut self, now: Time, driver: usize) {
+        let slot = self.registry.slot_mut(driver);
+        assert!(
+            slot.queue.is_empty() && slot.key.queue.is_empty(),
+            "what waited for a driver that detaches went elsewhere"
+        );
+        (slot.state, slot.kicked) = (DriverState::Detached, false);
+        slot.driver.detach(now);
+        self.collect(now, driver);
     }
 
     /// Moves a session to another driver. It drains where it is and goes on there; what follows for
@@ -156,7 +174,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         self.adopt(index, driver, session);
         self.stats.moves += 1;
         self.renamed(now, index, (from_id, MoveReason::Asked));
-        self.evict(now, from, Some(index));
+        self.evict(now, from);
         Ok(())
     }
 
@@ -171,15 +189,14 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let slot = self.registry.slot_mut(driver);
         (slot.state, slot.is_lost) = (DriverState::Detached, true);
         let opening = std::mem::take(&mut slot.opening);
-        let mut to_visit = Visits::default();
-        self.visit(now, driver, &mut to_visit);
-        to_visit.opening = opening;
+        self.registry.begin_visits(driver, opening);
+        self.visit(now, driver);
         for completed in output.completed.drain(..) {
             self.move_if_left(now, self.table.place(completed.request.session));
             self.complete(now, driver, completed);
         }
         self.output = output;
-        self.evict(now, driver, None);
+        self.evict(now, driver);
         self.complete_keys(driver);
         self.evict_keys(driver);
         let slot = self.registry.slot(driver);
@@ -188,66 +205,84 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             "a lost driver returned everything"
         );
         let id = slot.id;
-        self.registry.remove(driver, to_visit);
+        self.registry.remove(driver);
         if self.registry.iter().next().is_none() {
             self.end_openings(now);
-        } else if self.registry.first_estate().is_some() {
-            self.moves_at = self.moves_at.min(now + MOVE_PAUSE);
         }
+        self.plan_turn(now);
         self.events.push(FrameworkEvent::DriverLost { driver: id });
     }
 
-    /// Moves some of the sessions that drivers left behind, and says when the next ones' turn is.
+    /// Moves some of the sessions of drivers that leave or are gone, and says when the next ones'
+    /// turn is.
     #[cold]
     pub(crate) fn move_in_turn(&mut self, now: Time) {
         self.moves_at = Time::NEVER;
-        let Some(driver) = self.registry.first_estate() else {
-            return;
-        };
-        let estate = self.registry.estate_mut(driver).expect("an estate");
-        let mut to_visit = std::mem::take(&mut estate.to_visit);
-        self.visit(now, driver, &mut to_visit);
-        if let Some(estate) = self.registry.estate_mut(driver) {
-            estate.to_visit = to_visit;
+        if let Some(driver) = self.registry.next_to_visit() {
+            self.take_turn(now, driver);
         }
-        if self.registry.first_estate().is_some() {
-            self.moves_at = now + MOVE_PAUSE;
+    }
+
+    /// Moves the next few sessions of a driver, and the requests that wait there for them.
+    fn take_turn(&mut self, now: Time, driver: usize) {
+        self.visit(now, driver);
+        self.evict(now, driver);
+        self.plan_turn(now);
+    }
+
+    fn plan_turn(&mut self, now: Time) {
+        if self.registry.next_to_visit().is_some() {
+            self.moves_at = self.moves_at.min(now + MOVE_PAUSE);
         }
     }
 
     /// Without a driver there is no next turn, and requests may wait in sessions that were opening.
     fn end_openings(&mut self, now: Time) {
         for place in 0..self.registry.end() {
-            let estate = self.registry.estate_mut(place);
-            let opening = estate.map(|estate| std::mem::take(&mut estate.to_visit.opening));
-            for (_, index) in opening.unwrap_or_default() {
+            for (_, index) in self.registry.take_opening(place) {
                 self.move_if_left(now, index);
             }
         }
     }
 
-    /// Moves the next few sessions of a driver that is gone.
-    fn visit(&mut self, now: Time, driver: usize, to_visit: &mut Visits) {
+    /// Moves the next few sessions of a driver that leaves or is gone. What it had where nothing is
+    /// left to visit has moved, or does so [when it is open](Self::move_if_opened), or is closing.
+    fn visit(&mut self, now: Time, driver: usize) {
         let moves_max = self.limits.move_len.max(1);
         let mut moves = 0;
         for _ in 0..moves_max * VISITS_PER_MOVE {
-            let index = match to_visit.opening.pop_front() {
-                Some((_, index)) => index,
-                None => {
-                    to_visit.from += 1;
-                    to_visit.from - 1
-                }
+            let Some(index) = self.registry.next_visit(driver, self.table.hot.len()) else {
+                return;
             };
-            let Some(hot) = self.table.hot.get(index) else {
-                break;
-            };
-            if hot.bound && usize::from(hot.driver) == driver {
-                self.move_away(now, index, MoveReason::Lost);
-                moves += 1;
-            }
+            moves += usize::from(self.move_from(now, index, driver));
             if moves == moves_max {
-                break;
+                return;
             }
+        }
+    }
+
+    /// Moves a session away if it is on `driver`, which leaves or is gone, and can. Returns whether
+    /// it did.
+    fn move_from(&mut self, now: Time, index: usize, driver: usize) -> bool {
+        let hot = &self.table.hot[index];
+        if !hot.bound || usize::from(hot.driver) != driver {
+            return false;
+        }
+        let (is_lost, is_opening) = (self.registry.is_lost(driver), hot.opening);
+        if is_lost {
+            self.move_away(now, index, MoveReason::Lost);
+        } else if !is_opening {
+            // A driver that is there closes what it has opened.
+            self.move_away(now, index, MoveReason::Unregistered);
+        }
+        is_lost || !is_opening
+    }
+
+    /// Moves a session that its driver has opened, if that was asked to leave meanwhile.
+    pub(crate) fn move_if_opened(&mut self, now: Time, index: usize) {
+        let driver = usize::from(self.table.hot[index].driver);
+        if self.registry.slot(driver).state == DriverState::Leaving {
+            self.move_from(now, index, driver);
         }
     }
 
@@ -261,18 +296,6 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     pub(crate) fn move_if_left(&mut self, now: Time, index: usize) {
         if self.is_left_behind(index) {
             self.move_away(now, index, MoveReason::Lost);
-        }
-    }
-
-    /// Moves every session of a driver away.
-    fn move_all(&mut self, now: Time, driver: usize, reason: MoveReason) {
-        // All at once: each session looking for its own entry would take quadratic time.
-        self.registry.slot_mut(driver).opening.clear();
-        for index in 0..self.table.hot.len() {
-            let hot = &self.table.hot[index];
-            if hot.bound && usize::from(hot.driver) == driver {
-                self.move_away(now, index, reason);
-            }
         }
     }
 
@@ -290,8 +313,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     pub(crate) fn leave(&mut self, now: Time, index: usize) -> DriverId {
         let hot = &mut self.table.hot[index];
         let (session, in_flight) = (hot.driver_session, hot.in_flight > 0);
-        // Nobody waits for the answer any more, and the driver is past being asked to close: only
-        // from one that leaves or is gone a session is taken away that is opening.
+        // Nobody waits for the answer any more, and there is nobody to ask to close: only from a
+        // driver that is gone a session is taken away that is opening.
         let was_opening = std::mem::take(&mut hot.opening);
         let id = self.unbind(index);
         if was_opening {
@@ -353,17 +376,19 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         }
     }
 
-    /// Takes requests that a driver has not seen out of its queue, all or those of one session, and
-    /// sends them where they belong now.
-    pub(crate) fn evict(&mut self, now: Time, driver: usize, only: Option<usize>) {
+    /// Takes requests that a driver has not seen out of its queue, all of a lost one and else those
+    /// of sessions that it does not serve any more, and sends them where they belong now.
+    pub(crate) fn evict(&mut self, now: Time, driver: usize) {
         let waiting = self.registry.get(driver).map_or(0, |slot| slot.queue.len());
         for _ in 0..waiting {
-            let queue = &mut self.registry.slot_mut(driver).queue;
-            let request = queue.pop_front().expect("as many requests as counted");
-            if only.is_none_or(|index| index == self.table.place(request.session)) {
-                self.redirect(now, request);
+            let slot = self.registry.slot_mut(driver);
+            let request = slot.queue.pop_front().expect("as many requests as counted");
+            let hot = &self.table.hot[self.table.place(request.session)];
+            let is_served = hot.phase == Phase::Ready && usize::from(hot.driver) == driver;
+            if is_served && !slot.is_lost {
+                slot.queue.push_back(request);
             } else {
-                queue.push_back(request);
+                self.redirect(now, request);
             }
         }
     }

@@ -60,9 +60,9 @@ impl fmt::Display for DriverId {
 pub enum DriverState {
     /// Takes sessions and requests.
     Active,
-    /// Being unregistered: its sessions are moving away.
+    /// Being unregistered: its sessions move away in turns, and those that have not yet are served.
     Leaving,
-    /// Told to detach, or lost: only asked for what is still inside.
+    /// Told to detach, or lost: asked until it is quiet.
     Detached,
 }
 
@@ -147,6 +147,13 @@ impl<D: CryptoDriver + ?Sized> DriverSlot<D> {
         self.driver.deadline().min(self.runnable_at)
     }
 
+    /// Whether the driver leaves and has nothing any more: it may be told to detach.
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.state == DriverState::Leaving
+            && self.sessions + self.in_flight + self.key.in_flight == 0
+    }
+
     pub(crate) fn stats(&self) -> DriverStats {
         DriverStats {
             in_flight: self.in_flight,
@@ -179,6 +186,8 @@ struct Place<D: ?Sized> {
     slot: Option<DriverSlot<D>>,
     /// What is left of the last driver here; the place is not used again meanwhile.
     estate: Option<Estate>,
+    /// Where sessions may be that are to move from the driver that leaves or left.
+    to_visit: Option<Visits>,
 }
 
 impl<D: ?Sized> Place<D> {
@@ -193,16 +202,15 @@ pub(crate) struct Estate {
     id: DriverId,
     /// How many.
     sessions: usize,
-    pub(crate) to_visit: Visits,
 }
 
-/// Where the sessions of a driver that is gone may still be, by places of the table.
-#[derive(Debug, Default)]
-pub(crate) struct Visits {
-    /// Those that it was opening. Requests may wait in them, so they come first.
-    pub(crate) opening: VecDeque<(DriverSession, usize)>,
+/// Where the sessions of a driver that leaves or is gone may still be, by places of the table.
+#[derive(Debug)]
+struct Visits {
+    /// Those that a lost one was opening. Requests may wait in them, so they come first.
+    opening: VecDeque<(DriverSession, usize)>,
     /// The table from here on.
-    pub(crate) from: usize,
+    from: usize,
 }
 
 /// All drivers, by index.
@@ -247,6 +255,7 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
                 generation: 0,
                 slot: None,
                 estate: None,
+                to_visit: None,
             });
         }
         let place = &mut self.places[index];
@@ -274,43 +283,66 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
         Ok(())
     }
 
-    /// Forgets a driver; its id names nothing from now on. What sessions it has are left behind,
-    /// where `to_visit` says.
-    pub(crate) fn remove(&mut self, index: usize, to_visit: Visits) {
+    /// Forgets a driver; its id names nothing from now on. What sessions it has are left behind.
+    pub(crate) fn remove(&mut self, index: usize) {
         let place = &mut self.places[index];
         let slot = place.slot.take().expect("a driver here");
         place.generation = place.generation.wrapping_add(1);
-        if slot.sessions > 0 {
-            place.estate = Some(Estate {
-                id: slot.id,
-                sessions: slot.sessions,
-                to_visit,
-            });
+        let (id, sessions) = (slot.id, slot.sessions);
+        place.estate = (sessions > 0).then_some(Estate { id, sessions });
+    }
+
+    /// Has the sessions of a driver visited: those that it is `opening`, then the whole table.
+    pub(crate) fn begin_visits(&mut self, index: usize, opening: VecDeque<(DriverSession, usize)>) {
+        let place = &mut self.places[index];
+        let has_sessions = place.slot.as_ref().is_some_and(|slot| slot.sessions > 0);
+        place.to_visit = has_sessions.then_some(Visits { opening, from: 0 });
+    }
+
+    /// The next place of the table, which ends at `end`, to look for a session that is to move from
+    /// the driver that is or was at `index`; `None` when there is no other.
+    pub(crate) fn next_visit(&mut self, index: usize, end: usize) -> Option<usize> {
+        let place = &mut self.places[index];
+        let visits = place.to_visit.as_mut()?;
+        if let Some((_, session)) = visits.opening.pop_front() {
+            return Some(session);
         }
+        if visits.from == end {
+            place.to_visit = None;
+            return None;
+        }
+        visits.from += 1;
+        Some(visits.from - 1)
     }
 
-    /// What the driver left behind that was at `index`.
-    pub(crate) fn estate_mut(&mut self, index: usize) -> Option<&mut Estate> {
-        self.places.get_mut(index)?.estate.as_mut()
+    /// Takes the sessions that the driver that was at `index` was opening out of the visits.
+    pub(crate) fn take_opening(&mut self, index: usize) -> VecDeque<(DriverSession, usize)> {
+        let visits = self.places[index].to_visit.as_mut();
+        visits.map_or_else(VecDeque::new, |visits| std::mem::take(&mut visits.opening))
     }
 
-    /// The first place of a driver that is gone and whose sessions did not all move.
-    pub(crate) fn first_estate(&self) -> Option<usize> {
-        self.places.iter().position(|place| place.estate.is_some())
+    /// The driver whose sessions have their turn, of those that leave or are gone: one that is gone
+    /// first, because requests may wait in its sessions.
+    pub(crate) fn next_to_visit(&self) -> Option<usize> {
+        let waits = |place: &Place<D>| place.to_visit.is_some();
+        let is_lost = |place: &Place<D>| waits(place) && place.slot.is_none();
+        let lost = self.places.iter().position(is_lost);
+        lost.or_else(|| self.places.iter().position(waits))
     }
 
     /// Takes a session from the count of its driver, which may be gone. Returns the driver's id.
     pub(crate) fn leave(&mut self, index: usize) -> DriverId {
         let place = &mut self.places[index];
-        if let Some(slot) = &mut place.slot {
-            slot.sessions -= 1;
-            return slot.id;
-        }
-        let estate = place.estate.as_mut().expect("a driver that left sessions");
-        estate.sessions -= 1;
-        let id = estate.id;
-        if estate.sessions == 0 {
-            place.estate = None;
+        let (id, sessions) = match (&mut place.slot, &mut place.estate) {
+            (Some(slot), _) => (slot.id, &mut slot.sessions),
+            (None, estate) => {
+                let estate = estate.as_mut().expect("a driver that left sessions");
+                (estate.id, &mut estate.sessions)
+            }
+        };
+        *sessions -= 1;
+        if *sessions == 0 {
+            (place.estate, place.to_visit) = (None, None);
         }
         id
     }
@@ -320,8 +352,6 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
         self.get(index).is_none_or(|slot| slot.is_lost)
     }
 
-    /// The driver at `index`, unless it is gone.
-    #[inline]
     /// One past the highest index in use.
     pub(crate) fn end(&self) -> usize {
         self.places.len()
@@ -337,6 +367,7 @@ impl<D: CryptoDriver + ?Sized> Registry<D> {
         self.get(usize::from(id.index)).filter(|slot| slot.id == id)
     }
 
+    /// The driver at `index`, unless it is gone.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&DriverSlot<D>> {
         self.places.get(index)?.slot.as_ref()

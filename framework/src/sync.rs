@@ -6,7 +6,7 @@
 pub(crate) use crossbeam_channel as channel;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-pub(crate) use std::thread;
+pub(crate) use std::{thread, thread_local};
 
 /// Starts a thread with a name for people.
 pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {

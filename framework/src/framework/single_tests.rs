@@ -89,37 +89,56 @@ fn a_request_returned_twice_is_noticed() {
     bench.framework.service(NOW, id);
 }
 
-/// Work is counted, not time: how many sessions moved before the first request of a card that died
-/// was done elsewhere.
+/// Work is counted, not time: how many sessions moved before requests of a card that died were done
+/// elsewhere, or those of one that leaves were done there.
 #[test]
-fn requests_of_a_lost_card_do_not_wait_for_a_million_idle_sessions() {
+fn requests_of_a_card_that_goes_do_not_wait_for_a_million_idle_sessions() {
     const SESSIONS: usize = 1 << 20;
-    let mut bench = Bench::with_limits(Limits {
-        event_len: 0,
-        ..Limits::default()
-    });
-    let (one, card) = bench.card("one");
-    let choice = DriverChoice::any();
-    let transparent = MigrationPolicy::Transparent;
-    let sessions: Vec<_> = (0..SESSIONS)
-        .map(|_| {
-            let opened = bench
-                .framework
-                .open_session(NOW, null_params(), choice, transparent);
-            opened.unwrap()
-        })
-        .collect();
-    bench.framework.service(NOW, one);
-    for &session in sessions.iter().step_by(SESSIONS / 8) {
-        bench.dispatch(session);
+    for is_lost in [true, false] {
+        let mut bench = Bench::with_limits(Limits {
+            event_len: 0,
+            ..Limits::default()
+        });
+        let (one, card) = bench.card("one");
+        let sessions: Vec<_> = (0..SESSIONS)
+            .map(|_| {
+                let (choice, policy) = (DriverChoice::any(), MigrationPolicy::Transparent);
+                let opened = bench
+                    .framework
+                    .open_session(NOW, null_params(), choice, policy);
+                opened.unwrap()
+            })
+            .collect();
+        bench.framework.service(NOW, one);
+        for &session in sessions.iter().step_by(SESSIONS / 8) {
+            bench.dispatch(session);
+        }
+        bench.driver("soft", DriverFlags::SOFTWARE | DriverFlags::SYNC);
+        if is_lost {
+            card.die(true);
+        } else {
+            bench.framework.unregister(NOW, one).unwrap();
+            card.complete_all();
+        }
+        bench.framework.service(NOW, one);
+        let expected = [1, 2, 3, 4, 5, 6, 7, 8].map(|id| (id, Ok(())));
+        assert_eq!(bench.finished(), expected);
+        let moved = bench.framework.stats().migrations;
+        assert!(moved <= 32 + 8, "{moved} sessions moved");
     }
-    bench.driver("soft", DriverFlags::SOFTWARE | DriverFlags::SYNC);
-    card.die(true);
-    bench.framework.service(NOW, one);
-    assert_eq!(
-        bench.finished(),
-        [1, 2, 3, 4, 5, 6, 7, 8].map(|id| (id, Ok(())))
-    );
-    let moved = bench.framework.stats().migrations;
-    assert!(moved <= 32 + 8, "{moved} sessions moved");
+}
+
+#[test]
+fn a_batch_that_gathers_at_a_driver_that_leaves_goes_elsewhere_at_once() {
+    let mut bench = Bench::new();
+    let (one, card) = bench.card("one");
+    let session = bench.session(MigrationPolicy::Transparent);
+    for _ in 0..3 {
+        bench.dispatch_flagged(session, RequestFlags::BATCH);
+    }
+    let (two, other) = bench.card("two");
+    bench.framework.unregister(NOW, one).unwrap();
+    assert!(bench.framework.driver(one).is_none());
+    bench.framework.service(NOW, two);
+    assert_eq!((card.taken().len(), other.taken()), (0, vec![1, 2, 3]));
 }

@@ -227,3 +227,21 @@ fn bad_parameters_and_a_full_queue_hand_the_request_back() {
     assert_eq!(rejected.reason, KeyInvalid::QueueFull);
     assert_eq!(bench.framework.stats().queue_full, 1);
 }
+
+#[test]
+fn a_driver_that_leaves_finishes_its_key_operations_before_it_is_told_to_detach() {
+    let mut bench = Bench::new();
+    let (one, two) = (card(&mut bench, "one"), card(&mut bench, "two"));
+    one.1.set(|script| script.key_room = 1);
+    for _ in 0..2 {
+        dispatch(&mut bench, on(DriverChoice::driver(one.0)));
+    }
+    bench.framework.unregister(NOW, one.0).unwrap();
+    assert_eq!(held(&two.1), [2], "what waited goes elsewhere");
+    assert!(!one.1.0.borrow().detached);
+    one.1.complete_key(Ok(()));
+    bench.framework.service(NOW, one.0);
+    assert!(one.1.0.borrow().detached);
+    assert!(bench.framework.driver(one.0).is_none());
+    assert_eq!(finished(&mut bench), [(1, Ok(()))]);
+}

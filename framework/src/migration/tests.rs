@@ -6,9 +6,10 @@ use timebase::Time;
 
 use crate::testing::{Bench, Handle, NOW, null_params, request};
 use crate::{
-    CancelError, Candidate, DriverChoice, DriverFlags, DriverId, FrameworkEvent, LeastLoaded,
-    Limits, MigrationPolicy, MoveReason, NoSuchDriver, OpenError, Placement, Rebalance,
-    RequestError, RequestFlags, RequestId, RequestInvalid, SessionError, SessionId, SessionParams,
+    CancelError, Candidate, DriverChoice, DriverFlags, DriverId, DriverState, Finished,
+    FrameworkEvent, LeastLoaded, Limits, MigrationPolicy, MoveReason, NoSuchDriver, OpenError,
+    Placement, Rebalance, RequestError, RequestFlags, RequestId, RequestInvalid, SessionError,
+    SessionId, SessionParams,
 };
 
 #[path = "tests/asked.rs"]

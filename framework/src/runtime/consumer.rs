@@ -15,7 +15,7 @@ use crate::{
 pub trait Callbacks: Send + Sync {
     /// A request ended. Called by a worker, unless [`Finished::delivery`] says at once: then by
     /// whoever found it ended, perhaps before the call that submitted it returns, and to be as
-    /// short as an interrupt handler.
+    /// short as an interrupt handler. What it submits itself is called back after it returned.
     fn finished(&self, finished: Finished);
 
     /// A key operation ended. Always called by a worker.

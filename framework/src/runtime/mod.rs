@@ -315,8 +315,8 @@ impl Runtime {
     }
 
     /// Ends everything in good order, and returns when it has: sessions are freed, what waits is
-    /// cancelled, what drivers have finishes, and every callback is made. Each request ends exactly
-    /// once; what consumers did not take stays in their inboxes.
+    /// cancelled, what drivers have finishes before they detach, and every callback is made. Each
+    /// request ends exactly once; what consumers did not take stays in their inboxes.
     ///
     /// Waits for the drivers, which promise to become quiet. Must not be called from a callback.
     pub fn shutdown(self) {

@@ -3,7 +3,8 @@
 //! Whoever holds the lock hands on what ended before letting it go, so consumers see the order in
 //! which the core ended things. Nothing is called back with the lock held.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use timebase::Time;
@@ -12,7 +13,7 @@ use super::bell::{Doorbell, Doorstep, Waker};
 use super::inbox::Inbox;
 use super::{Callbacks, Clock, lock};
 use crate::sync::channel::{Receiver, Sender};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, thread_local};
 use crate::{
     CryptoDriver, Delivery, DriverId, Finished, Framework, KeyFinished, Limits, RegisterError,
     RequestId, SessionId,
@@ -126,7 +127,9 @@ impl Shard {
             core.set_alarm(&self.doorbell);
             (result, immediate)
         };
-        immediate.into_iter().for_each(Return::call);
+        if !immediate.is_empty() {
+            call_at_once(immediate);
+        }
         result
     }
 
@@ -288,6 +291,40 @@ impl Core {
             // A nanosecond more: to wake before the time is to wake in vain.
             Sleep::For(Some(Duration::from_nanos(due.since(now).as_ns() + 1)))
         }
+    }
+}
+
+thread_local! {
+    /// What this thread is still to call back; `None` while it calls nobody back.
+    static PENDING: RefCell<Option<VecDeque<Return>>> = RefCell::default();
+}
+
+/// Ends the calling back, also if a callback panics.
+struct Outermost;
+
+impl Drop for Outermost {
+    fn drop(&mut self) {
+        PENDING.with(|pending| pending.take());
+    }
+}
+
+/// Calls back in the caller's thread, in the order in which it ended. What ends within a callback
+/// waits until that has returned: a consumer that submits from callback to callback needs no more
+/// stack for a million requests than for two.
+fn call_at_once(ended: Vec<Return>) {
+    let is_within = PENDING.with(|pending| {
+        let mut pending = pending.borrow_mut();
+        let is_within = pending.is_some();
+        pending.get_or_insert_default().extend(ended);
+        is_within
+    });
+    if is_within {
+        return;
+    }
+    let _outermost = Outermost;
+    let next = || PENDING.with(|pending| pending.borrow_mut().as_mut()?.pop_front());
+    while let Some(back) = next() {
+        back.call();
     }
 }
 

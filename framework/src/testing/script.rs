@@ -2,7 +2,7 @@
 //!
 //! Knows the public interface alone: the tests of the threaded way use it too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use timebase::Time;
@@ -43,7 +43,7 @@ pub(crate) struct Script {
     pub(crate) held: VecDeque<(DriverSession, Box<Request>)>,
     pub(crate) output: DriverOutput,
     pub(crate) opening: Vec<DriverSession>,
-    pub(crate) open: Vec<DriverSession>,
+    pub(crate) open: BTreeSet<u32>,
     pub(crate) last_session: u32,
     /// Ids in the order offered and taken, with their hints.
     pub(crate) taken: Vec<(RequestId, Hint)>,
@@ -53,7 +53,7 @@ pub(crate) struct Script {
     /// Whether `Hint::More` was the last word.
     pub(crate) holds_back: bool,
     pub(crate) detached: bool,
-    /// Whether it returns what it has when it is detached.
+    /// Whether it does everything at once.
     pub(crate) gives_up: bool,
     pub(crate) closed: usize,
     /// The key operations it offers.
@@ -127,15 +127,18 @@ impl Handle {
         }
     }
 
-    /// From now on it holds nothing when it is detached.
+    /// From now on it ends everything at once.
     pub(crate) fn give_up(&self) {
-        let is_detached = {
-            let mut script = self.0.borrow_mut();
-            (script.gives_up, script.detaches_late) = (true, false);
-            script.detached
-        };
-        if is_detached {
-            self.reset(true);
+        self.set(|script| {
+            (script.gives_up, script.detaches_late, script.opens_late) = (true, false, false);
+            (script.room, script.key_room) = (1_000_000, 1_000_000);
+            script.generation += 1;
+            script.key_generation += 1;
+        });
+        self.open_now();
+        self.complete_all();
+        while !self.0.borrow().key_held.is_empty() {
+            self.complete_key(Err(KeyDriverError::Device));
         }
     }
 
@@ -145,7 +148,7 @@ impl Handle {
         for session in opening {
             let result = script.open_result.map_or(Ok(()), Err);
             if result.is_ok() {
-                script.open.push(session);
+                script.open.insert(session.0);
             }
             script.output.opened.push((session, result));
         }
@@ -254,8 +257,7 @@ impl CryptoDriver for Scripted {
             script.held.iter().all(|(of, _)| *of != session),
             "no request of a closed session is in flight"
         );
-        let at = script.open.iter().position(|open| *open == session);
-        script.open.remove(at.expect("an open session"));
+        assert!(script.open.remove(&session.0), "an open session");
         script.closed += 1;
     }
 
@@ -268,7 +270,7 @@ impl CryptoDriver for Scripted {
     ) -> Result<(), Blocked> {
         let mut script = self.handle.0.borrow_mut();
         assert!(!script.detached, "no request goes to a detached driver");
-        assert!(script.open.contains(&session), "the session is open");
+        assert!(script.open.contains(&session.0), "the session is open");
         script.holds_back = hint == Hint::More;
         if script.dead {
             let result = Err(DriverError::Lost { untouched: true });
@@ -295,7 +297,7 @@ impl CryptoDriver for Scripted {
                 .buffer
                 .for_each_part_mut(start, len, |part| part.fill(0xEE));
         }
-        if self.flags.contains(DriverFlags::SYNC) {
+        if self.flags.contains(DriverFlags::SYNC) || script.gives_up {
             script.room += 1;
             let result = Ok(());
             script.output.completed.push(Completed { request, result });
@@ -324,6 +326,11 @@ impl CryptoDriver for Scripted {
     }
 
     fn deadline(&self) -> Time {
+        let script = self.handle.0.borrow();
+        let has_news = script.output.completed.len() + script.output.keys.len() > 0;
+        if script.gives_up && has_news {
+            return Time::ZERO;
+        }
         Time::NEVER
     }
 
@@ -349,6 +356,11 @@ impl CryptoDriver for Scripted {
                 generation,
             });
         }
+        if script.gives_up {
+            let result = Err(KeyDriverError::Device);
+            script.output.keys.push(KeyCompleted { request, result });
+            return Ok(());
+        }
         script.key_room -= 1;
         script.key_held.push_back(request);
         Ok(())
@@ -359,14 +371,10 @@ impl CryptoDriver for Scripted {
     }
 
     fn detach(&mut self, _now: Time) {
-        let gives_up = {
-            let mut script = self.handle.0.borrow_mut();
-            script.detached = true;
-            script.gives_up
-        };
-        if gives_up {
-            self.handle.reset(true);
-        }
+        let mut script = self.handle.0.borrow_mut();
+        let left = script.opening.len() + script.open.len() + script.held.len();
+        assert_eq!(left, 0, "a driver that detaches has nothing of any session");
+        script.detached = true;
     }
 }
 

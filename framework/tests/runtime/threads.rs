@@ -1,7 +1,7 @@
 //! What only threads can show.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::{self, ThreadId};
 
 use timebase::{Span, Time};
@@ -261,4 +261,47 @@ fn counters_are_those_of_all_shards() {
     let listing = runtime.listing();
     assert_eq!((listing.drivers.len(), listing.sessions.len()), (1, 2));
     assert_eq!(listing.drivers[0].stats.bytes, 6 * 64);
+}
+
+/// Submits again from each callback, as long as there is something left to ask for.
+#[derive(Default)]
+struct Chain {
+    consumer: OnceLock<Consumer>,
+    left: AtomicUsize,
+    depth: AtomicUsize,
+}
+
+impl Callbacks for Chain {
+    fn finished(&self, finished: Finished) {
+        assert_eq!(finished.result, Ok(()));
+        let depth = self.depth.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(depth, 0, "no callback within a callback");
+        if self.left.load(Ordering::Relaxed) > 0 {
+            self.left.fetch_sub(1, Ordering::Relaxed);
+            let consumer = self.consumer.get().unwrap();
+            consumer.submit(finished.request).unwrap();
+        }
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn callbacks_that_submit_again_take_no_stack() {
+    let runtime = runtime(1);
+    software(&runtime);
+    let chain = Arc::new(Chain::default());
+    let callbacks: Arc<dyn Callbacks> = Arc::clone(&chain) as _;
+    let consumer = runtime.consumer_with(callbacks);
+    let session = open(&consumer);
+    assert!(chain.consumer.set(consumer.clone()).is_ok());
+    chain.left.store(100_000, Ordering::Relaxed);
+    let small = thread::Builder::new().stack_size(128 << 10);
+    let begun = small.spawn(move || {
+        let mut first = request(session);
+        first.flags = RequestFlags::CALLBACK_IMMEDIATE;
+        consumer.submit(first).unwrap();
+    });
+    begun.unwrap().join().unwrap();
+    assert_eq!(chain.left.load(Ordering::Relaxed), 0, "all within the call");
+    runtime.shutdown();
 }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 pub(crate) use loom::sync::atomic::Ordering;
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
-pub(crate) use loom::thread;
+pub(crate) use loom::{thread, thread_local};
 
 /// What the system does wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,7 +23,7 @@ pub(crate) enum Fault {
     OneIsTold,
 }
 
-thread_local! {
+std::thread_local! {
     // Loom runs all threads of a model in the thread of its check.
     static FAULT: Cell<Fault> = const { Cell::new(Fault::None) };
 }

@@ -3,7 +3,7 @@
 
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
-pub(crate) use shuttle::thread;
+pub(crate) use shuttle::{thread, thread_local};
 
 pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
     let builder = thread::Builder::new().name(name);

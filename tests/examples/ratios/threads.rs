@@ -29,6 +29,7 @@ pub(super) fn rows() -> Vec<Row> {
     let least = Goal::AtLeast(1.9);
     let shared = "dispatch, 2 threads / 1 thread, one driver for both";
     let dying = "card with 1,048,576 sessions dies, first request done";
+    let leaving = "card with 1,048,576 sessions leaves, first request done";
     let without = "dispatch, one by one, without threads";
     let machine = "cores without a runtime, 2 threads / 1 thread";
     vec![
@@ -43,7 +44,8 @@ pub(super) fn rows() -> Vec<Row> {
             Goal::None,
             cost(32),
         ),
-        row(dying, "µs", Goal::AtMost(100.0), dying_card()),
+        row(dying, "µs", Goal::AtMost(100.0), going_card(die)),
+        row(leaving, "µs", Goal::AtMost(100.0), going_card(leave)),
         row("unblocked to offered again", "ns", Goal::None, unblocking()),
     ]
 }
@@ -302,10 +304,21 @@ impl CryptoDriver for Gate {
     }
 }
 
-/// Microseconds from the moment a framework hears that a card is gone, with a million sessions of
-/// which two have requests, until the first of these is done by another card.
+/// The framework hears that a card is gone.
+fn die(core: &mut Framework, id: DriverId, card: &Gate) {
+    card.die();
+    core.service(Time::ZERO, id);
+}
+
+/// The framework is told to do without a card.
+fn leave(core: &mut Framework, id: DriverId, _card: &Gate) {
+    core.unregister(Time::ZERO, id).expect("a driver");
+}
+
+/// Microseconds from the moment that a card with a million sessions `goes`, of which one has a
+/// request at work and one a request that waits, until the first of these is done by another card.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
-fn dying_card() -> Measure {
+fn going_card(goes: fn(&mut Framework, DriverId, &Gate)) -> Measure {
     let mut made = None;
     Box::new(move || {
         let (core, sessions, id, card) = made.get_or_insert_with(crowded_card);
@@ -315,19 +328,22 @@ fn dying_card() -> Measure {
         }
         let heir = Gate::default();
         let heir_id = core.register(Box::new(heir.clone()));
-        card.die();
         let start = Instant::now();
-        core.service(Time::ZERO, *id);
+        goes(core, *id, card);
         core.service(Time::ZERO, heir_id);
         heir.release();
         core.service(Time::ZERO, heir_id);
         let first = core.take_finished().expect("a request that was done");
         let took = start.elapsed();
         assert!(first.result.is_ok());
-        heir.release();
+        for (driver, gate) in [(*id, &*card), (heir_id, &heir)] {
+            gate.release();
+            core.service(Time::ZERO, driver);
+        }
         while core.deadline() != Time::NEVER {
             core.service(core.deadline(), heir_id);
         }
+        assert!(core.driver(*id).is_none(), "the card left");
         while core.take_finished().is_some() {}
         (*id, *card) = (heir_id, heir);
         took.as_nanos() as f64 / 1e3
