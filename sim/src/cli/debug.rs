@@ -26,7 +26,7 @@ pub(super) struct Debug {
     #[command(flatten)]
     chosen: Chosen,
     /// An order, in place of those on standard input; `help` lists them
-    #[arg(long = "command", short, value_name = "ORDER")]
+    #[arg(long = "command", short = 'c', value_name = "ORDER")]
     orders: Vec<String>,
 }
 
