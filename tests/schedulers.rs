@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tests::program;
 
@@ -65,6 +66,17 @@ fn one_big_run(folder: &Path, scenario: &Path) -> (Vec<u8>, Option<i32>) {
     (fs::read(file).expect("results"), output.status.code())
 }
 
+/// Runs what is added to it in `folder`, where both schedulers are, on ports of its own.
+fn one_node(folder: &Path) -> Command {
+    static NEXT: AtomicU16 = AtomicU16::new(16_817);
+    let mut command = Command::new(format!("{HERE}/schedulers/one_node"));
+    let port = NEXT.fetch_add(2, Ordering::Relaxed);
+    command.arg(packages()).arg(folder.join("node"));
+    command.env("ONE_NODE_PORT", port.to_string());
+    command.env("RINGSIDE", program()).current_dir(folder);
+    command
+}
+
 #[test]
 #[ignore = "fetches Slurm, and needs root"]
 fn an_array_of_jobs_finds_what_one_big_run_finds() {
@@ -73,14 +85,10 @@ fn an_array_of_jobs_finds_what_one_big_run_finds() {
         (PathBuf::from("failover-brief"), 0),
         (sometimes_wrong(&folder), 1),
     ] {
-        let mut slurm = Command::new(format!("{HERE}/schedulers/one_node"));
-        slurm.arg(packages()).arg(folder.join("node"));
+        let mut slurm = one_node(&folder);
         slurm.args(["sbatch", "--wait", "--array=1-3"]);
-        slurm
-            .arg(format!("{HERE}/../sim/sweep/slurm"))
-            .arg(&scenario);
-        slurm.args(["--seeds", SEEDS]).current_dir(&folder);
-        let output = run(slurm.env("RINGSIDE", program()));
+        slurm.arg(format!("{HERE}/../sim/sweep/slurm"));
+        let output = run(slurm.arg(&scenario).args(["--seeds", SEEDS]));
         let said = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains("Submitted batch job"), "{said}");
@@ -107,16 +115,14 @@ fn an_array_of_jobs_finds_what_one_big_run_finds() {
 }
 
 #[test]
-#[ignore = "fetches GNU parallel"]
+#[ignore = "fetches GNU parallel, and needs root"]
 fn gnu_parallel_finds_what_one_big_run_finds_and_goes_on_where_it_was() {
     let folder = folder("parallel");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}/usr/bin:{path}", packages().display());
     let sweep = |shards: &str, scenario: &Path| {
-        let mut parallel = Command::new(format!("{HERE}/../sim/sweep/parallel"));
+        let mut parallel = one_node(&folder);
+        parallel.arg(format!("{HERE}/../sim/sweep/parallel"));
         parallel.arg(shards).arg(scenario).args(["--seeds", SEEDS]);
-        parallel.env("PATH", &path).env("RINGSIDE", program());
-        run(parallel.env("HOME", &folder).current_dir(&folder))
+        run(parallel.env("HOME", &folder))
     };
     for (scenario, status) in [
         (PathBuf::from("failover-brief"), 0),
