@@ -130,10 +130,9 @@ fn run_with_rule(rule: Rule) -> Outcome {
 
 fn rule(message: Message, fate: Fate) -> Rule {
     Rule {
-        message,
         skip: 3,
         count: 2,
-        fate,
+        ..Rule::next(message, fate)
     }
 }
 
@@ -183,4 +182,34 @@ fn every_checker_has_looked_in_a_whole_run() {
         assert!(check.looked > 0, "{}", check.name);
     }
     assert!(outcome.summary.checks.len() >= 10);
+}
+
+#[test]
+fn the_driver_survives_a_link_that_loses_by_chance() {
+    for message in [Message::Doorbell, Message::Interrupt] {
+        let outcome = run_with_rule(Rule {
+            count: 1 << 20,
+            one_in: 4,
+            ..rule(message, Fate::Lose)
+        });
+        assert!(outcome.passed(), "{message:?}: {:#?}", outcome.violations);
+    }
+}
+
+#[test]
+fn a_rule_about_one_register_leaves_the_others_alone() {
+    // The doorbells of the last ring are lost, and its watchdog alone finds out.
+    let ring = regs::RingId(4);
+    let outcome = run_with_rule(Rule {
+        first: ring.command_doorbell().into(),
+        last: ring.command_doorbell().into(),
+        skip: 0,
+        ..rule(Message::Doorbell, Fate::Lose)
+    });
+    assert!(outcome.passed(), "{:#?}", outcome.violations);
+    let nowhere = run_with_rule(Rule {
+        first: 0x1F_FFF0,
+        ..rule(Message::Doorbell, Fate::Lose)
+    });
+    assert_eq!(names(&nowhere), ["faults"]);
 }

@@ -301,7 +301,7 @@ impl Port {
             DOORBELL_PAGE.. => Message::Doorbell,
             _ => Message::Write,
         };
-        match self.rules.fate(message) {
+        match self.rules.fate(message, offset.into()) {
             None | Some(Fate::Refuse) => {}
             Some(Fate::Lose) => return,
             Some(Fate::Double) => copies = 2,
@@ -337,7 +337,7 @@ impl Port {
         let value = self
             .with_card(|card, side| card.mmio_read(now, offset, side))
             .unwrap_or(u32::MAX);
-        let value = match self.rules.fate(Message::Read) {
+        let value = match self.rules.fate(Message::Read, offset.into()) {
             Some(Fate::Lose) => u32::MAX,
             Some(Fate::Flip) => value ^ 1,
             _ => value,
@@ -411,7 +411,7 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         bytes: &mut [u8],
     ) -> Result<(), DmaFault> {
-        let fate = self.rules.fate(Message::DmaRead);
+        let fate = self.rules.fate(Message::DmaRead, addr.0);
         if fate == Some(Fate::Refuse) {
             return Err(DmaFault::refused(addr));
         }
@@ -432,7 +432,7 @@ impl Host for CardSide<'_> {
         bytes: &[u8],
     ) -> Result<(), DmaFault> {
         let mut wrong = Vec::new();
-        let bytes = match self.rules.fate(Message::DmaWrite) {
+        let bytes = match self.rules.fate(Message::DmaWrite, addr.0) {
             None => bytes,
             Some(Fate::Lose) => return Ok(()),
             Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
@@ -477,7 +477,7 @@ impl Host for CardSide<'_> {
         let (low, high) = self.delays.interrupt;
         let mut arrives = at + self.delays.draw(low, high);
         let mut copies = 1;
-        match self.rules.fate(Message::Interrupt) {
+        match self.rules.fate(Message::Interrupt, vector.0.into()) {
             Some(Fate::Lose) => return,
             Some(Fate::Double) => copies = 2,
             Some(Fate::Delay(delay)) => arrives += delay,

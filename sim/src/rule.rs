@@ -1,8 +1,14 @@
 //! Rules on single messages between a driver and its card: which one, and what becomes of it.
 //!
-//! A rule counts the messages of its kind from the moment it is armed. The link asks here before it
-//! carries a message; without a rule that is one branch. Knows no card: a kind, a count and a fate.
+//! A rule counts the messages of its kind and place from the moment it is armed. The link asks here
+//! before it carries a message; without a rule that is one branch. Knows no card: a kind, a place,
+//! a count, a chance and a fate. Chance is drawn from the rule's own seed, so that a rule changes
+//! nothing but what it strikes.
 
+use std::ops::RangeInclusive;
+
+use rand::{Rng as _, SeedableRng as _};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use timebase::Span;
 
 /// What crosses the link, by who sends it and what it is for.
@@ -42,12 +48,39 @@ pub enum Fate {
 pub struct Rule {
     /// The kind of message.
     pub message: Message,
-    /// Messages of the kind that go by first.
+    /// Its first place: for a register its offset in BAR 0 in bytes, for an interrupt its vector,
+    /// for memory the device address.
+    pub first: u64,
+    /// Its last place.
+    pub last: u64,
+    /// Messages of the kind and place that go by first.
     pub skip: u64,
     /// Messages that are struck after that.
     pub count: u64,
+    /// Of those that could be struck, one in so many is, by chance; 1 strikes each, 0 is taken for
+    /// 1.
+    pub one_in: u64,
     /// What becomes of them.
     pub fate: Fate,
+}
+
+impl Rule {
+    /// Every place.
+    pub const ANYWHERE: RangeInclusive<u64> = 0..=u64::MAX;
+
+    /// The next message of a kind, wherever, meets `fate`.
+    #[must_use]
+    pub const fn next(message: Message, fate: Fate) -> Self {
+        Self {
+            message,
+            first: *Self::ANYWHERE.start(),
+            last: *Self::ANYWHERE.end(),
+            skip: 0,
+            count: 1,
+            one_in: 1,
+            fate,
+        }
+    }
 }
 
 impl Message {
@@ -117,39 +150,53 @@ struct Armed {
     fault: usize,
     seen: u64,
     struck: u64,
+    chance: Xoshiro256PlusPlus,
+}
+
+impl Armed {
+    /// Whether the rule has its turn with a message of its kind at `place`.
+    fn is_due(&mut self, place: u64) -> bool {
+        if !(self.rule.first..=self.rule.last).contains(&place) {
+            return false;
+        }
+        self.seen += 1;
+        self.seen > self.rule.skip
+            && self.struck < self.rule.count
+            && (self.rule.one_in <= 1 || self.chance.next_u64().is_multiple_of(self.rule.one_in))
+    }
 }
 
 impl Rules {
-    /// Arms `rule`, which comes from the fault of this number in the scenario.
-    pub fn arm(&mut self, fault: usize, rule: Rule) {
+    /// Arms `rule`, which comes from the fault of this number in the scenario; its chance comes
+    /// from `seed`.
+    pub fn arm(&mut self, fault: usize, rule: Rule, seed: u64) {
         self.0.push(Armed {
             rule,
             fault,
             seen: 0,
             struck: 0,
+            chance: Xoshiro256PlusPlus::seed_from_u64(seed),
         });
     }
 
-    /// What becomes of the next message of a kind; `None` if it is carried as it is. Of several
-    /// rules that strike, the one armed first has its way.
+    /// What becomes of the next message of a kind at [`place`](Rule::first); `None` if it is
+    /// carried as it is. Of several rules that strike, the one armed first has its way.
     #[inline]
-    pub fn fate(&mut self, message: Message) -> Option<Fate> {
+    pub fn fate(&mut self, message: Message, place: u64) -> Option<Fate> {
         if self.0.is_empty() {
             return None;
         }
-        self.strike(message)
+        self.strike(message, place)
     }
 
     #[cold]
-    fn strike(&mut self, message: Message) -> Option<Fate> {
+    fn strike(&mut self, message: Message, place: u64) -> Option<Fate> {
         let mut fate = None;
         for armed in &mut self.0 {
             if armed.rule.message != message {
                 continue;
             }
-            armed.seen += 1;
-            let due = armed.seen > armed.rule.skip && armed.struck < armed.rule.count;
-            if due && fate.is_none() {
+            if armed.is_due(place) && fate.is_none() {
                 armed.struck += 1;
                 fate = Some(armed.rule.fate);
             }
@@ -178,21 +225,53 @@ mod tests {
 
     fn rule(skip: u64, count: u64, fate: Fate) -> Rule {
         Rule {
-            message: Message::Doorbell,
             skip,
             count,
-            fate,
+            ..Rule::next(Message::Doorbell, fate)
         }
+    }
+
+    #[test]
+    fn a_rule_strikes_at_its_place_only() {
+        let mut rules = Rules::default();
+        let rule = Rule {
+            first: 8,
+            last: 11,
+            count: 9,
+            ..rule(1, 9, Fate::Lose)
+        };
+        rules.arm(0, rule, 1);
+        let places = [7, 8, 12, 9, 7, 11, 0];
+        let struck = places.map(|place| rules.fate(Message::Doorbell, place).is_some());
+        assert_eq!(struck, [false, false, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_rule_of_chance_strikes_about_as_often_as_it_says_and_by_its_seed() {
+        let struck = |seed| {
+            let mut rules = Rules::default();
+            let rule = Rule {
+                one_in: 10,
+                ..rule(0, 1 << 20, Fate::Lose)
+            };
+            rules.arm(0, rule, seed);
+            let fates = (0..10_000).map(|_| rules.fate(Message::Doorbell, 0).is_some());
+            fates.collect::<Vec<_>>()
+        };
+        let count = struck(1).iter().filter(|&&struck| struck).count();
+        assert!((850..1150).contains(&count), "{count}");
+        assert_eq!(struck(1), struck(1));
+        assert_ne!(struck(1), struck(2));
     }
 
     #[test]
     fn a_rule_counts_its_own_kind_and_strikes_as_often_as_it_says() {
         let mut rules = Rules::default();
-        rules.arm(4, rule(1, 2, Fate::Lose));
+        rules.arm(4, rule(1, 2, Fate::Lose), 0);
         let doorbells: Vec<_> = (0..5)
             .map(|_| {
-                assert_eq!(rules.fate(Message::Write), None);
-                rules.fate(Message::Doorbell)
+                assert_eq!(rules.fate(Message::Write, 0), None);
+                rules.fate(Message::Doorbell, 0)
             })
             .collect();
         let lost = Some(Fate::Lose);
@@ -204,10 +283,10 @@ mod tests {
     #[test]
     fn of_two_rules_the_first_has_its_way_and_the_other_waits() {
         let mut rules = Rules::default();
-        rules.arm(0, rule(0, 1, Fate::Flip));
-        rules.arm(1, rule(0, 1, Fate::Double));
-        assert_eq!(rules.fate(Message::Doorbell), Some(Fate::Flip));
-        assert_eq!(rules.fate(Message::Doorbell), Some(Fate::Double));
-        assert_eq!(rules.fate(Message::Doorbell), None);
+        rules.arm(0, rule(0, 1, Fate::Flip), 0);
+        rules.arm(1, rule(0, 1, Fate::Double), 0);
+        assert_eq!(rules.fate(Message::Doorbell, 0), Some(Fate::Flip));
+        assert_eq!(rules.fate(Message::Doorbell, 0), Some(Fate::Double));
+        assert_eq!(rules.fate(Message::Doorbell, 0), None);
     }
 }

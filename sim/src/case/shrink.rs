@@ -399,6 +399,12 @@ impl Work<'_> {
             };
             numbers(|rule| &mut rule.count, 1);
             numbers(|rule| &mut rule.skip, 0);
+            numbers(|rule| &mut rule.one_in, 1);
+            self.attempt(|scenario| {
+                if let Action::Message { rule, .. } = &mut scenario.faults[index].action {
+                    (rule.first, rule.last) = Rule::ANYWHERE.into_inner();
+                }
+            });
         }
         for index in 0..self.best.scenario.faults.len() {
             let latch = |scenario: &Scenario| match scenario.faults[index].action {

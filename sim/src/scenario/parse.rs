@@ -79,7 +79,9 @@ const FAULT_KEYS: [&str; 11] = [
     "message",
     "latch",
 ];
-const MESSAGE_KEYS: [&str; 6] = ["card", "kind", "fate", "nth", "count", "delay_ns"];
+const MESSAGE_KEYS: [&str; 9] = [
+    "card", "kind", "fate", "first", "last", "nth", "count", "one_in", "delay_ns",
+];
 const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
 const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
 const BOUND_KEYS: [&str; 2] = ["at_least", "at_most"];
@@ -492,8 +494,17 @@ fn read_message(section: &Section<'_>, cards: &[&str]) -> Result<Action, Scenari
     if !message.can(fate) {
         return Err(named.error(format!("another fate for a {}", message.name())));
     }
+    let everywhere = 0..=i64::MAX as u64;
+    let first = section.integer("first", everywhere.clone(), 0)?;
+    let last = match section.get("last") {
+        Some(last) => last.integer(first..=*everywhere.end())?,
+        None => u64::MAX,
+    };
     let rule = Rule {
         message,
+        first,
+        last,
+        one_in: section.integer("one_in", 1..=MAX_REQUESTS, 1)?,
         skip: section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1,
         count: section.integer("count", 1..=MAX_REQUESTS, 1)?,
         fate,

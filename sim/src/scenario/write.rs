@@ -10,7 +10,7 @@ use device_model::{EngineGroup, EntropySource, Profile, Rounds};
 use regs::{Errata, Erratum};
 use timebase::{Span, Time};
 
-use crate::rule::Fate;
+use crate::rule::{Fate, Rule};
 
 use super::{
     Action, CardSpec, Expectation, FaultSpec, Placement, Scenario, Trigger, Workload,
@@ -263,7 +263,14 @@ fn write_fault(page: &mut Page, fault: &FaultSpec, cards: &[CardSpec]) {
         Action::Message { card, rule } => {
             let (kind, fate) = (quoted(rule.message.name()), quoted(rule.fate.name()));
             let mut more = String::new();
-            for (key, number, assumed) in [("nth", rule.skip + 1, 1), ("count", rule.count, 1)] {
+            let (first, last) = Rule::ANYWHERE.into_inner();
+            for (key, number, assumed) in [
+                ("first", rule.first, first),
+                ("last", rule.last, last),
+                ("nth", rule.skip + 1, 1),
+                ("count", rule.count, 1),
+                ("one_in", rule.one_in, 1),
+            ] {
                 if number != assumed {
                     more += &format!(", {key} = {number}");
                 }
@@ -302,7 +309,7 @@ mod tests {
     use device_model::Latch;
 
     use super::*;
-    use crate::rule::{Message, Rule};
+    use crate::rule::Message;
     use crate::scenario::{builtin_profiles, builtins};
 
     fn read(text: &str) -> Scenario {
@@ -352,10 +359,12 @@ mod tests {
             for (fate, skip) in fates.into_iter().zip(0..) {
                 if message.can(fate) {
                     let rule = Rule {
-                        message,
+                        first: skip * 4,
+                        last: if skip == 2 { 0x1_0000 } else { u64::MAX },
                         skip,
                         count: 3 - skip % 3,
-                        fate,
+                        one_in: 1 + skip,
+                        ..Rule::next(message, fate)
                     };
                     actions.push(Action::Message { card: 1, rule });
                 }

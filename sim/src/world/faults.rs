@@ -209,7 +209,9 @@ impl World<'_> {
                 Ok(true)
             }
             Action::Message { card, rule } => {
-                self.ports[card].borrow_mut().rules().arm(fault, rule);
+                // A stream of its own: what a rule draws moves nothing else.
+                let seed = self.fleet ^ (fault as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                self.ports[card].borrow_mut().rules().arm(fault, rule, seed);
                 if let Some(driver) = self.slots[card].driver {
                     let (what, fate) = (rule.message.name(), rule.fate);
                     self.mark(
