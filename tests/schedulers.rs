@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use tests::program;
 
@@ -66,13 +65,10 @@ fn one_big_run(folder: &Path, scenario: &Path) -> (Vec<u8>, Option<i32>) {
     (fs::read(file).expect("results"), output.status.code())
 }
 
-/// Runs what is added to it in `folder`, where both schedulers are, on ports of its own.
+/// Runs what is added to it in `folder`, where both schedulers are.
 fn one_node(folder: &Path) -> Command {
-    static NEXT: AtomicU16 = AtomicU16::new(16_817);
     let mut command = Command::new(format!("{HERE}/schedulers/one_node"));
-    let port = NEXT.fetch_add(2, Ordering::Relaxed);
     command.arg(packages()).arg(folder.join("node"));
-    command.env("ONE_NODE_PORT", port.to_string());
     command.env("RINGSIDE", program()).current_dir(folder);
     command
 }
