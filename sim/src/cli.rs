@@ -325,11 +325,10 @@ struct Outputs<'a> {
 impl<'a> Outputs<'a> {
     fn open(run: &'a Run) -> Result<Self, CliError> {
         let paths = [&run.report, &run.trace, &run.waves];
+        let paths: Vec<&PathBuf> = paths.into_iter().flatten().collect();
         for (index, path) in paths.iter().enumerate() {
-            if let Some(path) = path
-                && paths[..index].contains(&&Some(path.clone()))
-            {
-                return Err(CliError::SameFile(path.clone()));
+            if paths[..index].contains(path) {
+                return Err(CliError::SameFile(path.to_path_buf()));
             }
         }
         let format =

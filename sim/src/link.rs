@@ -289,7 +289,7 @@ impl Port {
         let Some(card) = &self.card else { return };
         let side = (RingId(card.profile().ring_pairs), card.answers_memory());
         let mut recorder = self.recorder.borrow_mut();
-        recorder.accessed(self.clock.get(), self.index, access, side);
+        recorder.accessed(self.clock.get(), self.index, access, Some(side));
     }
 
     fn post(&mut self, offset: u32, value: u32) {

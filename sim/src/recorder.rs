@@ -108,7 +108,13 @@ impl Recorder {
     /// Shows the checkers a register access of a driver, at its end of the link: that it arrives
     /// is an event of its own.
     #[inline]
-    pub fn accessed(&mut self, at: Time, card: u16, access: RegisterAccess, side: (RingId, bool)) {
+    pub fn accessed(
+        &mut self,
+        at: Time,
+        card: u16,
+        access: RegisterAccess,
+        side: Option<(RingId, bool)>,
+    ) {
         if self.level >= Level::Check {
             self.checkers.accessed(at, card, access, side);
         }

@@ -133,18 +133,19 @@ impl Checkers {
     }
 
     /// Shows a register access of the driver of the card in a slot to every checker that watches
-    /// them. The card has rings up to `last_ring`; it `answers` unless its memory space is off or
-    /// it sleeps.
+    /// them. `side` is what it meets there: the last ring of its card, and whether the card answers,
+    /// which it does unless it sleeps or has its memory space off; `None` if its card is gone.
     pub fn accessed(
         &mut self,
         at: Time,
         card: u16,
         access: RegisterAccess,
-        (last_ring, answers): (RingId, bool),
+        side: Option<(RingId, bool)>,
     ) {
-        self.ring_owner.accessed(at, card, access, last_ring);
-        self.registers
-            .accessed(at, card, access, (last_ring, answers));
+        if let Some((last_ring, _)) = side {
+            self.ring_owner.accessed(at, card, access, last_ring);
+        }
+        self.registers.accessed(at, card, access, side);
     }
 
     /// Whether any check found something.

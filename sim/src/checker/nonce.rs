@@ -89,7 +89,11 @@ impl NonceReuse {
                 )
             });
         }
-        self.used.insert((key, first), (last, message));
+        let kept = self.used.entry((key, first)).or_insert((last, message));
+        // The longer one covers more of what may come.
+        if last > kept.0 {
+            *kept = (last, message);
+        }
     }
 }
 
@@ -181,6 +185,10 @@ mod tests {
         check.used(Time::ZERO, (0, 4), &iv(103), 1);
         check.used(Time::ZERO, (0, 5), &iv(95), 17);
         assert_eq!(check.findings.violations(), 2);
+        check.used(Time::ZERO, (0, 6), &iv(200), 64);
+        check.used(Time::ZERO, (0, 7), &iv(200), 16);
+        check.used(Time::ZERO, (0, 8), &iv(203), 16);
+        assert_eq!(check.findings.violations(), 4, "the longer one is kept");
     }
 
     #[test]

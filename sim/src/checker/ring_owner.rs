@@ -134,10 +134,6 @@ impl RingOwner {
     }
 }
 
-fn no_entry(what: &str, slot: Slot) -> String {
-    format!("{what} entry {slot}, which there is not")
-}
-
 impl Ring {
     fn configure(&mut self, register: RingRegister, value: u32) {
         match register {
@@ -161,14 +157,29 @@ impl Ring {
     }
 
     #[inline]
+    fn has(&self, slot: Slot) -> bool {
+        slot.0 < self.entries
+    }
+
+    /// Only what there is can be touched.
+    #[inline]
+    fn expect(&self, what: &str, slot: Slot) -> Result<(), String> {
+        if self.has(slot) {
+            Ok(())
+        } else if self.entries == 0 {
+            Err(format!("{what} entry {slot}, and the ring is off"))
+        } else {
+            Err(format!("{what} entry {slot} of {}", self.entries))
+        }
+    }
+
+    #[inline]
     fn distance(&self, from: Slot, to: Slot) -> u32 {
         from.distance_to(to, self.entries)
     }
 
     fn posted(&mut self, slot: Slot) -> Result<(), String> {
-        if self.entries == 0 || slot.0 >= self.entries {
-            return Err(no_entry("a command was written to", slot));
-        }
+        self.expect("a command was written to", slot)?;
         let expected = self.tail;
         let is_cards =
             self.distance(self.fetched, slot) < self.distance(self.fetched, self.published);
@@ -191,10 +202,7 @@ impl Ring {
     }
 
     fn publish(&mut self, slot: Slot) -> Result<(), String> {
-        if self.entries == 0 || slot.0 >= self.entries {
-            // A bad access, which the register tables tell of.
-            return Ok(());
-        }
+        self.expect("the doorbell published commands before", slot)?;
         let written = self.distance(self.published, self.tail);
         if self.distance(self.published, slot) > written {
             return Err(format!(
@@ -223,7 +231,7 @@ impl Ring {
     }
 
     fn completed(&mut self, slot: Slot) -> Result<(), String> {
-        if self.entries == 0 || slot.0 >= self.entries {
+        if !self.has(slot) {
             return Ok(());
         }
         self.completed = slot.next(self.entries);
@@ -236,9 +244,7 @@ impl Ring {
     }
 
     fn reaped(&mut self, slot: Slot) -> Result<(), String> {
-        if self.entries == 0 || slot.0 >= self.entries {
-            return Err(no_entry("a completion was read from", slot));
-        }
+        self.expect("a completion was read from", slot)?;
         if !std::mem::take(&mut self.unread[slot.0 as usize]) {
             return Err(format!(
                 "a completion was read from entry {slot}, which the card had not written"
@@ -248,9 +254,7 @@ impl Ring {
     }
 
     fn give_back(&mut self, slot: Slot) -> Result<(), String> {
-        if self.entries == 0 || slot.0 >= self.entries {
-            return Ok(());
-        }
+        self.expect("the doorbell gave back completions before", slot)?;
         let written = self.distance(self.given_back, self.completed);
         if self.distance(self.given_back, slot) > written {
             return Err(format!(
@@ -390,6 +394,29 @@ mod tests {
         Bench::new()
             .publish(1)
             .complains("nothing was written from entry 0 on");
+    }
+
+    #[test]
+    fn a_doorbell_of_a_ring_that_is_off_or_beyond_its_end_is_found() {
+        let off = || Bench(RingOwner::default());
+        off()
+            .publish(1)
+            .complains("published commands before entry 1, and the ring is off");
+        off()
+            .give_back(1)
+            .complains("gave back completions before entry 1, and the ring is off");
+        Bench::new()
+            .publish(4)
+            .complains("published commands before entry 4 of 4");
+        Bench::new()
+            .give_back(4)
+            .complains("gave back completions before entry 4 of 4");
+        let mut reset = Bench::new();
+        reset.write(
+            Register::Control.offset(),
+            Control::new().with_reset(true).into_bits(),
+        );
+        reset.publish(1).complains("and the ring is off");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use driver::{Direction, DriverEvent, MapError, Mapped, Transport, Unmapped};
 use regs::DeviceAddr;
 
 use super::{Clock, Port};
+use crate::checker::RegisterAccess;
 use crate::recorder::Recorder;
 
 /// The driver's end of the link.
@@ -49,19 +50,31 @@ impl LinkTransport {
     }
 }
 
+impl LinkTransport {
+    /// Shows the checkers an access that meets no card, or another one than the driver's.
+    #[cold]
+    fn show_in_vain(&self, access: RegisterAccess) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.accessed(self.clock.get(), self.index, access, None);
+    }
+}
+
 impl Transport for LinkTransport {
     fn read(&mut self, offset: u32) -> u32 {
         if self.alive.get() {
-            self.port.borrow_mut().read(offset)
-        } else {
-            u32::MAX
+            return self.port.borrow_mut().read(offset);
         }
+        let value = u32::MAX;
+        self.show_in_vain(RegisterAccess::Read { offset, value });
+        value
     }
 
     #[inline]
     fn write(&mut self, offset: u32, value: u32) {
         if self.alive.get() {
             self.port.borrow_mut().post(offset, value);
+        } else {
+            self.show_in_vain(RegisterAccess::Write { offset, value });
         }
     }
 
