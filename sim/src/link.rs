@@ -497,3 +497,6 @@ impl Host for CardSide<'_> {
         self.recorder.record_card(at, self.card, event);
     }
 }
+
+#[cfg(test)]
+mod tests;
