@@ -133,8 +133,9 @@ impl Checkers {
     }
 
     /// Shows a register access of the driver of the card in a slot to every checker that watches
-    /// them. `side` is what it meets there: the last ring of its card, and whether the card answers,
-    /// which it does unless it sleeps or has its memory space off; `None` if its card is gone.
+    /// them. `side` is what it meets there: the last ring of its card, and whether the card
+    /// answers, which it does unless it sleeps or has its memory space off; `None` if its card is
+    /// gone.
     pub fn accessed(
         &mut self,
         at: Time,
