@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use device_model::pci::{self, BarAccess, ConfigAccess};
-use device_model::{Card, CardEvent, DmaFault, Host, LinkBacklog};
+use device_model::{Card, CardEvent, DmaFault, FaultKind, Host, LinkBacklog};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use regs::pci::{
-    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix,
+    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix, power,
 };
 use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, RingId, Vector};
 use timebase::{Span, Time};
@@ -44,6 +44,8 @@ pub struct Port {
     writes: VecDeque<PostedWrite>,
     interrupts: VecDeque<(Time, Vector)>,
     pending_vectors: u128,
+    /// Writes to memory that a rule holds up, in order of arrival.
+    late: VecDeque<LateWrite>,
     clock: Clock,
     recorder: Rc<RefCell<Recorder>>,
     delays: Delays,
@@ -71,6 +73,15 @@ struct PostedWrite {
     arrives: Time,
     offset: u32,
     value: u32,
+}
+
+/// A write of the card to memory that has not arrived.
+#[derive(Clone, Debug)]
+struct LateWrite {
+    arrives: Time,
+    function: FunctionId,
+    addr: DeviceAddr,
+    bytes: Vec<u8>,
 }
 
 impl Delays {
@@ -104,6 +115,7 @@ impl Port {
             writes: VecDeque::new(),
             interrupts: VecDeque::new(),
             pending_vectors: 0,
+            late: VecDeque::new(),
             clock,
             recorder,
             delays,
@@ -126,10 +138,66 @@ impl Port {
     /// and packets as large as it takes.
     pub fn plug(&mut self, card: Card) {
         self.card = Some(card);
-        self.writes.clear();
-        self.interrupts.clear();
+        self.forget();
         self.pending_vectors = 0;
         self.recorder.borrow_mut().checkers().plugged(self.index);
+        self.enable();
+    }
+
+    /// Nothing under way arrives.
+    fn forget(&mut self) {
+        self.writes.clear();
+        self.interrupts.clear();
+        self.late.clear();
+    }
+
+    /// Resets the card over the link, as a bus does that recovers from an error, and sets its
+    /// configuration space up again. Its driver is not told.
+    pub fn hot_reset(&mut self) {
+        let now = self.clock.get();
+        self.with_card(|card, side| card.hot_reset(now, side));
+        self.enable();
+        self.enable_vectors();
+    }
+
+    /// Sends the card to D3hot. Its driver is not told.
+    pub fn sleep(&mut self) {
+        self.configure(power::POWER_CONTROL, |control| {
+            control | power::POWER_STATE.mask()
+        });
+    }
+
+    /// Brings the card back to D0 and sets its configuration space up again, as a bus does.
+    pub fn wake(&mut self) {
+        self.configure(power::POWER_CONTROL, |control| {
+            control & !power::POWER_STATE.mask()
+        });
+        self.enable();
+        self.enable_vectors();
+    }
+
+    /// A register write that no driver made arrives now.
+    pub fn stray_write(&mut self, offset: u32, value: u32) {
+        self.advance();
+        let arrives = self.clock.get();
+        self.deliver(PostedWrite {
+            arrives,
+            offset,
+            value,
+        });
+    }
+
+    /// `count` interrupts arrive that no card sent, the first now, one `every` so often.
+    pub fn stray_interrupts(&mut self, vector: Vector, count: u32, every: Span) {
+        let mut arrives = self.clock.get();
+        for _ in 0..count {
+            let place = self.interrupts.partition_point(|&(at, _)| at <= arrives);
+            self.interrupts.insert(place, (arrives, vector));
+            arrives += every;
+        }
+    }
+
+    fn enable(&mut self) {
         self.configure(header::COMMAND, |command| {
             command | header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask()
         });
@@ -175,8 +243,7 @@ impl Port {
     /// Returns what is left of it.
     pub fn unplug(&mut self) -> Option<Card> {
         self.advance();
-        self.writes.clear();
-        self.interrupts.clear();
+        self.forget();
         let mut card = self.card.take()?;
         card.pull_out();
         Some(card)
@@ -207,8 +274,9 @@ impl Port {
             .writes
             .front()
             .map_or(Time::NEVER, |write| write.arrives);
+        let late = self.late.front().map_or(Time::NEVER, |late| late.arrives);
         let card = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
-        write.min(card)
+        write.min(card).min(late)
     }
 
     /// When the next interrupt reaches the driver.
@@ -241,6 +309,18 @@ impl Port {
         {
             self.with_card(|card, side| card.advance(now, side));
         }
+        if self.late.front().is_some_and(|late| late.arrives <= now) {
+            self.land_late(now);
+        }
+    }
+
+    /// Carries out the writes to memory that were held up until now.
+    #[cold]
+    fn land_late(&mut self, now: Time) {
+        while let Some(late) = self.late.pop_front_if(|late| late.arrives <= now) {
+            // The card is not told what became of a posted write.
+            let _ = self.with_card(|_, side| side.store(late.function, late.addr, &late.bytes));
+        }
     }
 
     /// Lets the card, if there is one, act on the machine around it.
@@ -255,6 +335,7 @@ impl Port {
             interrupts: &mut self.interrupts,
             delays: &mut self.delays,
             rules: &mut self.rules,
+            late: &mut self.late,
             recorder: &mut recorder,
         };
         let Some(uplink) = &self.uplink else {
@@ -302,11 +383,20 @@ impl Port {
             _ => Message::Write,
         };
         match self.rules.fate(message, offset.into()) {
-            None | Some(Fate::Refuse) => {}
             Some(Fate::Lose) => return,
             Some(Fate::Double) => copies = 2,
             Some(Fate::Delay(delay)) => earliest += delay,
             Some(Fate::Flip) => value ^= 1,
+            Some(Fate::Overtake) => {
+                let first = self.writes.front().map_or(earliest, |first| first.arrives);
+                self.writes.push_front(PostedWrite {
+                    arrives: first.min(earliest),
+                    offset,
+                    value,
+                });
+                return;
+            }
+            _ => {}
         }
         let jittered = earliest + self.delays.draw(Span::ZERO, self.delays.write);
         // Posted writes never overtake each other.
@@ -340,6 +430,12 @@ impl Port {
         let value = match self.rules.fate(Message::Read, offset.into()) {
             Some(Fate::Lose) => u32::MAX,
             Some(Fate::Flip) => value ^ 1,
+            Some(Fate::Answer(answer)) => answer,
+            // Who reads stands still until the answer is there, and so does all that it would do.
+            Some(Fate::Delay(stall)) => {
+                self.clock.set(now + stall);
+                value
+            }
             _ => value,
         };
         self.show(RegisterAccess::Read { offset, value });
@@ -373,6 +469,7 @@ struct CardSide<'a> {
     interrupts: &'a mut VecDeque<(Time, Vector)>,
     delays: &'a mut Delays,
     rules: &'a mut Rules,
+    late: &'a mut VecDeque<LateWrite>,
     recorder: &'a mut Recorder,
 }
 
@@ -385,6 +482,34 @@ impl CardSide<'_> {
         } else {
             Err(DmaFault::refused(addr))
         }
+    }
+
+    #[inline(always)]
+    fn store(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault> {
+        Self::check_owner(function, addr)
+            .and_then(|()| self.windows.write(addr, bytes))
+            .map_err(|fault| self.refused(fault, true))
+    }
+
+    /// A write arrives later by `delay`; nothing waits for it.
+    fn hold_up(&mut self, delay: Span, function: FunctionId, addr: DeviceAddr, bytes: &[u8]) {
+        let arrives = self.now + delay;
+        let place = self.late.partition_point(|other| other.arrives <= arrives);
+        let bytes = bytes.to_vec();
+        self.late.insert(
+            place,
+            LateWrite {
+                arrives,
+                function,
+                addr,
+                bytes,
+            },
+        );
     }
 
     /// Tells the recorder of a refused access: the card itself may not notice.
@@ -411,9 +536,15 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         bytes: &mut [u8],
     ) -> Result<(), DmaFault> {
-        let fate = self.rules.fate(Message::DmaRead, addr.0);
-        if fate == Some(Fate::Refuse) {
-            return Err(DmaFault::refused(addr));
+        let fate = self.rules.fate_of(Message::DmaRead, addr.0, bytes.len());
+        let kind = match fate {
+            Some(Fate::Refuse) => Some(FaultKind::Refused),
+            Some(Fate::Poison) => Some(FaultKind::Poisoned),
+            Some(Fate::Lose) => Some(FaultKind::Unanswered),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            return Err(DmaFault { addr, kind });
         }
         Self::check_owner(function, addr)
             .and_then(|()| self.windows.read(addr, bytes))
@@ -421,6 +552,7 @@ impl Host for CardSide<'_> {
         if let (Some(Fate::Flip), Some(first)) = (fate, bytes.first_mut()) {
             *first ^= 1;
         }
+        self.rules.saw(addr.0, bytes, fate == Some(Fate::Stale));
         Ok(())
     }
 
@@ -432,19 +564,25 @@ impl Host for CardSide<'_> {
         bytes: &[u8],
     ) -> Result<(), DmaFault> {
         let mut wrong = Vec::new();
-        let bytes = match self.rules.fate(Message::DmaWrite, addr.0) {
-            None => bytes,
+        let bytes = match self.rules.fate_of(Message::DmaWrite, addr.0, bytes.len()) {
             Some(Fate::Lose) => return Ok(()),
             Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
-            Some(_) => {
+            Some(Fate::Delay(delay)) => {
+                self.hold_up(delay, function, addr, bytes);
+                return Ok(());
+            }
+            Some(Fate::Again(delay)) => {
+                self.hold_up(delay, function, addr, bytes);
+                bytes
+            }
+            Some(Fate::Flip) => {
                 wrong.extend_from_slice(bytes);
                 wrong.iter_mut().take(1).for_each(|first| *first ^= 1);
                 &wrong
             }
+            _ => bytes,
         };
-        Self::check_owner(function, addr)
-            .and_then(|()| self.windows.write(addr, bytes))
-            .map_err(|fault| self.refused(fault, true))
+        self.store(function, addr, bytes)
     }
 
     #[inline]
@@ -473,7 +611,7 @@ impl Host for CardSide<'_> {
             self.refused(fault, true);
             return;
         }
-        let vector = Vector(message.data as u16);
+        let mut vector = Vector(message.data as u16);
         let (low, high) = self.delays.interrupt;
         let mut arrives = at + self.delays.draw(low, high);
         let mut copies = 1;
@@ -481,6 +619,7 @@ impl Host for CardSide<'_> {
             Some(Fate::Lose) => return,
             Some(Fate::Double) => copies = 2,
             Some(Fate::Delay(delay)) => arrives += delay,
+            Some(Fate::Flip) => vector.0 ^= 1,
             _ => {}
         }
         // Messages of different vectors may overtake each other on their way through the host.

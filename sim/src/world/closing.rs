@@ -111,7 +111,7 @@ impl World<'_> {
         violations.extend(self.unmet_expectations());
         if self.expects_faults() {
             let at_ps = self.last_callback.as_ps();
-            violations.extend(self.idle_rules().map(|message| Violation {
+            violations.extend(self.idle_faults().map(|message| Violation {
                 check: "faults".to_owned(),
                 at_ps,
                 message,

@@ -69,7 +69,7 @@ impl<'a> World<'a> {
             chance,
             fleet: options.seed,
             recorder,
-            script: Script::new(&scenario.faults),
+            script: Script::new(&scenario.faults, options.seed),
             counts: Counts {
                 pieces_total: pieces(scenario, options),
                 ..Counts::default()
