@@ -4,14 +4,15 @@
 //! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as
 //! on PCIe. A slot that is empty answers with all ones and loses writes.
 
+mod side;
 mod transport;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use device_model::pci::{self, BarAccess, ConfigAccess};
-use device_model::{Card, CardEvent, DmaFault, FaultKind, Host, LinkBacklog};
+use device_model::pci::{BarAccess, ConfigAccess};
+use device_model::{Card, LinkBacklog};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use regs::pci::{
@@ -20,6 +21,7 @@ use regs::pci::{
 use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, RingId, Vector};
 use timebase::{Span, Time};
 
+use self::side::CardSide;
 pub use self::transport::LinkTransport;
 use crate::checker::RegisterAccess;
 use crate::event::Event;
@@ -31,6 +33,9 @@ use crate::rule::{Fate, Message, Rules};
 const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
 /// Reads up to 4 KiB.
 const LONGEST_READ: u32 = 5;
+
+/// What a card that is not ready gives for its vendor. PCI Express Base Specification 2.3.2.
+const RETRY_STATUS: u32 = 0x0001;
 
 /// Virtual time as everybody in the world reads it.
 pub type Clock = Rc<Cell<Time>>;
@@ -44,6 +49,9 @@ pub struct Port {
     writes: VecDeque<PostedWrite>,
     interrupts: VecDeque<(Time, Vector)>,
     pending_vectors: u128,
+    /// The card is reset or asleep, and nobody told its driver: what that does to it meanwhile is
+    /// not the driver's mistake.
+    is_unannounced: bool,
     /// Writes to memory that a rule holds up, in order of arrival.
     late: VecDeque<LateWrite>,
     clock: Clock,
@@ -115,6 +123,7 @@ impl Port {
             writes: VecDeque::new(),
             interrupts: VecDeque::new(),
             pending_vectors: 0,
+            is_unannounced: false,
             late: VecDeque::new(),
             clock,
             recorder,
@@ -140,6 +149,7 @@ impl Port {
         self.card = Some(card);
         self.forget();
         self.pending_vectors = 0;
+        self.is_unannounced = false;
         self.recorder.borrow_mut().checkers().plugged(self.index);
         self.enable();
     }
@@ -151,29 +161,40 @@ impl Port {
         self.late.clear();
     }
 
-    /// Resets the card over the link, as a bus does that recovers from an error, and sets its
-    /// configuration space up again. Its driver is not told.
+    /// Resets the card over the link, as a bus does that recovers from an error. Its driver is not
+    /// told. [`restore`](Self::restore) comes next.
     pub fn hot_reset(&mut self) {
         let now = self.clock.get();
+        self.is_unannounced = true;
         self.with_card(|card, side| card.hot_reset(now, side));
-        self.enable();
-        self.enable_vectors();
     }
 
     /// Sends the card to D3hot. Its driver is not told.
     pub fn sleep(&mut self) {
+        self.is_unannounced = true;
         self.configure(power::POWER_CONTROL, |control| {
             control | power::POWER_STATE.mask()
         });
     }
 
-    /// Brings the card back to D0 and sets its configuration space up again, as a bus does.
+    /// Brings the card back to D0. [`restore`](Self::restore) comes next.
     pub fn wake(&mut self) {
         self.configure(power::POWER_CONTROL, |control| {
             control & !power::POWER_STATE.mask()
         });
+    }
+
+    /// Sets the configuration space of the card up again, vectors included, as a bus does after a
+    /// reset. False as long as the card asks for more time, which it does until it is ready.
+    pub fn restore(&mut self) -> bool {
+        self.advance();
+        if self.config(header::VENDOR_ID) & 0xFFFF == RETRY_STATUS {
+            return false;
+        }
+        self.is_unannounced = false;
         self.enable();
         self.enable_vectors();
+        true
     }
 
     /// A register write that no driver made arrives now.
@@ -368,7 +389,8 @@ impl Port {
     #[inline]
     fn show(&self, access: RegisterAccess) {
         let Some(card) = &self.card else { return };
-        let side = (RingId(card.profile().ring_pairs), card.answers_memory());
+        let answers = card.answers_memory() || self.is_unannounced;
+        let side = (RingId(card.profile().ring_pairs), answers);
         let mut recorder = self.recorder.borrow_mut();
         recorder.accessed(self.clock.get(), self.index, access, Some(side));
     }
@@ -458,182 +480,6 @@ impl Port {
             self.recorder.borrow_mut().record(arrives, event);
         }
         std::mem::take(&mut self.pending_vectors)
-    }
-}
-
-/// The machine as the card in a slot sees it.
-struct CardSide<'a> {
-    card: u16,
-    now: Time,
-    windows: &'a mut WindowTable,
-    interrupts: &'a mut VecDeque<(Time, Vector)>,
-    delays: &'a mut Delays,
-    rules: &'a mut Rules,
-    late: &'a mut VecDeque<LateWrite>,
-    recorder: &'a mut Recorder,
-}
-
-impl CardSide<'_> {
-    /// Windows are those of the physical function: nobody mapped anything for another.
-    #[inline]
-    fn check_owner(function: FunctionId, addr: DeviceAddr) -> Result<(), DmaFault> {
-        if function.is_physical() {
-            Ok(())
-        } else {
-            Err(DmaFault::refused(addr))
-        }
-    }
-
-    #[inline(always)]
-    fn store(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &[u8],
-    ) -> Result<(), DmaFault> {
-        Self::check_owner(function, addr)
-            .and_then(|()| self.windows.write(addr, bytes))
-            .map_err(|fault| self.refused(fault, true))
-    }
-
-    /// A write arrives later by `delay`; nothing waits for it.
-    fn hold_up(&mut self, delay: Span, function: FunctionId, addr: DeviceAddr, bytes: &[u8]) {
-        let arrives = self.now + delay;
-        let place = self.late.partition_point(|other| other.arrives <= arrives);
-        let bytes = bytes.to_vec();
-        self.late.insert(
-            place,
-            LateWrite {
-                arrives,
-                function,
-                addr,
-                bytes,
-            },
-        );
-    }
-
-    /// Tells the recorder of a refused access: the card itself may not notice.
-    #[cold]
-    fn refused(&mut self, fault: DmaFault, is_write: bool) -> DmaFault {
-        let (card, addr) = (self.card, fault.addr);
-        let reason = self.windows.explain(addr);
-        let event = Event::DmaRefused {
-            card,
-            addr,
-            is_write,
-            reason,
-        };
-        self.recorder.record(self.now, event);
-        fault
-    }
-}
-
-impl Host for CardSide<'_> {
-    #[inline]
-    fn read(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &mut [u8],
-    ) -> Result<(), DmaFault> {
-        let fate = self.rules.fate_of(Message::DmaRead, addr.0, bytes.len());
-        let kind = match fate {
-            Some(Fate::Refuse) => Some(FaultKind::Refused),
-            Some(Fate::Poison) => Some(FaultKind::Poisoned),
-            Some(Fate::Lose) => Some(FaultKind::Unanswered),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            return Err(DmaFault { addr, kind });
-        }
-        Self::check_owner(function, addr)
-            .and_then(|()| self.windows.read(addr, bytes))
-            .map_err(|fault| self.refused(fault, false))?;
-        if let (Some(Fate::Flip), Some(first)) = (fate, bytes.first_mut()) {
-            *first ^= 1;
-        }
-        self.rules.saw(addr.0, bytes, fate == Some(Fate::Stale));
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn write(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &[u8],
-    ) -> Result<(), DmaFault> {
-        let mut wrong = Vec::new();
-        let bytes = match self.rules.fate_of(Message::DmaWrite, addr.0, bytes.len()) {
-            Some(Fate::Lose) => return Ok(()),
-            Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
-            Some(Fate::Delay(delay)) => {
-                self.hold_up(delay, function, addr, bytes);
-                return Ok(());
-            }
-            Some(Fate::Again(delay)) => {
-                self.hold_up(delay, function, addr, bytes);
-                bytes
-            }
-            Some(Fate::Flip) => {
-                wrong.extend_from_slice(bytes);
-                wrong.iter_mut().take(1).for_each(|first| *first ^= 1);
-                &wrong
-            }
-            _ => bytes,
-        };
-        self.store(function, addr, bytes)
-    }
-
-    #[inline]
-    fn in_place(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        len: usize,
-    ) -> Result<Option<&mut [u8]>, DmaFault> {
-        // Work in place is a read and a write; a card that has to copy makes both apart.
-        if !self.rules.is_empty() {
-            return Ok(None);
-        }
-        // The check comes first because a borrow that is handed out cannot be looked at again.
-        let checked =
-            Self::check_owner(function, addr).and_then(|()| self.windows.check_in_place(addr, len));
-        if let Err(fault) = checked {
-            return Err(self.refused(fault, true));
-        }
-        self.windows.in_place(addr, len)
-    }
-
-    fn interrupt(&mut self, at: Time, message: pci::Message) {
-        if message.addr != MESSAGES {
-            let fault = DmaFault::refused(message.addr);
-            self.refused(fault, true);
-            return;
-        }
-        let mut vector = Vector(message.data as u16);
-        let (low, high) = self.delays.interrupt;
-        let mut arrives = at + self.delays.draw(low, high);
-        let mut copies = 1;
-        match self.rules.fate(Message::Interrupt, vector.0.into()) {
-            Some(Fate::Lose) => return,
-            Some(Fate::Double) => copies = 2,
-            Some(Fate::Delay(delay)) => arrives += delay,
-            Some(Fate::Flip) => vector.0 ^= 1,
-            _ => {}
-        }
-        // Messages of different vectors may overtake each other on their way through the host.
-        let place = self
-            .interrupts
-            .partition_point(|&(other, _)| other <= arrives);
-        for _ in 0..copies {
-            self.interrupts.insert(place, (arrives, vector));
-        }
-    }
-
-    #[inline(always)]
-    fn observe(&mut self, at: Time, event: CardEvent) {
-        self.recorder.record_card(at, self.card, event);
     }
 }
 

@@ -403,9 +403,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_kind_of_fault_reads_back_as_it_was() {
-        let mut scenario = Scenario::builtin("failover").expect("built in");
+    /// One action of every kind.
+    fn actions() -> Vec<Action> {
         let latches = Latch::NAMES.map(|name| Latch::named(name, 6).expect("a latch"));
         let mut actions = vec![
             Action::Unplug { card: 1 },
@@ -457,6 +456,13 @@ mod tests {
             }
         }
         actions.extend(latches.map(|latch| Action::Latch { card: 1, latch }));
+        actions
+    }
+
+    #[test]
+    fn every_kind_of_fault_reads_back_as_it_was() {
+        let mut scenario = Scenario::builtin("failover").expect("built in");
+        let actions = actions();
         let triggers = [
             Trigger::At(Time::ZERO + Span::from_us(17)),
             Trigger::At(Time::ZERO + Span::from_ns(1_001)),

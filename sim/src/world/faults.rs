@@ -191,8 +191,9 @@ impl World<'_> {
             if !matches!(entry.state, State::Due(at) if at <= now) {
                 continue;
             }
+            let is_first = entry.first_due.is_none();
             let first_due = *self.script.entries[index].first_due.get_or_insert(now);
-            let state = match self.perform(index, entry.action) {
+            let state = match self.perform(index, entry.action, is_first) {
                 Ok(true) => State::Done,
                 Ok(false) if now - first_due <= self.scenario.drain_within => {
                     State::Due(now + RETRY)
@@ -229,7 +230,12 @@ impl World<'_> {
     }
 
     /// Does it; false if it must be tried again later.
-    fn perform(&mut self, fault: usize, action: Action) -> Result<bool, SetupError> {
+    fn perform(
+        &mut self,
+        fault: usize,
+        action: Action,
+        is_first: bool,
+    ) -> Result<bool, SetupError> {
         let now = self.now();
         match action {
             Action::Unplug { card } => {
@@ -263,34 +269,49 @@ impl World<'_> {
                 }
                 Ok(true)
             }
+            Action::Rebalance => {
+                self.framework.rebalance(now, Rebalance::Even);
+                Ok(true)
+            }
+            other => Ok(self.disturb(fault, other, is_first)),
+        }
+    }
+
+    /// Disturbs a card or its link; false if it must be looked at again later.
+    fn disturb(&mut self, fault: usize, action: Action, is_first: bool) -> bool {
+        match action {
             Action::Message { card, rule } => {
                 let seed = stream(self.fleet, fault);
                 self.ports[card].borrow_mut().rules().arm(fault, rule, seed);
                 let (what, fate) = (rule.message.name(), rule.fate);
                 self.note(card, &format!("{what}: {fate:?} from now on"));
-                Ok(true)
+                true
             }
             Action::Latch { card, latch } => {
                 if let Some(model) = self.ports[card].borrow_mut().card_mut() {
                     model.latch(latch);
                 }
                 self.note(card, &format!("{latch:?}"));
-                Ok(true)
+                true
             }
             Action::Reset { card } => {
-                self.note(card, "link reset by the bus");
-                self.ports[card].borrow_mut().hot_reset();
-                Ok(true)
+                if is_first {
+                    self.note(card, "link reset by the bus");
+                    self.ports[card].borrow_mut().hot_reset();
+                }
+                self.ports[card].borrow_mut().restore()
             }
             Action::Sleep { card } => {
                 self.note(card, "card sent to D3hot");
                 self.ports[card].borrow_mut().sleep();
-                Ok(true)
+                true
             }
             Action::Wake { card } => {
-                self.note(card, "card brought back to D0");
-                self.ports[card].borrow_mut().wake();
-                Ok(true)
+                if is_first {
+                    self.note(card, "card brought back to D0");
+                    self.ports[card].borrow_mut().wake();
+                }
+                self.ports[card].borrow_mut().restore()
             }
             Action::Interrupt {
                 card,
@@ -304,7 +325,7 @@ impl World<'_> {
                 );
                 let mut port = self.ports[card].borrow_mut();
                 port.stray_interrupts(vector, count, every);
-                Ok(true)
+                true
             }
             Action::Write {
                 card,
@@ -313,12 +334,12 @@ impl World<'_> {
             } => {
                 self.note(card, &format!("write to {offset:#x} from nowhere"));
                 self.ports[card].borrow_mut().stray_write(offset, value);
-                Ok(true)
+                true
             }
-            Action::Rebalance => {
-                self.framework.rebalance(now, Rebalance::Even);
-                Ok(true)
-            }
+            Action::Unplug { .. }
+            | Action::Plug { .. }
+            | Action::Detach { .. }
+            | Action::Rebalance => true,
         }
     }
 

@@ -165,6 +165,8 @@ struct World<'a> {
     stuck: bool,
     /// The run ends at the first violation.
     stop_at_first: bool,
+    /// A violation ended the run.
+    is_cut: bool,
     /// When the workload began; what the fault script counts from.
     began: Time,
 }

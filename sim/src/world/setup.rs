@@ -80,6 +80,7 @@ impl<'a> World<'a> {
             last_callback: Time::ZERO,
             stuck: false,
             stop_at_first: options.stop_at_first,
+            is_cut: false,
             began: Time::ZERO,
         };
         world.set_up_drivers()?;
