@@ -29,3 +29,5 @@ pub mod trace;
 pub mod wave;
 mod workload;
 pub mod world;
+
+pub use world::World;
