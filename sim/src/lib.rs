@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod datasheet;
 pub mod debug;
 pub mod event;
+pub mod foreign;
 pub mod guest;
 pub mod input;
 pub mod link;

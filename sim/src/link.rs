@@ -28,7 +28,7 @@ use crate::recorder::Recorder;
 use crate::rule::{Fate, Message, Rules};
 
 /// Where the machine takes interrupt messages; their data is the vector.
-const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
+pub(crate) const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
 /// Reads up to 4 KiB.
 const LONGEST_READ: u32 = 5;
 
@@ -82,6 +82,12 @@ impl Delays {
             write,
             chance: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
+    }
+
+    /// The extra delay of one register write.
+    #[inline]
+    pub(crate) fn of_a_write(&mut self) -> Span {
+        self.draw(Span::ZERO, self.write)
     }
 
     #[inline]
@@ -308,7 +314,7 @@ impl Port {
             Some(Fate::Delay(delay)) => earliest += delay,
             Some(Fate::Flip) => value ^= 1,
         }
-        let jittered = earliest + self.delays.draw(Span::ZERO, self.delays.write);
+        let jittered = earliest + self.delays.of_a_write();
         // Posted writes never overtake each other.
         let arrives = self
             .writes
@@ -366,14 +372,14 @@ impl Port {
 }
 
 /// The machine as the card in a slot sees it.
-struct CardSide<'a> {
-    card: u16,
-    now: Time,
-    windows: &'a mut WindowTable,
-    interrupts: &'a mut VecDeque<(Time, Vector)>,
-    delays: &'a mut Delays,
-    rules: &'a mut Rules,
-    recorder: &'a mut Recorder,
+pub(crate) struct CardSide<'a> {
+    pub(crate) card: u16,
+    pub(crate) now: Time,
+    pub(crate) windows: &'a mut WindowTable,
+    pub(crate) interrupts: &'a mut VecDeque<(Time, Vector)>,
+    pub(crate) delays: &'a mut Delays,
+    pub(crate) rules: &'a mut Rules,
+    pub(crate) recorder: &'a mut Recorder,
 }
 
 impl CardSide<'_> {
