@@ -2,13 +2,12 @@
 //!
 //! A [`Device`] and a [`Driver`] are state machines without clock, thread or chance. A [`Bench`]
 //! runs them against each other in virtual time, with the means that the card's own link has: DMA
-//! windows and who may reach them, message rules, delays from the seed, removal and insertion,
-//! checkers, a digest of what happened. Not here: configuration space, more than one BAR, functions.
+//! windows, message rules, delays from the seed, removal and insertion, checkers, a digest of what
+//! happened. Not here: configuration space, more than one BAR, functions.
 
 mod bench;
 mod link;
 
-use regs::DeviceAddr;
 use timebase::Time;
 
 pub use self::bench::{Bench, Fault, Trial};
@@ -16,6 +15,7 @@ pub use self::link::{Bus, Machine};
 pub use device_model::{DmaFault, FaultKind};
 pub use dma::{Coherent, Pool, PoolBuffer, PoolError};
 pub use driver::{Direction, MapError, Mapped, Transport, Unmapped};
+pub use regs::DeviceAddr;
 
 /// Where an access to a device's registers goes, and how wide it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,8 +1,8 @@
 //! A test in a few lines: a scenario put together in Rust, and its runs.
 //!
-//! Owns no rule of its own. What is put together is the table that a scenario file would be, and the
-//! reader of such files has the last word on it: defaults, bounds and complaints are the same, and
-//! whatever runs here can be written down as a file.
+//! Owns no rule of its own. What is put together is the table that a scenario file would be, and
+//! the reader of such files has the last word on it: defaults, bounds and complaints are the same,
+//! and whatever runs here can be written down as a file.
 
 use std::fmt::{self, Write as _};
 use std::ops::{Bound, Range, RangeBounds};
@@ -122,7 +122,8 @@ impl CardTable {
         self.with("ring_pairs", i64::from(pairs))
     }
 
-    /// Interrupts after this many completions, or this long (in whole microseconds) after the first.
+    /// Interrupts after this many completions, or this long after the first, in whole
+    /// microseconds.
     #[must_use]
     pub fn coalescing(self, count: u32, timer: Span) -> Self {
         let card = self.with("coalesce_count", i64::from(count));
@@ -552,7 +553,7 @@ impl Runs {
         );
         text += &listed(&first.violations);
         text += "what follows, as a FILE, is that run: `ringside replay FILE` runs it again,\n\
-                 `ringside explain FILE` tells its story, `ringside shrink FILE` makes it small\n\n";
+                 `ringside explain FILE` tells its story, `ringside shrink FILE` reduces it\n\n";
         panic!("{text}{}", replay.to_toml());
     }
 }
