@@ -24,6 +24,7 @@ pub mod rule;
 pub mod scenario;
 pub mod schedule;
 pub mod series;
+pub mod solo;
 pub mod summary;
 pub mod sweep;
 pub mod trace;
