@@ -30,22 +30,34 @@ const DRIVER: Actor = Actor(1);
 /// If it cannot be built.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().expect("a path");
-        let folder = test.ancestors().nth(2).expect("a folder of binaries");
-        let mut build = Command::new(env!("CARGO"));
-        // As the whole workspace is built, so that nothing is built twice.
-        build.args(["build", "--quiet", "--workspace", "--bin", "ringside"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        build
-            .arg("--target-dir")
-            .arg(folder.parent().expect("a target folder"));
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo").success());
-        folder.join("ringside")
-    })
+    PROGRAM.get_or_init(|| built(&["--bin", "ringside"]).join("ringside"))
+}
+
+/// The static library for C, built as this test is, once.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn static_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| built(&["--lib"]).join("libringside_world.a"))
+}
+
+/// Has cargo build what `which` names. Returns the folder it is in.
+fn built(which: &[&str]) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let folder = test.ancestors().nth(2).expect("a folder of binaries");
+    let mut build = Command::new(env!("CARGO"));
+    // As the whole workspace is built, so that nothing is built twice.
+    build.args(["build", "--quiet", "--workspace"]).args(which);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build
+        .arg("--target-dir")
+        .arg(folder.parent().expect("a target folder"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo").success());
+    folder.to_owned()
 }
 
 /// One card, its driver and a framework on a virtual clock, without consumers: the whole way from

@@ -21,7 +21,7 @@ use regs::pci::{
 use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, RingId, Vector};
 use timebase::{Span, Time};
 
-use self::side::CardSide;
+pub(crate) use self::side::CardSide;
 pub use self::transport::LinkTransport;
 use crate::checker::RegisterAccess;
 use crate::event::Event;
@@ -30,7 +30,7 @@ use crate::recorder::Recorder;
 use crate::rule::{Fate, Message, Rules};
 
 /// Where the machine takes interrupt messages; their data is the vector.
-const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
+pub(crate) const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
 /// Reads up to 4 KiB.
 const LONGEST_READ: u32 = 5;
 
@@ -85,8 +85,8 @@ struct PostedWrite {
 
 /// A write of the card to memory that has not arrived.
 #[derive(Clone, Debug)]
-struct LateWrite {
-    arrives: Time,
+pub(crate) struct LateWrite {
+    pub(crate) arrives: Time,
     function: FunctionId,
     addr: DeviceAddr,
     bytes: Vec<u8>,
@@ -101,6 +101,12 @@ impl Delays {
             write,
             chance: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
+    }
+
+    /// The extra delay of one register write.
+    #[inline]
+    pub(crate) fn of_a_write(&mut self) -> Span {
+        self.draw(Span::ZERO, self.write)
     }
 
     #[inline]
@@ -340,7 +346,7 @@ impl Port {
     fn land_late(&mut self, now: Time) {
         while let Some(late) = self.late.pop_front_if(|late| late.arrives <= now) {
             // The card is not told what became of a posted write.
-            let _ = self.with_card(|_, side| side.store(late.function, late.addr, &late.bytes));
+            let _ = self.with_card(|_, side| side.land(&late));
         }
     }
 
@@ -420,7 +426,7 @@ impl Port {
             }
             _ => {}
         }
-        let jittered = earliest + self.delays.draw(Span::ZERO, self.delays.write);
+        let jittered = earliest + self.delays.of_a_write();
         // Posted writes never overtake each other.
         let arrives = self
             .writes

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::tree::{File, Finding};
 
 /// Which of the workspace's own crates a crate may know.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("regs", &[]),
     ("timebase", &[]),
     ("dma", &[]),
@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "timebase",
         ],
     ),
+    ("capi", &["regs", "sim", "timebase"]),
     ("fuzz", &["tests"]),
     (
         "tests",
@@ -74,7 +75,7 @@ const RESERVED: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that may say for themselves how unsafe code is linted.
-const OWN_LINTS: [&str; 4] = ["dma", "driver", "fuzz", "tests"];
+const OWN_LINTS: [&str; 5] = ["capi", "dma", "driver", "fuzz", "tests"];
 
 /// One line of a manifest that names a dependency.
 struct Dependency {

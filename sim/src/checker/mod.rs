@@ -80,6 +80,12 @@ impl Findings {
         self.violations
     }
 
+    /// Takes the violations kept.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.kept)
+    }
+
     /// Messages of the violations kept.
     #[must_use]
     pub fn messages(&self) -> Vec<&str> {

@@ -14,15 +14,15 @@ use crate::recorder::Recorder;
 use crate::rule::{Fate, Message, Rules};
 
 /// The machine as the card in a slot sees it.
-pub(super) struct CardSide<'a> {
-    pub(super) card: u16,
-    pub(super) now: Time,
-    pub(super) windows: &'a mut WindowTable,
-    pub(super) interrupts: &'a mut VecDeque<(Time, Vector)>,
-    pub(super) delays: &'a mut Delays,
-    pub(super) rules: &'a mut Rules,
-    pub(super) late: &'a mut VecDeque<LateWrite>,
-    pub(super) recorder: &'a mut Recorder,
+pub(crate) struct CardSide<'a> {
+    pub(crate) card: u16,
+    pub(crate) now: Time,
+    pub(crate) windows: &'a mut WindowTable,
+    pub(crate) interrupts: &'a mut VecDeque<(Time, Vector)>,
+    pub(crate) delays: &'a mut Delays,
+    pub(crate) rules: &'a mut Rules,
+    pub(crate) late: &'a mut VecDeque<LateWrite>,
+    pub(crate) recorder: &'a mut Recorder,
 }
 
 impl CardSide<'_> {
@@ -37,7 +37,7 @@ impl CardSide<'_> {
     }
 
     #[inline(always)]
-    pub(super) fn store(
+    fn store(
         &mut self,
         function: FunctionId,
         addr: DeviceAddr,
@@ -46,6 +46,11 @@ impl CardSide<'_> {
         Self::check_owner(function, addr)
             .and_then(|()| self.windows.write(addr, bytes))
             .map_err(|fault| self.refused(fault, true))
+    }
+
+    /// A write that was held up arrives.
+    pub(crate) fn land(&mut self, late: &LateWrite) -> Result<(), DmaFault> {
+        self.store(late.function, late.addr, &late.bytes)
     }
 
     /// A write arrives later by `delay`; nothing waits for it.

@@ -5,6 +5,7 @@
 //! then delivers what came of it. Nothing in here asks a wall clock, a thread or an address: the
 //! seed, the scenario and the input decide everything.
 
+pub mod builder;
 mod closing;
 mod consume;
 mod faults;
@@ -139,7 +140,8 @@ pub fn run(
     Ok(world.outcome(options.seed))
 }
 
-struct World<'a> {
+/// A world while it runs; [`World::builder`] is the way to one for a test.
+pub struct World<'a> {
     scenario: &'a Scenario,
     input: &'a Input,
     clock: Clock,
