@@ -15,10 +15,7 @@ fn run_with(latch: Option<Latch>, change: impl Fn(&mut Scenario)) -> Outcome {
     scenario.cards[0].watchdog = Span::from_us(500);
     let at = Trigger::At(Time::ZERO + Span::from_us(30));
     scenario.faults = latch
-        .map(|latch| FaultSpec {
-            trigger: at,
-            action: Action::Latch { card: 0, latch },
-        })
+        .map(|latch| FaultSpec::new(at, Action::Latch { card: 0, latch }))
         .into_iter()
         .collect();
     change(&mut scenario);
@@ -121,10 +118,10 @@ fn an_expectation_that_is_not_met_fails_the_run() {
 /// A run of `single` in which messages of one kind meet a fate.
 fn run_with_rule(rule: Rule) -> Outcome {
     run_with(None, |scenario| {
-        scenario.faults = vec![FaultSpec {
-            trigger: Trigger::At(Time::ZERO + Span::from_us(5)),
-            action: Action::Message { card: 0, rule },
-        }];
+        scenario.faults = vec![FaultSpec::new(
+            Trigger::At(Time::ZERO + Span::from_us(5)),
+            Action::Message { card: 0, rule },
+        )];
     })
 }
 

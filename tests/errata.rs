@@ -205,7 +205,7 @@ fn a_card_with_every_erratum_can_be_pulled_out_at_any_moment() {
                 Action::Unplug { card: 1 },
             ),
         ];
-        let faults = actions.map(|(trigger, action)| FaultSpec { trigger, action });
+        let faults = actions.map(|(trigger, action)| FaultSpec::new(trigger, action));
         scenario.faults = faults.to_vec();
         let outcome = run(&scenario);
         assert!(

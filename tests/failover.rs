@@ -18,8 +18,7 @@ fn builtin(name: &str) -> Scenario {
 fn every_scenario_passes_for_many_seeds() {
     for scenario in builtins() {
         let mut short = scenario.clone();
-        short.workload.pieces = Some(short.workload.pieces.unwrap_or(800).min(800));
-        short.expect.clear();
+        short.cut(short.workload.pieces.unwrap_or(800).min(800));
         for seed in 1..=25 {
             let outcome = run(&short, seed);
             let name = &scenario.name;
@@ -115,18 +114,15 @@ fn the_card_can_be_pulled_out_at_any_moment() {
     for step in 0..400 {
         let at = Time::ZERO + Span::from_ps(step * 211_733);
         scenario.faults = vec![
-            FaultSpec {
-                trigger: Trigger::At(at),
-                action: Action::Unplug { card: 0 },
-            },
-            FaultSpec {
-                trigger: Trigger::AfterPrevious(Span::from_us(3)),
-                action: Action::Plug { card: 0 },
-            },
-            FaultSpec {
-                trigger: Trigger::AfterPrevious(Span::from_us(step % 7)),
-                action: Action::Unplug { card: 1 },
-            },
+            FaultSpec::new(Trigger::At(at), Action::Unplug { card: 0 }),
+            FaultSpec::new(
+                Trigger::AfterPrevious(Span::from_us(3)),
+                Action::Plug { card: 0 },
+            ),
+            FaultSpec::new(
+                Trigger::AfterPrevious(Span::from_us(step % 7)),
+                Action::Unplug { card: 1 },
+            ),
         ];
         let outcome = run(&scenario, step);
         assert!(

@@ -62,6 +62,11 @@ fn a_vfio_user_server_answers_any_messages_with_messages() {
 }
 
 #[test]
+fn any_text_is_refused_with_a_reason_or_a_scenario_that_runs() {
+    run("scenario");
+}
+
+#[test]
 fn an_edited_snapshot_is_refused_or_a_card_that_behaves() {
     run("snapshot");
 }

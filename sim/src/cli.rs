@@ -223,6 +223,7 @@ enum CliError {
 /// Runs the command line of this process and returns its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
+    world::name_runs_that_panic();
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::List(List { json }) => print(&list::render(json)).map(|()| ExitCode::SUCCESS),

@@ -4,22 +4,24 @@
 //! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as
 //! on PCIe. A slot that is empty answers with all ones and loses writes.
 
+mod side;
 mod transport;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use device_model::pci::{self, BarAccess, ConfigAccess};
-use device_model::{Card, CardEvent, DmaFault, Host, LinkBacklog};
+use device_model::pci::{BarAccess, ConfigAccess};
+use device_model::{Card, LinkBacklog};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use regs::pci::{
-    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix,
+    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix, power,
 };
 use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, RingId, Vector};
 use timebase::{Span, Time};
 
+pub(crate) use self::side::CardSide;
 pub use self::transport::LinkTransport;
 use crate::checker::RegisterAccess;
 use crate::event::Event;
@@ -31,6 +33,9 @@ use crate::rule::{Fate, Message, Rules};
 pub(crate) const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
 /// Reads up to 4 KiB.
 const LONGEST_READ: u32 = 5;
+
+/// What a card that is not ready gives for its vendor. PCI Express Base Specification 2.3.2.
+const RETRY_STATUS: u32 = 0x0001;
 
 /// Virtual time as everybody in the world reads it.
 pub type Clock = Rc<Cell<Time>>;
@@ -44,6 +49,11 @@ pub struct Port {
     writes: VecDeque<PostedWrite>,
     interrupts: VecDeque<(Time, Vector)>,
     pending_vectors: u128,
+    /// The card is reset or asleep, and nobody told its driver: what that does to it meanwhile is
+    /// not the driver's mistake.
+    is_unannounced: bool,
+    /// Writes to memory that a rule holds up, in order of arrival.
+    late: VecDeque<LateWrite>,
     clock: Clock,
     recorder: Rc<RefCell<Recorder>>,
     delays: Delays,
@@ -71,6 +81,15 @@ struct PostedWrite {
     arrives: Time,
     offset: u32,
     value: u32,
+}
+
+/// A write of the card to memory that has not arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct LateWrite {
+    pub(crate) arrives: Time,
+    function: FunctionId,
+    addr: DeviceAddr,
+    bytes: Vec<u8>,
 }
 
 impl Delays {
@@ -110,6 +129,8 @@ impl Port {
             writes: VecDeque::new(),
             interrupts: VecDeque::new(),
             pending_vectors: 0,
+            is_unannounced: false,
+            late: VecDeque::new(),
             clock,
             recorder,
             delays,
@@ -132,10 +153,78 @@ impl Port {
     /// and packets as large as it takes.
     pub fn plug(&mut self, card: Card) {
         self.card = Some(card);
+        self.forget();
+        self.pending_vectors = 0;
+        self.is_unannounced = false;
+        self.recorder.borrow_mut().checkers().plugged(self.index);
+        self.enable();
+    }
+
+    /// Nothing under way arrives.
+    fn forget(&mut self) {
         self.writes.clear();
         self.interrupts.clear();
-        self.pending_vectors = 0;
-        self.recorder.borrow_mut().checkers().plugged(self.index);
+        self.late.clear();
+    }
+
+    /// Resets the card over the link, as a bus does that recovers from an error. Its driver is not
+    /// told. [`restore`](Self::restore) comes next.
+    pub fn hot_reset(&mut self) {
+        let now = self.clock.get();
+        self.is_unannounced = true;
+        self.with_card(|card, side| card.hot_reset(now, side));
+    }
+
+    /// Sends the card to D3hot. Its driver is not told.
+    pub fn sleep(&mut self) {
+        self.is_unannounced = true;
+        self.configure(power::POWER_CONTROL, |control| {
+            control | power::POWER_STATE.mask()
+        });
+    }
+
+    /// Brings the card back to D0. [`restore`](Self::restore) comes next.
+    pub fn wake(&mut self) {
+        self.configure(power::POWER_CONTROL, |control| {
+            control & !power::POWER_STATE.mask()
+        });
+    }
+
+    /// Sets the configuration space of the card up again, vectors included, as a bus does after a
+    /// reset. False as long as the card asks for more time, which it does until it is ready.
+    pub fn restore(&mut self) -> bool {
+        self.advance();
+        if self.config(header::VENDOR_ID) & 0xFFFF == RETRY_STATUS {
+            return false;
+        }
+        self.is_unannounced = false;
+        self.enable();
+        self.enable_vectors();
+        true
+    }
+
+    /// A register write that no driver made arrives now.
+    pub fn stray_write(&mut self, offset: u32, value: u32) {
+        self.advance();
+        let arrives = self.clock.get();
+        self.deliver(PostedWrite {
+            arrives,
+            offset,
+            value,
+        });
+    }
+
+    /// `count` interrupts arrive that no card sent, the first now, one `every` so often.
+    pub fn stray_interrupts(&mut self, vector: Vector, count: u32, every: Span) {
+        let mut arrives = self.clock.get();
+        for _ in 0..count {
+            let place = self.interrupts.partition_point(|&(at, _)| at <= arrives);
+            self.interrupts.insert(place, (arrives, vector));
+            arrives += every;
+        }
+    }
+
+    fn enable(&mut self) {
         self.configure(header::COMMAND, |command| {
             command | header::MEMORY_SPACE.mask() | header::BUS_MASTER.mask()
         });
@@ -181,8 +270,7 @@ impl Port {
     /// Returns what is left of it.
     pub fn unplug(&mut self) -> Option<Card> {
         self.advance();
-        self.writes.clear();
-        self.interrupts.clear();
+        self.forget();
         let mut card = self.card.take()?;
         card.pull_out();
         Some(card)
@@ -213,8 +301,9 @@ impl Port {
             .writes
             .front()
             .map_or(Time::NEVER, |write| write.arrives);
+        let late = self.late.front().map_or(Time::NEVER, |late| late.arrives);
         let card = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
-        write.min(card)
+        write.min(card).min(late)
     }
 
     /// When the next interrupt reaches the driver.
@@ -247,6 +336,17 @@ impl Port {
         {
             self.with_card(|card, side| card.advance(now, side));
         }
+        if self.late.front().is_some_and(|late| late.arrives <= now) {
+            self.land_late(now);
+        }
+    }
+
+    /// Carries out the writes to memory that were held up until now.
+    #[cold]
+    fn land_late(&mut self, now: Time) {
+        while let Some(late) = self.late.pop_front_if(|late| late.arrives <= now) {
+            self.with_card(|_, side| side.land(&late));
+        }
     }
 
     /// Lets the card, if there is one, act on the machine around it.
@@ -261,6 +361,7 @@ impl Port {
             interrupts: &mut self.interrupts,
             delays: &mut self.delays,
             rules: &mut self.rules,
+            late: &mut self.late,
             recorder: &mut recorder,
         };
         let Some(uplink) = &self.uplink else {
@@ -293,7 +394,8 @@ impl Port {
     #[inline]
     fn show(&self, access: RegisterAccess) {
         let Some(card) = &self.card else { return };
-        let side = (RingId(card.profile().ring_pairs), card.answers_memory());
+        let answers = card.answers_memory() || self.is_unannounced;
+        let side = (RingId(card.profile().ring_pairs), answers);
         let mut recorder = self.recorder.borrow_mut();
         recorder.accessed(self.clock.get(), self.index, access, Some(side));
     }
@@ -308,11 +410,20 @@ impl Port {
             _ => Message::Write,
         };
         match self.rules.fate(message, offset.into()) {
-            None | Some(Fate::Refuse) => {}
             Some(Fate::Lose) => return,
             Some(Fate::Double) => copies = 2,
             Some(Fate::Delay(delay)) => earliest += delay,
             Some(Fate::Flip) => value ^= 1,
+            Some(Fate::Overtake) => {
+                let first = self.writes.front().map_or(earliest, |first| first.arrives);
+                self.writes.push_front(PostedWrite {
+                    arrives: first.min(earliest),
+                    offset,
+                    value,
+                });
+                return;
+            }
+            _ => {}
         }
         let jittered = earliest + self.delays.of_a_write();
         // Posted writes never overtake each other.
@@ -346,6 +457,12 @@ impl Port {
         let value = match self.rules.fate(Message::Read, offset.into()) {
             Some(Fate::Lose) => u32::MAX,
             Some(Fate::Flip) => value ^ 1,
+            Some(Fate::Answer(answer)) => answer,
+            // Who reads stands still until the answer is there, and so does all that it would do.
+            Some(Fate::Delay(stall)) => {
+                self.clock.set(now + stall);
+                value
+            }
             _ => value,
         };
         self.show(RegisterAccess::Read { offset, value });
@@ -368,139 +485,6 @@ impl Port {
             self.recorder.borrow_mut().record(arrives, event);
         }
         std::mem::take(&mut self.pending_vectors)
-    }
-}
-
-/// The machine as the card in a slot sees it.
-pub(crate) struct CardSide<'a> {
-    pub(crate) card: u16,
-    pub(crate) now: Time,
-    pub(crate) windows: &'a mut WindowTable,
-    pub(crate) interrupts: &'a mut VecDeque<(Time, Vector)>,
-    pub(crate) delays: &'a mut Delays,
-    pub(crate) rules: &'a mut Rules,
-    pub(crate) recorder: &'a mut Recorder,
-}
-
-impl CardSide<'_> {
-    /// Windows are those of the physical function: nobody mapped anything for another.
-    #[inline]
-    fn check_owner(function: FunctionId, addr: DeviceAddr) -> Result<(), DmaFault> {
-        if function.is_physical() {
-            Ok(())
-        } else {
-            Err(DmaFault::refused(addr))
-        }
-    }
-
-    /// Tells the recorder of a refused access: the card itself may not notice.
-    #[cold]
-    fn refused(&mut self, fault: DmaFault, is_write: bool) -> DmaFault {
-        let (card, addr) = (self.card, fault.addr);
-        let reason = self.windows.explain(addr);
-        let event = Event::DmaRefused {
-            card,
-            addr,
-            is_write,
-            reason,
-        };
-        self.recorder.record(self.now, event);
-        fault
-    }
-}
-
-impl Host for CardSide<'_> {
-    #[inline]
-    fn read(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &mut [u8],
-    ) -> Result<(), DmaFault> {
-        let fate = self.rules.fate(Message::DmaRead, addr.0);
-        if fate == Some(Fate::Refuse) {
-            return Err(DmaFault::refused(addr));
-        }
-        Self::check_owner(function, addr)
-            .and_then(|()| self.windows.read(addr, bytes))
-            .map_err(|fault| self.refused(fault, false))?;
-        if let (Some(Fate::Flip), Some(first)) = (fate, bytes.first_mut()) {
-            *first ^= 1;
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn write(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        bytes: &[u8],
-    ) -> Result<(), DmaFault> {
-        let mut wrong = Vec::new();
-        let bytes = match self.rules.fate(Message::DmaWrite, addr.0) {
-            None => bytes,
-            Some(Fate::Lose) => return Ok(()),
-            Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
-            Some(_) => {
-                wrong.extend_from_slice(bytes);
-                wrong.iter_mut().take(1).for_each(|first| *first ^= 1);
-                &wrong
-            }
-        };
-        Self::check_owner(function, addr)
-            .and_then(|()| self.windows.write(addr, bytes))
-            .map_err(|fault| self.refused(fault, true))
-    }
-
-    #[inline]
-    fn in_place(
-        &mut self,
-        function: FunctionId,
-        addr: DeviceAddr,
-        len: usize,
-    ) -> Result<Option<&mut [u8]>, DmaFault> {
-        // Work in place is a read and a write; a card that has to copy makes both apart.
-        if !self.rules.is_empty() {
-            return Ok(None);
-        }
-        // The check comes first because a borrow that is handed out cannot be looked at again.
-        let checked =
-            Self::check_owner(function, addr).and_then(|()| self.windows.check_in_place(addr, len));
-        if let Err(fault) = checked {
-            return Err(self.refused(fault, true));
-        }
-        self.windows.in_place(addr, len)
-    }
-
-    fn interrupt(&mut self, at: Time, message: pci::Message) {
-        if message.addr != MESSAGES {
-            let fault = DmaFault::refused(message.addr);
-            self.refused(fault, true);
-            return;
-        }
-        let vector = Vector(message.data as u16);
-        let (low, high) = self.delays.interrupt;
-        let mut arrives = at + self.delays.draw(low, high);
-        let mut copies = 1;
-        match self.rules.fate(Message::Interrupt, vector.0.into()) {
-            Some(Fate::Lose) => return,
-            Some(Fate::Double) => copies = 2,
-            Some(Fate::Delay(delay)) => arrives += delay,
-            _ => {}
-        }
-        // Messages of different vectors may overtake each other on their way through the host.
-        let place = self
-            .interrupts
-            .partition_point(|&(other, _)| other <= arrives);
-        for _ in 0..copies {
-            self.interrupts.insert(place, (arrives, vector));
-        }
-    }
-
-    #[inline(always)]
-    fn observe(&mut self, at: Time, event: CardEvent) {
-        self.recorder.record_card(at, self.card, event);
     }
 }
 

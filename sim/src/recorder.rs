@@ -10,6 +10,7 @@ use timebase::Time;
 
 use crate::checker::{Checkers, RegisterAccess};
 use crate::event::{Event, Record};
+use crate::scenario::Moment;
 use crate::series::Course;
 
 /// Passes events on.
@@ -21,6 +22,19 @@ pub struct Recorder {
     log: Vec<Record>,
     checkers: Checkers,
     course: Course,
+    waits: Vec<Wait>,
+    told: Vec<usize>,
+}
+
+/// A fault that waits for an event.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    fault: usize,
+    card: u16,
+    moment: Moment,
+    ring: Option<RingId>,
+    /// How many times it still has to happen.
+    left: u64,
 }
 
 /// How much a recorder does.
@@ -47,7 +61,33 @@ impl Recorder {
             log: Vec::new(),
             checkers,
             course: Course::default(),
+            waits: Vec::new(),
+            told: Vec::new(),
         }
+    }
+
+    /// Tells of the `nth` time from now (from 1) that `moment` comes for the card in a slot, on a
+    /// ring pair if one is given.
+    pub fn wait(
+        &mut self,
+        fault: usize,
+        card: u16,
+        (moment, ring): (Moment, Option<RingId>),
+        nth: u64,
+    ) {
+        self.waits.push(Wait {
+            fault,
+            card,
+            moment,
+            ring,
+            left: nth,
+        });
+    }
+
+    /// Takes the faults whose moment has come since the last time.
+    #[inline]
+    pub fn take_told(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.told)
     }
 
     /// Takes note of `event`.
@@ -100,8 +140,28 @@ impl Recorder {
     fn watch(&mut self, record: Record) {
         self.checkers.observe(&record);
         self.course.observe(&record);
+        if !self.waits.is_empty() {
+            self.count_down(record.event);
+        }
         if self.level == Level::Keep {
             self.log.push(record);
+        }
+    }
+
+    #[cold]
+    fn count_down(&mut self, event: Event) {
+        let Some((card, moment, ring)) = Moment::of(event) else {
+            return;
+        };
+        for wait in &mut self.waits {
+            let is_it = (wait.card, wait.moment) == (card, moment)
+                && (wait.ring.is_none() || wait.ring == ring);
+            if is_it && wait.left > 0 {
+                wait.left -= 1;
+                if wait.left == 0 {
+                    self.told.push(wait.fault);
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! a count, a chance and a fate. Chance is drawn from the rule's own seed, so that a rule changes
 //! nothing but what it strikes.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use rand::{Rng as _, SeedableRng as _};
@@ -35,12 +36,27 @@ pub enum Fate {
     Lose,
     /// It arrives twice.
     Double,
-    /// It arrives that much later; what is behind it in order waits for it.
+    /// It arrives that much later. What is behind a register write waits for it, as it does on
+    /// PCIe; what is behind a write to memory does not, which PCIe forbids. A read that is delayed
+    /// stalls the processor that reads.
     Delay(Span),
-    /// Its lowest bit arrives wrong.
+    /// It arrives, and once more that much later.
+    Again(Span),
+    /// It arrives before the posted writes that were sent before it, which PCIe forbids.
+    Overtake,
+    /// Its lowest bit arrives wrong; an interrupt comes with the neighbouring vector.
     Flip,
     /// The host refuses it.
     Refuse,
+    /// Its data arrives marked as bad.
+    Poison,
+    /// What the card read at the place before comes again, or zeros if it never read there: memory
+    /// as it was before the driver wrote to it.
+    Stale,
+    /// A register answers with this value.
+    Answer(u32),
+    /// Nothing happens to it: a trigger that only counts.
+    Carry,
 }
 
 /// Which messages meet which fate.
@@ -53,6 +69,8 @@ pub struct Rule {
     pub first: u64,
     /// Its last place.
     pub last: u64,
+    /// Length of the messages in bytes, for memory; `None` for any length.
+    pub bytes: Option<u64>,
     /// Messages of the kind and place that go by first.
     pub skip: u64,
     /// Messages that are struck after that.
@@ -75,6 +93,7 @@ impl Rule {
             message,
             first: *Self::ANYWHERE.start(),
             last: *Self::ANYWHERE.end(),
+            bytes: None,
             skip: 0,
             count: 1,
             one_in: 1,
@@ -107,24 +126,35 @@ impl Message {
         }
     }
 
-    /// Whether a message of the kind can meet `fate`: a read cannot arrive twice, nor can memory be
-    /// accessed later than it is, because the card's own model of time is what delays it.
+    /// Whether a message of the kind can meet `fate`: a read cannot arrive twice, and how long the
+    /// card waits for memory is for its own model of time to say.
     #[must_use]
     pub const fn can(self, fate: Fate) -> bool {
         match fate {
-            Fate::Lose => !matches!(self, Self::DmaRead),
-            Fate::Double | Fate::Delay(_) => {
-                matches!(self, Self::Doorbell | Self::Write | Self::Interrupt)
-            }
-            Fate::Flip => !matches!(self, Self::Interrupt),
+            Fate::Lose | Fate::Flip | Fate::Carry => true,
+            Fate::Double => matches!(self, Self::Doorbell | Self::Write | Self::Interrupt),
+            Fate::Delay(_) => !matches!(self, Self::DmaRead),
+            Fate::Again(_) => matches!(self, Self::DmaWrite),
+            Fate::Overtake => matches!(self, Self::Doorbell | Self::Write),
             Fate::Refuse => matches!(self, Self::DmaRead | Self::DmaWrite),
+            Fate::Poison | Fate::Stale => matches!(self, Self::DmaRead),
+            Fate::Answer(_) => matches!(self, Self::Read),
         }
+    }
+
+    /// Whether it is an access to memory, which has a length.
+    #[must_use]
+    pub const fn is_memory(self) -> bool {
+        matches!(self, Self::DmaRead | Self::DmaWrite)
     }
 }
 
 impl Fate {
     /// The names of all fates in scenarios.
-    pub const NAMES: [&str; 5] = ["lose", "double", "delay", "flip", "refuse"];
+    pub const NAMES: [&str; 10] = [
+        "lose", "double", "delay", "again", "overtake", "flip", "refuse", "poison", "stale",
+        "answer",
+    ];
 
     /// The fate's name in scenarios.
     #[must_use]
@@ -133,15 +163,55 @@ impl Fate {
             Self::Lose => "lose",
             Self::Double => "double",
             Self::Delay(_) => "delay",
+            Self::Again(_) => "again",
+            Self::Overtake => "overtake",
             Self::Flip => "flip",
             Self::Refuse => "refuse",
+            Self::Poison => "poison",
+            Self::Stale => "stale",
+            Self::Answer(_) => "answer",
+            Self::Carry => "carry",
         }
     }
 }
 
 /// The rules of one link.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<Armed>);
+pub struct Rules {
+    armed: Vec<Armed>,
+    /// Faults whose trigger has counted far enough.
+    told: Vec<usize>,
+    /// What the card has read so far, if a rule may bring it again.
+    seen: Option<Seen>,
+}
+
+/// Lines of memory as the card has read them.
+#[derive(Debug, Default)]
+struct Seen(BTreeMap<u64, [u8; LINE]>);
+
+/// Bytes of a line.
+const LINE: usize = 64;
+
+impl Seen {
+    /// Gives `old` for each line that `bytes` at `addr` touch, and keeps what is there now.
+    fn exchange(&mut self, addr: u64, bytes: &mut [u8], is_stale: bool) {
+        let mut at = addr;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let offset = (at % LINE as u64) as usize;
+            let (part, behind) = rest.split_at_mut(rest.len().min(LINE - offset));
+            let line = self.0.entry(at / LINE as u64).or_insert([0; LINE]);
+            let old = &mut line[offset..offset + part.len()];
+            if is_stale {
+                part.copy_from_slice(old);
+            } else {
+                old.copy_from_slice(part);
+            }
+            at += part.len() as u64;
+            rest = behind;
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Armed {
@@ -154,9 +224,11 @@ struct Armed {
 }
 
 impl Armed {
-    /// Whether the rule has its turn with a message of its kind at `place`.
-    fn is_due(&mut self, place: u64) -> bool {
-        if !(self.rule.first..=self.rule.last).contains(&place) {
+    /// Whether the rule has its turn with a message of its kind of `bytes` at `place`.
+    fn is_due(&mut self, place: u64, bytes: u64) -> bool {
+        if !(self.rule.first..=self.rule.last).contains(&place)
+            || self.rule.bytes.is_some_and(|wanted| wanted != bytes)
+        {
             return false;
         }
         self.seen += 1;
@@ -170,7 +242,10 @@ impl Rules {
     /// Arms `rule`, which comes from the fault of this number in the scenario; its chance comes
     /// from `seed`.
     pub fn arm(&mut self, fault: usize, rule: Rule, seed: u64) {
-        self.0.push(Armed {
+        if rule.fate == Fate::Stale {
+            self.seen.get_or_insert_default();
+        }
+        self.armed.push(Armed {
             rule,
             fault,
             seen: 0,
@@ -183,38 +258,71 @@ impl Rules {
     /// carried as it is. Of several rules that strike, the one armed first has its way.
     #[inline]
     pub fn fate(&mut self, message: Message, place: u64) -> Option<Fate> {
-        if self.0.is_empty() {
+        self.fate_of(message, place, 0)
+    }
+
+    /// The same for a message of `bytes` of memory.
+    #[inline]
+    pub fn fate_of(&mut self, message: Message, place: u64, bytes: usize) -> Option<Fate> {
+        if self.armed.is_empty() {
             return None;
         }
-        self.strike(message, place)
+        self.strike(message, place, bytes as u64)
     }
 
     #[cold]
-    fn strike(&mut self, message: Message, place: u64) -> Option<Fate> {
+    fn strike(&mut self, message: Message, place: u64, bytes: u64) -> Option<Fate> {
         let mut fate = None;
-        for armed in &mut self.0 {
+        for armed in &mut self.armed {
             if armed.rule.message != message {
                 continue;
             }
-            if armed.is_due(place) && fate.is_none() {
+            if armed.is_due(place, bytes) && (fate.is_none() || armed.rule.fate == Fate::Carry) {
                 armed.struck += 1;
-                fate = Some(armed.rule.fate);
+                if armed.rule.fate == Fate::Carry {
+                    self.told.push(armed.fault);
+                } else {
+                    fate = Some(armed.rule.fate);
+                }
             }
         }
         fate
+    }
+
+    /// Takes the faults whose trigger has counted far enough since the last time.
+    #[inline]
+    pub fn take_told(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Whether a trigger has something to tell.
+    #[must_use]
+    #[inline]
+    pub const fn has_news(&self) -> bool {
+        !self.told.is_empty()
+    }
+
+    /// Shows what the card reads at `addr`; what it read there before takes its place if the read
+    /// `is_stale`.
+    #[inline]
+    pub fn saw(&mut self, addr: u64, bytes: &mut [u8], is_stale: bool) {
+        if let Some(seen) = &mut self.seen {
+            seen.exchange(addr, bytes, is_stale);
+        }
     }
 
     /// Whether every message is carried as it is.
     #[must_use]
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.armed.is_empty()
     }
 
     /// How many messages the rule of a fault has struck; `None` if it is not armed.
     #[must_use]
     pub fn struck(&self, fault: usize) -> Option<u64> {
-        let armed = self.0.iter().find(|armed| armed.fault == fault);
+        let is_it = |armed: &&Armed| armed.fault == fault && armed.rule.fate != Fate::Carry;
+        let armed = self.armed.iter().find(is_it);
         armed.map(|armed| armed.struck)
     }
 }
@@ -278,6 +386,41 @@ mod tests {
         assert_eq!(doorbells, [None, lost, lost, None, None]);
         assert_eq!(rules.struck(4), Some(2));
         assert_eq!(rules.struck(0), None);
+    }
+
+    #[test]
+    fn a_rule_for_a_length_strikes_no_other() {
+        let mut rules = Rules::default();
+        let rule = Rule {
+            bytes: Some(32),
+            count: 9,
+            ..Rule::next(Message::DmaWrite, Fate::Flip)
+        };
+        rules.arm(0, rule, 0);
+        let struck = [16, 32, 33].map(|len| rules.fate_of(Message::DmaWrite, 0, len).is_some());
+        assert_eq!(struck, [false, true, false]);
+    }
+
+    #[test]
+    fn a_stale_read_brings_what_was_read_before_and_zeros_where_nothing_was() {
+        let mut rules = Rules::default();
+        rules.arm(0, Rule::next(Message::DmaRead, Fate::Stale), 0);
+        rules.saw(60, &mut [1, 2, 3, 4, 5, 6, 7, 8], false);
+        let mut bytes = [9; 12];
+        rules.saw(58, &mut bytes, true);
+        assert_eq!(bytes, [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]);
+    }
+
+    #[test]
+    fn a_trigger_counts_tells_once_and_takes_no_other_rules_turn() {
+        let mut rules = Rules::default();
+        rules.arm(3, rule(1, 1, Fate::Carry), 0);
+        rules.arm(4, rule(1, 1, Fate::Lose), 0);
+        let fates = [(); 3].map(|()| rules.fate(Message::Doorbell, 0));
+        assert_eq!(fates, [None, Some(Fate::Lose), None]);
+        assert!(rules.has_news());
+        assert_eq!(rules.take_told(), [3]);
+        assert_eq!((rules.take_told(), rules.struck(3)), (Vec::new(), None));
     }
 
     #[test]

@@ -222,11 +222,12 @@ fn the_list_and_the_help_say_what_there_is() {
         "migrate-under-load",
         "unplug-storm",
         "errata",
+        "swarm",
     ] {
         assert!(stdout(&list).contains(name), "{name}");
     }
     let json: Value = serde_json::from_slice(&ringside(&["list", "--json"]).stdout).expect("JSON");
-    assert_eq!(json.as_array().map(Vec::len), Some(7));
+    assert_eq!(json.as_array().map(Vec::len), Some(8));
     for args in [&["--help"][..], &["run", "--help"]] {
         let help = ringside(args);
         assert_eq!(status(&help), 0);

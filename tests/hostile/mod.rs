@@ -7,6 +7,7 @@
 mod bytes;
 mod card;
 mod config;
+mod scenario;
 mod snapshot;
 mod vfio_user;
 mod virtio;
@@ -14,6 +15,7 @@ mod virtio;
 pub use bytes::Story;
 pub use card::card;
 pub use config::config;
+pub use scenario::scenario;
 pub use snapshot::snapshot;
 pub use vfio_user::vfio_user;
 pub use virtio::virtio;
@@ -23,9 +25,10 @@ pub use virtio::virtio;
 pub type Target = fn(&[u8]) -> u64;
 
 /// Every target by the name of its folder of the corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("card", card),
     ("config", config),
+    ("scenario", scenario),
     ("snapshot", snapshot),
     ("vfio_user", vfio_user),
     ("virtio", virtio),

@@ -159,6 +159,7 @@ impl Work<'_> {
         self.expectations();
         self.pieces();
         self.faults();
+        self.certain();
         self.moments();
         self.times();
         self.consumers();
@@ -230,6 +231,14 @@ impl Work<'_> {
                 end = start.min(self.best.scenario.faults.len());
             }
             part /= 2;
+        }
+    }
+
+    /// What the seed draws is there or not, whatever the seed.
+    fn certain(&mut self) {
+        for index in 0..self.best.scenario.faults.len() {
+            self.attempt(|scenario| scenario.faults[index].percent = 100);
+            self.attempt(|scenario| scenario.faults[index].may_idle = false);
         }
     }
 

@@ -1,8 +1,6 @@
 //! Order per session: requests of a session reach a card in the order they were dispatched, and
 //! those that asked for it call back in that order.
 
-use std::collections::BTreeSet;
-
 use driver::DriverEvent;
 use timebase::Time;
 
@@ -20,8 +18,9 @@ pub struct SessionOrder {
     ordered: Vec<bool>,
     /// By consumer: last request posted and last request called back.
     last: Vec<Last>,
-    /// Requests that the framework resubmitted: they go to a card a second time, out of order.
-    resubmitted: BTreeSet<u64>,
+    /// By request number: whether it was posted. Who comes back and goes to a card a second time
+    /// goes behind others that went there meanwhile.
+    posted: Vec<bool>,
     /// Requests posted within their dispatch, which is recorded right after.
     posted_early: Vec<(Time, u64)>,
 }
@@ -39,7 +38,7 @@ impl Default for SessionOrder {
             consumers: Vec::new(),
             ordered: Vec::new(),
             last: Vec::new(),
-            resubmitted: BTreeSet::new(),
+            posted: Vec::new(),
             posted_early: Vec::new(),
         }
     }
@@ -83,9 +82,6 @@ impl SessionOrder {
             } => {
                 self.called_back(record.at, request, consumer);
             }
-            Event::Resubmitted { request } => {
-                self.resubmitted.insert(request);
-            }
             _ => {}
         }
     }
@@ -103,7 +99,11 @@ impl SessionOrder {
         let Some(last) = self.last.get_mut(consumer as usize) else {
             return;
         };
-        if self.resubmitted.contains(&request) {
+        let index = request as usize;
+        if index >= self.posted.len() {
+            self.posted.resize(self.consumers.len(), false);
+        }
+        if std::mem::replace(&mut self.posted[index], true) {
             return;
         }
         self.findings.look();

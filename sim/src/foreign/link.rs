@@ -15,7 +15,7 @@ use timebase::{Span, Time};
 use super::{Access, Device};
 use crate::checker::Findings;
 use crate::event::Event;
-use crate::link::{CardSide, Delays, MESSAGES};
+use crate::link::{CardSide, Delays, LateWrite, MESSAGES};
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
 use crate::rule::{Fate, Message, Rules};
@@ -44,6 +44,8 @@ struct Side {
     now: Time,
     windows: WindowTable,
     interrupts: VecDeque<(Time, Vector)>,
+    /// Writes of the device to memory that were held up.
+    late: VecDeque<LateWrite>,
     delays: Delays,
     rules: Rules,
 }
@@ -66,6 +68,7 @@ impl Link {
                 now: Time::ZERO,
                 windows: WindowTable::default(),
                 interrupts: VecDeque::new(),
+                late: VecDeque::new(),
                 delays,
                 rules: Rules::default(),
             },
@@ -107,6 +110,7 @@ impl Link {
     pub(super) fn unplug(&mut self) -> bool {
         self.writes.clear();
         self.side.interrupts.clear();
+        self.side.late.clear();
         let was_there = self.device.take().is_some();
         if was_there {
             self.record(Event::Unplugged { card: SLOT });
@@ -118,7 +122,9 @@ impl Link {
     pub(super) fn device_deadline(&self) -> Time {
         let write = self.writes.front().map_or(Time::NEVER, |it| it.arrives);
         let device = self.device.as_ref().map_or(Time::NEVER, |it| it.deadline());
-        write.min(device)
+        let late = self.side.late.front();
+        let late = late.map_or(Time::NEVER, |it| it.arrives);
+        write.min(device).min(late)
     }
 
     /// When the next interrupt reaches the driver.
@@ -132,6 +138,9 @@ impl Link {
         let now = self.now();
         while let Some(write) = self.writes.pop_front_if(|write| write.arrives <= now) {
             self.deliver(write);
+        }
+        while let Some(late) = self.side.late.pop_front_if(|late| late.arrives <= now) {
+            self.with_device(|_, machine| machine.0.land(&late));
         }
         if self.device.as_ref().is_some_and(|it| it.deadline() <= now) {
             self.with_device(|device, machine| device.advance(machine));
@@ -155,6 +164,7 @@ impl Link {
             interrupts: &mut side.interrupts,
             delays: &mut side.delays,
             rules: &mut side.rules,
+            late: &mut side.late,
             recorder: &mut self.recorder,
         });
         Some(act(device.as_mut(), &mut machine))
@@ -184,11 +194,16 @@ impl Link {
         let mut earliest = self.now() + self.latency;
         let (mut value, mut copies) = (value & at.ones(), 1);
         match self.side.rules.fate(Message::Write, at.offset.into()) {
-            None | Some(Fate::Refuse) => {}
             Some(Fate::Lose) => return,
             Some(Fate::Double) => copies = 2,
             Some(Fate::Delay(delay)) => earliest += delay,
             Some(Fate::Flip) => value ^= 1,
+            Some(Fate::Overtake) => {
+                let first = self.writes.front().map_or(earliest, |it| it.arrives);
+                let arrives = first.min(earliest);
+                return self.writes.push_front(PostedWrite { arrives, at, value });
+            }
+            _ => {}
         }
         // Posted writes never overtake each other.
         let last = self.writes.back().map_or(Time::ZERO, |last| last.arrives);
@@ -209,6 +224,12 @@ impl Link {
         match self.side.rules.fate(Message::Read, at.offset.into()) {
             Some(Fate::Lose) => at.ones(),
             Some(Fate::Flip) => value ^ 1,
+            Some(Fate::Answer(answer)) => u64::from(answer) & at.ones(),
+            // Who reads stands still until the answer is there.
+            Some(Fate::Delay(stall)) => {
+                self.side.now += stall;
+                value
+            }
             _ => value,
         }
     }

@@ -200,11 +200,38 @@ fn fault_story(scenario: &Scenario, fault: &FaultSpec) -> String {
             format!("when a ring of {} is full, time {}", name(card), count(nth))
         }
         Trigger::AfterPrevious(span) => format!("{} later", time(span)),
+        Trigger::Message { card, rule } => {
+            let (nth, kind) = (rule.skip + 1, rule.message.name());
+            format!("at {kind} {nth} of {}", name(card))
+        }
+        Trigger::Event {
+            card, moment, nth, ..
+        } => format!("at event `{}` {nth} of {}", moment.name(), name(card)),
     };
     let what = match fault.action {
         Action::Unplug { card } => format!("pull {} out", name(card)),
         Action::Plug { card } => format!("put {} in", name(card)),
         Action::Detach { card } => format!("take {} out of service", name(card)),
+        Action::Reset { card } => format!("reset the link of {}", name(card)),
+        Action::Sleep { card } => format!("send {} to D3hot", name(card)),
+        Action::Wake { card } => format!("bring {} back to D0", name(card)),
+        Action::Interrupt {
+            card,
+            vector,
+            count,
+            ..
+        } => {
+            let many = counted(count.into(), "interrupt");
+            format!("{many} {} of {} from nowhere", vector.0, name(card))
+        }
+        Action::Write {
+            card,
+            offset,
+            value,
+        } => format!(
+            "write {value:#x} to {offset:#x} of {} from nowhere",
+            name(card)
+        ),
         Action::Rebalance => "spread the sessions again".to_owned(),
         Action::Message { card, rule } => {
             let (kind, fate) = (rule.message.name(), rule.fate.name());

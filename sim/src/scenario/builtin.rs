@@ -11,7 +11,7 @@ use super::{Scenario, ScenarioError};
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 /// Built-in scenarios: name and text. The first is the one to show a newcomer.
-const BUILTINS: [(&str, &str); 7] = [
+const BUILTINS: [(&str, &str); 8] = [
     ("failover", include_str!("../../scenarios/failover.toml")),
     (
         "failover-brief",
@@ -31,6 +31,7 @@ const BUILTINS: [(&str, &str); 7] = [
         include_str!("../../scenarios/unplug-storm.toml"),
     ),
     ("errata", include_str!("../../scenarios/errata.toml")),
+    ("swarm", include_str!("../../scenarios/swarm.toml")),
 ];
 
 /// Every built-in scenario.

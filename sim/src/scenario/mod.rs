@@ -11,7 +11,9 @@ mod suite;
 mod write;
 
 use device_model::Profile;
+use regs::{RingId, Vector};
 
+use crate::event::Event;
 use crate::rule::Rule;
 use timebase::{Span, Time};
 
@@ -51,6 +53,18 @@ pub struct Scenario {
     /// Largest extra delay of a register write on its way to a card; drawn from the seed, order
     /// kept.
     pub write_jitter: Span,
+}
+
+impl Scenario {
+    /// The scenario with another number of pieces: what it expects of a whole run, and that its
+    /// faults happen, does not hold any more.
+    pub fn cut(&mut self, pieces: u64) {
+        self.workload.pieces = Some(pieces);
+        self.expect.clear();
+        for fault in &mut self.faults {
+            fault.may_idle = true;
+        }
+    }
 }
 
 /// One card and the slot it sits in.
@@ -141,6 +155,24 @@ pub struct FaultSpec {
     pub trigger: Trigger,
     /// What.
     pub action: Action,
+    /// In how many runs of a hundred it is among the faults; the seed draws. One that waits for the
+    /// fault before it goes with that.
+    pub percent: u8,
+    /// Whether the run passes if it does not happen.
+    pub may_idle: bool,
+}
+
+impl FaultSpec {
+    /// A fault of every run, which fails if it does not happen.
+    #[must_use]
+    pub const fn new(trigger: Trigger, action: Action) -> Self {
+        Self {
+            trigger,
+            action,
+            percent: 100,
+            may_idle: false,
+        }
+    }
 }
 
 /// When a fault happens.
@@ -159,13 +191,108 @@ pub enum Trigger {
     },
     /// This long after the fault before it in the list happened.
     AfterPrevious(Span),
+    /// When a message goes over the link of the card in this slot.
+    Message {
+        /// Slot of the card.
+        card: usize,
+        /// Which messages, and how many of them go by first.
+        rule: Rule,
+    },
+    /// When something is recorded of the card in this slot for the `nth` time (from 1).
+    Event {
+        /// Slot of the card.
+        card: usize,
+        /// What.
+        moment: Moment,
+        /// On which ring pair; `None` for any.
+        ring: Option<RingId>,
+        /// Which time.
+        nth: u64,
+    },
+}
+
+/// What a fault can wait for, besides time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// The driver puts a command into a slot.
+    Posted,
+    /// The card has fetched commands.
+    Fetched,
+    /// An engine lane begins a command.
+    Started,
+    /// The card has written a completion.
+    Completed,
+    /// The driver takes a completion.
+    Reaped,
+    /// The driver finds no room.
+    Refused,
+    /// The watchdog of the driver finds a ring that stands still.
+    Watchdog,
+    /// The card is reset.
+    Reset,
+    /// The host refused an access to memory.
+    Fault,
+    /// A session was made on the card.
+    Created,
+}
+
+impl Moment {
+    /// Every moment, with its name in scenarios.
+    pub const ALL: [(&str, Self); 10] = [
+        ("posted", Self::Posted),
+        ("fetched", Self::Fetched),
+        ("started", Self::Started),
+        ("completed", Self::Completed),
+        ("reaped", Self::Reaped),
+        ("refused", Self::Refused),
+        ("watchdog", Self::Watchdog),
+        ("reset", Self::Reset),
+        ("fault", Self::Fault),
+        ("created", Self::Created),
+    ];
+
+    /// The name of the moment in scenarios.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let named = Self::ALL.iter().find(|&&(_, moment)| moment == self);
+        named.map_or("", |&(name, _)| name)
+    }
+
+    /// Whether `event` is one, and of which card and ring pair; the ring is `None` where it has no
+    /// say.
+    pub(crate) fn of(event: Event) -> Option<(u16, Self, Option<RingId>)> {
+        use device_model::CardEvent as C;
+        use driver::DriverEvent as D;
+        let (card, moment, ring) = match event {
+            Event::Driver { card, event } => match event {
+                D::Posted { ring, .. } => (card, Self::Posted, Some(ring)),
+                D::Reaped { ring, .. } => (card, Self::Reaped, Some(ring)),
+                D::Refused { ring } => (card, Self::Refused, Some(ring)),
+                D::Watchdog { ring } => (card, Self::Watchdog, Some(ring)),
+                _ => return None,
+            },
+            Event::Card { card, event } => match event {
+                C::Fetched { ring, .. } => (card, Self::Fetched, Some(ring)),
+                C::Started { ring, .. } => (card, Self::Started, Some(ring)),
+                C::Completed { ring, .. } => (card, Self::Completed, Some(ring)),
+                C::DmaFault { ring, .. } => (card, Self::Fault, Some(ring)),
+                C::Reset => (card, Self::Reset, None),
+                C::SessionCreated { .. } => (card, Self::Created, None),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some((card, moment, ring))
+    }
 }
 
 impl Trigger {
     /// The slot it watches, if it watches one.
     pub(crate) const fn card_mut(&mut self) -> Option<&mut usize> {
         match self {
-            Self::RingFull { card, .. } => Some(card),
+            Self::RingFull { card, .. } | Self::Message { card, .. } | Self::Event { card, .. } => {
+                Some(card)
+            }
             Self::At(_) | Self::AfterRequests(_) | Self::AfterPrevious(_) => None,
         }
     }
@@ -178,6 +305,11 @@ impl Action {
             Self::Unplug { card }
             | Self::Plug { card }
             | Self::Detach { card }
+            | Self::Reset { card }
+            | Self::Sleep { card }
+            | Self::Wake { card }
+            | Self::Interrupt { card, .. }
+            | Self::Write { card, .. }
             | Self::Message { card, .. }
             | Self::Latch { card, .. } => Some(card),
             Self::Rebalance => None,
@@ -202,6 +334,41 @@ pub enum Action {
     Detach {
         /// Slot of the card.
         card: usize,
+    },
+    /// The bus resets the link of the card and sets it up again; the driver is not told.
+    Reset {
+        /// Slot of the card.
+        card: usize,
+    },
+    /// The card is sent to D3hot; the driver is not told.
+    Sleep {
+        /// Slot of the card.
+        card: usize,
+    },
+    /// The card is brought back to D0 and set up again; the driver is not told.
+    Wake {
+        /// Slot of the card.
+        card: usize,
+    },
+    /// Interrupts arrive that the card did not send.
+    Interrupt {
+        /// Slot of the card.
+        card: usize,
+        /// Their vector.
+        vector: Vector,
+        /// How many.
+        count: u32,
+        /// Time between two.
+        every: Span,
+    },
+    /// A register write arrives that the driver did not make.
+    Write {
+        /// Slot of the card.
+        card: usize,
+        /// Offset in BAR 0, in bytes.
+        offset: u32,
+        /// Value.
+        value: u32,
     },
     /// Sessions are spread over the drivers again.
     Rebalance,

@@ -1,20 +1,17 @@
 //! From a TOML text to a [`Scenario`], or to a complaint that points at the mistake.
 
+mod fault;
+
 use std::path::Path;
 
-use device_model::Latch;
 use regs::Errata;
-use timebase::{Span, Time};
+use timebase::Span;
 
 use super::diagnostic::Source;
 use super::profile::{builtin_profile, named_profile, read_errata};
 use super::reader::{Item, Section, read_document};
-use super::{
-    Action, CardSpec, Count, Expectation, FaultSpec, Placement, Scenario, ScenarioError, Suite,
-    Trigger, Workload,
-};
+use super::{CardSpec, Count, Expectation, Placement, Scenario, ScenarioError, Suite, Workload};
 use crate::outcome::Summary;
-use crate::rule::{Fate, Message, Rule};
 
 /// Keys of a replay file: those of a scenario, and one more.
 pub(crate) const REPLAY_KEYS: [&str; 13] = [
@@ -58,32 +55,6 @@ const WORKLOAD_KEYS: [&str; 12] = [
     "placement",
 ];
 const SIZE_KEYS: [&str; 2] = ["bytes", "weight"];
-const TRIGGERS: [&str; 5] = [
-    "at_us",
-    "at_ns",
-    "after_requests",
-    "ring_full",
-    "after_previous_us",
-];
-const ACTIONS: [&str; 6] = ["unplug", "plug", "detach", "rebalance", "message", "latch"];
-const FAULT_KEYS: [&str; 11] = [
-    "at_us",
-    "at_ns",
-    "after_requests",
-    "ring_full",
-    "after_previous_us",
-    "unplug",
-    "plug",
-    "detach",
-    "rebalance",
-    "message",
-    "latch",
-];
-const MESSAGE_KEYS: [&str; 9] = [
-    "card", "kind", "fate", "first", "last", "nth", "count", "one_in", "delay_ns",
-];
-const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
-const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
 const BOUND_KEYS: [&str; 2] = ["at_least", "at_most"];
 const PLACEMENTS: [(&str, Placement); 3] = [
     ("any", Placement::Any),
@@ -99,8 +70,6 @@ const MAX_US: u64 = 3_600_000_000;
 const MAX_NS: u64 = 1_000_000_000;
 /// Most cards in a machine.
 const MAX_CARDS: usize = 64;
-/// Most faults of a scenario.
-const MAX_FAULTS: usize = 100_000;
 /// Most requests or pieces that a scenario can name.
 const MAX_REQUESTS: u64 = 1 << 48;
 /// Longest piece of input, in bytes.
@@ -215,7 +184,7 @@ pub(crate) fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, 
         description: description.trim().to_owned(),
         pool_len: usize::try_from(top.integer("pool_mib", 1..=MAX_POOL_MIB, 64)? << 20)
             .expect("at most 4 GiB"),
-        faults: read_faults(top, &cards)?,
+        faults: fault::read_faults(top, &cards)?,
         cards,
         software,
         timing_only,
@@ -417,114 +386,6 @@ fn check_placement(
         .section(&WORKLOAD_KEYS)?
         .require("placement")?;
     Err(item.error(missing))
-}
-
-fn read_faults(top: &Section<'_>, cards: &[CardSpec]) -> Result<Vec<FaultSpec>, ScenarioError> {
-    let names: Vec<&str> = cards.iter().map(|card| card.name.as_str()).collect();
-    let mut faults = Vec::new();
-    for section in top.sections("fault", &FAULT_KEYS)? {
-        if faults.len() == MAX_FAULTS {
-            let found = format!("more than {MAX_FAULTS} faults");
-            return Err(section.error(found, format!("at most {MAX_FAULTS}")));
-        }
-        let trigger_item = section.exactly_one(&TRIGGERS, "trigger")?;
-        let trigger = read_trigger(&trigger_item, &names)?;
-        if faults.is_empty() && matches!(trigger, Trigger::AfterPrevious(_)) {
-            let found = "no fault before the first";
-            return Err(trigger_item.complain(found, "another trigger for the first fault"));
-        }
-        let action = read_action(&section.exactly_one(&ACTIONS, "action")?, &names)?;
-        faults.push(FaultSpec { trigger, action });
-    }
-    Ok(faults)
-}
-
-fn read_trigger(item: &Item<'_>, cards: &[&str]) -> Result<Trigger, ScenarioError> {
-    match item.name() {
-        "at_us" => Ok(Trigger::At(
-            Time::ZERO + Span::from_us(item.integer(0..=MAX_US)?),
-        )),
-        "at_ns" => Ok(Trigger::At(
-            Time::ZERO + Span::from_ns(item.integer(0..=MAX_US * 1_000)?),
-        )),
-        "after_requests" => Ok(Trigger::AfterRequests(item.integer(0..=MAX_REQUESTS)?)),
-        "after_previous_us" => Ok(Trigger::AfterPrevious(Span::from_us(
-            item.integer(0..=MAX_US)?,
-        ))),
-        _ => {
-            let ring_full = item.section(&RING_FULL_KEYS)?;
-            Ok(Trigger::RingFull {
-                card: ring_full.require("card")?.one_of("card", cards)?,
-                nth: ring_full.integer("nth", 1..=MAX_REQUESTS, 1)?,
-            })
-        }
-    }
-}
-
-fn read_action(item: &Item<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
-    let card = || item.one_of("card", cards);
-    match item.name() {
-        "unplug" => Ok(Action::Unplug { card: card()? }),
-        "plug" => Ok(Action::Plug { card: card()? }),
-        "detach" => Ok(Action::Detach { card: card()? }),
-        "message" => read_message(&item.section(&MESSAGE_KEYS)?, cards),
-        "latch" => read_latch(&item.section(&LATCH_KEYS)?, cards),
-        _ if item.boolean()? => Ok(Action::Rebalance),
-        _ => Err(item.error("`true`, or no fault at all")),
-    }
-}
-
-fn read_message(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
-    let card = section.require("card")?.one_of("card", cards)?;
-    let kinds = Message::ALL.map(Message::name);
-    let message = Message::ALL[section.require("kind")?.one_of("kind of message", &kinds)?];
-    let named = section.require("fate")?;
-    let delay = section.get("delay_ns");
-    let fate = match (Fate::NAMES[named.one_of("fate", &Fate::NAMES)?], &delay) {
-        ("delay", None) => return Err(section.error("no `delay_ns`", "how long it is delayed")),
-        ("delay", Some(delay)) => Fate::Delay(Span::from_ns(delay.integer(1..=MAX_NS)?)),
-        (name, Some(delay)) => {
-            return Err(delay.error(format!("no `delay_ns`, as `{name}` does not wait")));
-        }
-        ("lose", None) => Fate::Lose,
-        ("double", None) => Fate::Double,
-        ("flip", None) => Fate::Flip,
-        (_, None) => Fate::Refuse,
-    };
-    if !message.can(fate) {
-        return Err(named.error(format!("another fate for a {}", message.name())));
-    }
-    let everywhere = 0..=i64::MAX as u64;
-    let first = section.integer("first", everywhere.clone(), 0)?;
-    let last = match section.get("last") {
-        Some(last) => last.integer(first..=*everywhere.end())?,
-        None => u64::MAX,
-    };
-    let rule = Rule {
-        message,
-        first,
-        last,
-        one_in: section.integer("one_in", 1..=MAX_REQUESTS, 1)?,
-        skip: section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1,
-        count: section.integer("count", 1..=MAX_REQUESTS, 1)?,
-        fate,
-    };
-    Ok(Action::Message { card, rule })
-}
-
-fn read_latch(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
-    let card = section.require("card")?.one_of("card", cards)?;
-    let kind = section.require("kind")?;
-    // Scenario files count from one, the model from the moment the latch is pulled.
-    let nth = section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1;
-    let name = Latch::NAMES[kind.one_of("kind of latch", &Latch::NAMES)?];
-    let latch = Latch::named(name, nth).ok_or_else(|| kind.error("a latch by its name"))?;
-    match section.get("nth") {
-        Some(nth) if !latch.counts() => {
-            Err(nth.error(format!("no `nth`, as `{name}` does not count")))
-        }
-        _ => Ok(Action::Latch { card, latch }),
-    }
 }
 
 fn read_expectations(top: &Section<'_>) -> Result<Vec<Expectation>, ScenarioError> {

@@ -254,29 +254,88 @@ fn write_fault(page: &mut Page, fault: &FaultSpec, cards: &[CardSpec]) {
             page.line("ring_full", format!("{{ card = {card}, nth = {nth} }}"));
         }
         Trigger::AfterPrevious(span) => page.line("after_previous_us", micros(span)),
+        Trigger::Message { card, rule } => {
+            let (card, kind) = (name(card), quoted(rule.message.name()));
+            let more = rule_bounds(&rule);
+            page.line(
+                "on_message",
+                format!("{{ card = {card}, kind = {kind}{more} }}"),
+            );
+        }
+        Trigger::Event {
+            card,
+            moment,
+            ring,
+            nth,
+        } => {
+            let (card, kind) = (name(card), quoted(moment.name()));
+            let ring = ring.map_or(String::new(), |ring| format!(", ring = {}", ring.0));
+            let event = format!("{{ card = {card}, kind = {kind}{ring}, nth = {nth} }}");
+            page.line("on_event", event);
+        }
     }
-    match fault.action {
+    page.unless(&100, "percent", fault.percent);
+    page.unless(&false, "may_idle", fault.may_idle);
+    write_action(page, fault.action, &name);
+}
+
+/// What a rule says of place and number, and a reader would not assume.
+fn rule_bounds(rule: &Rule) -> String {
+    let mut more = String::new();
+    let (first, last) = Rule::ANYWHERE.into_inner();
+    for (key, number, assumed) in [
+        ("first", rule.first, first),
+        ("last", rule.last, last),
+        ("bytes", rule.bytes.unwrap_or(0), 0),
+        ("nth", rule.skip + 1, 1),
+        ("count", rule.count, 1),
+        ("one_in", rule.one_in, 1),
+    ] {
+        if number != assumed {
+            more += &format!(", {key} = {number}");
+        }
+    }
+    more
+}
+
+fn write_action(page: &mut Page, action: Action, name: &dyn Fn(usize) -> toml::Value) {
+    match action {
         Action::Unplug { card } => page.line("unplug", name(card)),
         Action::Plug { card } => page.line("plug", name(card)),
         Action::Detach { card } => page.line("detach", name(card)),
+        Action::Reset { card } => page.line("reset", name(card)),
+        Action::Sleep { card } => page.line("sleep", name(card)),
+        Action::Wake { card } => page.line("wake", name(card)),
+        Action::Interrupt {
+            card,
+            vector,
+            count,
+            every,
+        } => {
+            let card = name(card);
+            let (vector, every) = (vector.0, every.as_ns());
+            let storm = format!("vector = {vector}, count = {count}, every_ns = {every}");
+            page.line("interrupt", format!("{{ card = {card}, {storm} }}"));
+        }
+        Action::Write {
+            card,
+            offset,
+            value,
+        } => {
+            let card = name(card);
+            let write = format!("offset = {offset:#x}, value = {value:#x}");
+            page.line("write", format!("{{ card = {card}, {write} }}"));
+        }
         Action::Rebalance => page.line("rebalance", true),
         Action::Message { card, rule } => {
             let (kind, fate) = (quoted(rule.message.name()), quoted(rule.fate.name()));
-            let mut more = String::new();
-            let (first, last) = Rule::ANYWHERE.into_inner();
-            for (key, number, assumed) in [
-                ("first", rule.first, first),
-                ("last", rule.last, last),
-                ("nth", rule.skip + 1, 1),
-                ("count", rule.count, 1),
-                ("one_in", rule.one_in, 1),
-            ] {
-                if number != assumed {
-                    more += &format!(", {key} = {number}");
+            let mut more = rule_bounds(&rule);
+            match rule.fate {
+                Fate::Delay(delay) | Fate::Again(delay) => {
+                    more += &format!(", delay_ns = {}", delay.as_ns());
                 }
-            }
-            if let Fate::Delay(delay) = rule.fate {
-                more += &format!(", delay_ns = {}", delay.as_ns());
+                Fate::Answer(value) => more += &format!(", value = {value}"),
+                _ => {}
             }
             let card = name(card);
             let rule = format!("{{ card = {card}, kind = {kind}, fate = {fate}{more} }}");
@@ -310,6 +369,7 @@ mod tests {
 
     use super::*;
     use crate::rule::Message;
+    use crate::scenario::Moment;
     use crate::scenario::{builtin_profiles, builtins};
 
     fn read(text: &str) -> Scenario {
@@ -343,24 +403,49 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_kind_of_fault_reads_back_as_it_was() {
-        let mut scenario = Scenario::builtin("failover").expect("built in");
+    /// One action of every kind.
+    fn actions() -> Vec<Action> {
         let latches = Latch::NAMES.map(|name| Latch::named(name, 6).expect("a latch"));
         let mut actions = vec![
             Action::Unplug { card: 1 },
             Action::Plug { card: 1 },
             Action::Detach { card: 0 },
+            Action::Reset { card: 1 },
+            Action::Sleep { card: 1 },
+            Action::Wake { card: 1 },
+            Action::Interrupt {
+                card: 1,
+                vector: regs::Vector(3),
+                count: 70,
+                every: Span::from_ns(20),
+            },
+            Action::Write {
+                card: 1,
+                offset: 0x40,
+                value: 0xFFFF_FFFF,
+            },
             Action::Rebalance,
         ];
         for message in Message::ALL {
             let delay = Fate::Delay(Span::from_ns(70));
-            let fates = [Fate::Lose, Fate::Double, delay, Fate::Flip, Fate::Refuse];
+            let fates = [
+                Fate::Lose,
+                Fate::Double,
+                delay,
+                Fate::Again(Span::from_ns(9)),
+                Fate::Overtake,
+                Fate::Flip,
+                Fate::Refuse,
+                Fate::Poison,
+                Fate::Stale,
+                Fate::Answer(7),
+            ];
             for (fate, skip) in fates.into_iter().zip(0..) {
                 if message.can(fate) {
                     let rule = Rule {
                         first: skip * 4,
                         last: if skip == 2 { 0x1_0000 } else { u64::MAX },
+                        bytes: message.is_memory().then_some(64 + skip),
                         skip,
                         count: 3 - skip % 3,
                         one_in: 1 + skip,
@@ -371,22 +456,42 @@ mod tests {
             }
         }
         actions.extend(latches.map(|latch| Action::Latch { card: 1, latch }));
+        actions
+    }
+
+    #[test]
+    fn every_kind_of_fault_reads_back_as_it_was() {
+        let mut scenario = Scenario::builtin("failover").expect("built in");
+        let actions = actions();
         let triggers = [
             Trigger::At(Time::ZERO + Span::from_us(17)),
             Trigger::At(Time::ZERO + Span::from_ns(1_001)),
             Trigger::AfterRequests(9),
             Trigger::RingFull { card: 1, nth: 3 },
             Trigger::AfterPrevious(Span::from_us(4)),
+            Trigger::Message {
+                card: 1,
+                rule: Rule {
+                    skip: 8,
+                    first: 0x1000,
+                    ..Rule::next(Message::Read, Fate::Carry)
+                },
+            },
+            Trigger::Event {
+                card: 1,
+                moment: Moment::Completed,
+                ring: Some(regs::RingId(2)),
+                nth: 4,
+            },
         ];
         let at = |index: usize| triggers[index % triggers.len()];
         let faults = actions
             .iter()
             .enumerate()
-            .map(|(index, &action)| FaultSpec {
-                trigger: at(index),
-                action,
-            });
+            .map(|(index, &action)| FaultSpec::new(at(index), action));
         scenario.faults = faults.collect();
+        scenario.faults[3].percent = 20;
+        scenario.faults[5].may_idle = true;
         let text = scenario.to_toml();
         assert_eq!(read(&text), scenario, "{text}");
     }

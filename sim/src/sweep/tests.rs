@@ -13,13 +13,13 @@ fn plan(count: u64, shard: u64, shards: u64) -> Plan {
     scenario.workload.pieces = Some(30);
     scenario.pool_len = 4 << 20;
     scenario.expect.clear();
-    scenario.faults = vec![FaultSpec {
-        trigger: Trigger::At(Time::ZERO + Span::from_us(1)),
-        action: Action::Latch {
+    scenario.faults = vec![FaultSpec::new(
+        Trigger::At(Time::ZERO + Span::from_us(1)),
+        Action::Latch {
             card: 0,
             latch: Latch::CorruptOutput { nth: 26 },
         },
-    }];
+    )];
     Plan {
         scenario,
         data: Data::Noise(16_384),

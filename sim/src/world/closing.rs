@@ -104,6 +104,7 @@ impl World<'_> {
 
     /// What the run leaves behind.
     pub(super) fn outcome(mut self, seed: u64) -> Outcome {
+        self.is_cut = self.is_over();
         let summary = self.summary(seed);
         let series = self.series();
         let (_, mut violations) = self.recorder.borrow_mut().checkers().results();
@@ -111,7 +112,7 @@ impl World<'_> {
         violations.extend(self.unmet_expectations());
         if self.expects_faults() {
             let at_ps = self.last_callback.as_ps();
-            violations.extend(self.idle_rules().map(|message| Violation {
+            violations.extend(self.idle_faults().map(|message| Violation {
                 check: "faults".to_owned(),
                 at_ps,
                 message,
@@ -236,12 +237,13 @@ impl World<'_> {
 
     /// A run without data, or one that something ended, has no messages to strike.
     fn expects_faults(&self) -> bool {
-        !self.input.is_empty() && !self.stuck && !self.is_over()
+        !self.input.is_empty() && !self.stuck && !self.is_cut
     }
 
-    /// A run without data cannot fill a ring: it is held to the checkers alone.
+    /// A run without data cannot fill a ring, and one that a violation ended is not a whole one:
+    /// they are held to the checkers alone.
     fn expects(&self) -> bool {
-        !self.input.is_empty() && !self.scenario.expect.is_empty()
+        !self.input.is_empty() && !self.scenario.expect.is_empty() && !self.is_cut
     }
 
     fn unmet(&self) -> impl Iterator<Item = String> + '_ {

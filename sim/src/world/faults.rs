@@ -1,6 +1,8 @@
 //! The fault script: what goes wrong, and when.
 
 use framework::{DriverId, Rebalance};
+use rand::{Rng as _, SeedableRng as _};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use timebase::{Span, Time};
 
 use super::{SetupError, World};
@@ -10,6 +12,14 @@ use crate::scenario::{Action, FaultSpec, Trigger};
 
 /// A card cannot be put in while the driver of the one before is leaving: try again after this.
 const RETRY: Span = Span::from_us(1);
+
+/// Sets the stream that draws the faults of a run apart from all others.
+const MIX: u64 = 0x6A09_E667_F3BC_C908;
+
+/// The seed of what `fault` draws: a stream of its own moves nothing else.
+const fn stream(fleet: u64, fault: usize) -> u64 {
+    fleet ^ (fault as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
 
 /// The faults of a scenario and how far they are.
 #[derive(Debug)]
@@ -25,26 +35,39 @@ struct Entry {
     /// When it was first due; it may have to wait for the machine.
     first_due: Option<Time>,
     happened: Option<Time>,
+    may_idle: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
+    /// The seed left it out of the run.
+    Absent,
     Waiting,
     Due(Time),
     Done,
 }
 
 impl Script {
-    pub(super) fn new(faults: &[FaultSpec]) -> Self {
-        let entry = |fault: &FaultSpec| Entry {
-            trigger: fault.trigger,
-            action: fault.action,
-            state: State::Waiting,
-            first_due: None,
-            happened: None,
+    /// The faults of a run. Which are left out is drawn from a stream of its own, so that nothing
+    /// else of the run depends on how many there are.
+    pub(super) fn new(faults: &[FaultSpec], seed: u64) -> Self {
+        let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ MIX);
+        let mut is_in = true;
+        let mut entry = |fault: &FaultSpec| {
+            let drawn = chance.next_u64() % 100 < fault.percent.into();
+            let follows = matches!(fault.trigger, Trigger::AfterPrevious(_));
+            is_in = drawn && (is_in || !follows);
+            Entry {
+                trigger: fault.trigger,
+                action: fault.action,
+                state: if is_in { State::Waiting } else { State::Absent },
+                first_due: None,
+                happened: None,
+                may_idle: fault.may_idle,
+            }
         };
         Self {
-            entries: faults.iter().map(entry).collect(),
+            entries: faults.iter().map(&mut entry).collect(),
         }
     }
 
@@ -53,11 +76,12 @@ impl Script {
         let mut follows = false;
         for entry in &self.entries {
             let may_happen = match (entry.state, entry.trigger) {
-                (State::Done, _) => false,
+                (State::Done | State::Absent, _) => false,
                 (State::Due(_), _) => true,
                 (State::Waiting, Trigger::AfterPrevious(_)) => follows,
                 (State::Waiting, Trigger::AfterRequests(count)) => requests >= count,
-                (State::Waiting, Trigger::At(_) | Trigger::RingFull { .. }) => false,
+                // Whether these ever come is not for the script to say.
+                (State::Waiting, _) => false,
             };
             if may_happen {
                 return false;
@@ -75,7 +99,7 @@ impl Script {
     fn next_due(&self) -> Time {
         let due = |entry: &Entry| match entry.state {
             State::Due(at) => at,
-            State::Waiting | State::Done => Time::NEVER,
+            State::Waiting | State::Done | State::Absent => Time::NEVER,
         };
         self.entries.iter().map(due).min().unwrap_or(Time::NEVER)
     }
@@ -92,9 +116,40 @@ impl Script {
 impl World<'_> {
     /// Makes the appointments that depend on time alone, counted from `start`.
     pub(super) fn arm_script(&mut self, start: Time) {
-        for entry in &mut self.script.entries {
-            if let Trigger::At(at) = entry.trigger {
-                entry.state = State::Due(start + at.since(Time::ZERO));
+        for (fault, entry) in self.script.entries.iter_mut().enumerate() {
+            if entry.state != State::Waiting {
+                continue;
+            }
+            match entry.trigger {
+                Trigger::At(at) => entry.state = State::Due(start + at.since(Time::ZERO)),
+                Trigger::Message { card, rule } => {
+                    let seed = stream(self.fleet, fault);
+                    self.ports[card].borrow_mut().rules().arm(fault, rule, seed);
+                }
+                Trigger::Event {
+                    card,
+                    moment,
+                    ring,
+                    nth,
+                } => {
+                    let mut recorder = self.recorder.borrow_mut();
+                    recorder.wait(fault, card as u16, (moment, ring), nth);
+                }
+                _ => {}
+            }
+        }
+        self.schedule
+            .set(self.script_actor(), self.script.next_due());
+    }
+
+    /// What some faults wait for has come.
+    #[cold]
+    pub(super) fn told(&mut self, faults: &[usize]) {
+        let now = self.now();
+        for &fault in faults {
+            let entry = &mut self.script.entries[fault];
+            if entry.state == State::Waiting {
+                entry.state = State::Due(now);
             }
         }
         self.schedule
@@ -136,8 +191,9 @@ impl World<'_> {
             if !matches!(entry.state, State::Due(at) if at <= now) {
                 continue;
             }
+            let is_first = entry.first_due.is_none();
             let first_due = *self.script.entries[index].first_due.get_or_insert(now);
-            let state = match self.perform(index, entry.action) {
+            let state = match self.perform(index, entry.action, is_first) {
                 Ok(true) => State::Done,
                 Ok(false) if now - first_due <= self.scenario.drain_within => {
                     State::Due(now + RETRY)
@@ -174,7 +230,12 @@ impl World<'_> {
     }
 
     /// Does it; false if it must be tried again later.
-    fn perform(&mut self, fault: usize, action: Action) -> Result<bool, SetupError> {
+    fn perform(
+        &mut self,
+        fault: usize,
+        action: Action,
+        is_first: bool,
+    ) -> Result<bool, SetupError> {
         let now = self.now();
         match action {
             Action::Unplug { card } => {
@@ -208,47 +269,104 @@ impl World<'_> {
                 }
                 Ok(true)
             }
-            Action::Message { card, rule } => {
-                // A stream of its own: what a rule draws moves nothing else.
-                let seed = self.fleet ^ (fault as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                self.ports[card].borrow_mut().rules().arm(fault, rule, seed);
-                if let Some(driver) = self.slots[card].driver {
-                    let (what, fate) = (rule.message.name(), rule.fate);
-                    self.mark(
-                        MarkKind::Fault,
-                        driver,
-                        &format!("{what}: {fate:?} from now on"),
-                    );
-                }
+            Action::Rebalance => {
+                self.framework.rebalance(now, Rebalance::Even);
                 Ok(true)
+            }
+            other => Ok(self.disturb(fault, other, is_first)),
+        }
+    }
+
+    /// Disturbs a card or its link; false if it must be looked at again later.
+    fn disturb(&mut self, fault: usize, action: Action, is_first: bool) -> bool {
+        match action {
+            Action::Message { card, rule } => {
+                let seed = stream(self.fleet, fault);
+                self.ports[card].borrow_mut().rules().arm(fault, rule, seed);
+                let (what, fate) = (rule.message.name(), rule.fate);
+                self.note(card, &format!("{what}: {fate:?} from now on"));
+                true
             }
             Action::Latch { card, latch } => {
                 if let Some(model) = self.ports[card].borrow_mut().card_mut() {
                     model.latch(latch);
                 }
-                if let Some(driver) = self.slots[card].driver {
-                    self.mark(MarkKind::Fault, driver, &format!("{latch:?}"));
+                self.note(card, &format!("{latch:?}"));
+                true
+            }
+            Action::Reset { card } => {
+                if is_first {
+                    self.note(card, "link reset by the bus");
+                    self.ports[card].borrow_mut().hot_reset();
                 }
-                Ok(true)
+                self.ports[card].borrow_mut().restore()
             }
-            Action::Rebalance => {
-                self.framework.rebalance(now, Rebalance::Even);
-                Ok(true)
+            Action::Sleep { card } => {
+                self.note(card, "card sent to D3hot");
+                self.ports[card].borrow_mut().sleep();
+                true
             }
+            Action::Wake { card } => {
+                if is_first {
+                    self.note(card, "card brought back to D0");
+                    self.ports[card].borrow_mut().wake();
+                }
+                self.ports[card].borrow_mut().restore()
+            }
+            Action::Interrupt {
+                card,
+                vector,
+                count,
+                every,
+            } => {
+                self.note(
+                    card,
+                    &format!("{count} interrupts {} from nowhere", vector.0),
+                );
+                let mut port = self.ports[card].borrow_mut();
+                port.stray_interrupts(vector, count, every);
+                true
+            }
+            Action::Write {
+                card,
+                offset,
+                value,
+            } => {
+                self.note(card, &format!("write to {offset:#x} from nowhere"));
+                self.ports[card].borrow_mut().stray_write(offset, value);
+                true
+            }
+            Action::Unplug { .. }
+            | Action::Plug { .. }
+            | Action::Detach { .. }
+            | Action::Rebalance => true,
         }
     }
 
-    /// Faults that should have struck a message by now, and did not.
-    pub(super) fn idle_rules(&self) -> impl Iterator<Item = String> + '_ {
-        let faults = self.scenario.faults.iter().enumerate();
-        faults.filter_map(|(index, fault)| {
-            let Action::Message { card, rule } = fault.action else {
+    /// Marks what happens to the card in a slot, if a driver serves it.
+    fn note(&mut self, card: usize, text: &str) {
+        if let Some(driver) = self.slots[card].driver {
+            self.mark(MarkKind::Fault, driver, text);
+        }
+    }
+
+    /// Faults that should have happened by now, or struck a message, and did not.
+    pub(super) fn idle_faults(&self) -> impl Iterator<Item = String> + '_ {
+        let entries = self.script.entries.iter().enumerate();
+        entries.filter_map(|(index, entry)| {
+            let number = index + 1;
+            if entry.may_idle || entry.state == State::Absent {
+                return None;
+            }
+            if entry.happened.is_none() {
+                return Some(format!("fault {number} of the scenario never happened"));
+            }
+            let Action::Message { card, rule } = entry.action else {
                 return None;
             };
             let struck = self.ports[card].borrow_mut().rules().struck(index);
             (struck.unwrap_or(0) == 0).then(|| {
                 let (kind, name) = (rule.message.name(), &self.scenario.cards[card].name);
-                let number = index + 1;
                 format!("fault {number} of the scenario struck no {kind} of {name}")
             })
         })

@@ -10,11 +10,13 @@ mod closing;
 mod consume;
 mod faults;
 mod machine;
+mod panic;
 mod setup;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
+pub use self::panic::name_runs_that_panic;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -129,6 +131,7 @@ pub fn run(
     options: &RunOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, SetupError> {
+    let _running = panic::Running::new(&scenario.name, options.seed);
     let mut world = World::new(scenario, options)?;
     world.work(progress);
     if !world.is_over() {
@@ -164,6 +167,8 @@ pub struct World<'a> {
     stuck: bool,
     /// The run ends at the first violation.
     stop_at_first: bool,
+    /// A violation ended the run.
+    is_cut: bool,
     /// When the workload began; what the fault script counts from.
     began: Time,
 }
@@ -268,7 +273,8 @@ impl World<'_> {
         if self.is_stuck(at) {
             return false;
         }
-        self.clock.set(at);
+        // A processor that was stalled comes late to what was due meanwhile.
+        self.clock.set(at.max(self.now()));
         self.act(actor);
         self.settle();
         true
@@ -310,11 +316,19 @@ impl World<'_> {
         self.take_finished();
         self.take_events();
         let now = self.now();
+        let told = self.recorder.borrow_mut().take_told();
+        if !told.is_empty() {
+            self.told(&told);
+        }
         for slot in 0..self.slots.len() {
             let (card_at, interrupt_at) = {
                 let port = self.ports[slot].borrow();
                 (port.card_deadline(), port.interrupt_deadline())
             };
+            if self.ports[slot].borrow_mut().rules().has_news() {
+                let told = self.ports[slot].borrow_mut().rules().take_told();
+                self.told(&told);
+            }
             self.schedule.set(self.card_actor(slot), card_at.max(now));
             let Some(driver) = self.slots[slot].driver else {
                 continue;

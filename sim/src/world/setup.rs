@@ -69,7 +69,7 @@ impl<'a> World<'a> {
             chance,
             fleet: options.seed,
             recorder,
-            script: Script::new(&scenario.faults),
+            script: Script::new(&scenario.faults, options.seed),
             counts: Counts {
                 pieces_total: pieces(scenario, options),
                 ..Counts::default()
@@ -80,6 +80,7 @@ impl<'a> World<'a> {
             last_callback: Time::ZERO,
             stuck: false,
             stop_at_first: options.stop_at_first,
+            is_cut: false,
             began: Time::ZERO,
         };
         world.set_up_drivers()?;

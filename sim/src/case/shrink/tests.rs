@@ -7,10 +7,10 @@ fn broken(latch: Latch) -> Case {
     let mut scenario = Scenario::builtin("failover").expect("built in");
     scenario.workload.pieces = Some(2_000);
     scenario.pool_len = 8 << 20;
-    scenario.faults.push(FaultSpec {
-        trigger: Trigger::AfterRequests(300),
-        action: Action::Latch { card: 1, latch },
-    });
+    scenario.faults.push(FaultSpec::new(
+        Trigger::AfterRequests(300),
+        Action::Latch { card: 1, latch },
+    ));
     Case {
         scenario,
         seed: 77,
@@ -78,10 +78,7 @@ fn without_budget_the_case_stays_as_it_was() {
 #[test]
 fn the_fault_behind_those_taken_out_waits_for_what_they_waited_for() {
     let us = Span::from_us;
-    let fault = |trigger| FaultSpec {
-        trigger,
-        action: Action::Rebalance,
-    };
+    let fault = |trigger| FaultSpec::new(trigger, Action::Rebalance);
     let mut faults = vec![
         fault(Trigger::At(Time::ZERO + us(5))),
         fault(Trigger::AfterPrevious(us(3))),

@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
+use device_model::Latch;
+use timebase::Time;
+
 use super::*;
+use crate::scenario::{Action, Trigger};
 
 const SMALL: &str = r#"name = "small"
 [[card]]
@@ -302,7 +306,8 @@ fn a_fault_needs_one_trigger_and_one_action() {
  --> small.toml:7:1
   |
 7 | [[fault]]
-  | ^^^^^^^^^ expected one of `unplug`, `plug`, `detach`, `rebalance`, `message` or `latch`"
+  | ^^^^^^^^^ expected one of `unplug`, `plug`, `detach`, `reset`, `sleep`, `wake`, \
+         `interrupt`, `write`, `rebalance`, `message` or `latch`"
     );
     let message = complaint_after("[[fault]]\nunplug = \"left\"\n");
     assert!(message.contains("no trigger in [[fault]]"), "{message}");
