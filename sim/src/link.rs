@@ -345,8 +345,7 @@ impl Port {
     #[cold]
     fn land_late(&mut self, now: Time) {
         while let Some(late) = self.late.pop_front_if(|late| late.arrives <= now) {
-            // The card is not told what became of a posted write.
-            let _ = self.with_card(|_, side| side.land(&late));
+            self.with_card(|_, side| side.land(&late));
         }
     }
 

@@ -321,10 +321,14 @@ impl Solo {
                 _ => return Err(SoloError::Fault(number)),
             }
             previous = at;
-            added.push((at, fault.action));
+            added.push((at, fault.action, u64::from(fault.percent)));
         }
         self.listed = scenario.faults.len();
-        self.script.append(&mut added);
+        for (at, action, percent) in added {
+            if percent >= 100 || self.chance.next_u64() % 100 < percent {
+                self.script.push((at, action));
+            }
+        }
         Ok(())
     }
 

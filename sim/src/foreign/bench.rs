@@ -260,6 +260,8 @@ where
         let Some((at, actor)) = self.schedule.next_due() else {
             return false;
         };
+        // A read that was delayed has taken time that no appointment knows of.
+        let at = at.max(self.link.now());
         self.link.set_now(at);
         // Nobody can work without a device.
         let waiting = match self.link.has_device() {

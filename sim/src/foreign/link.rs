@@ -44,9 +44,10 @@ struct Side {
     now: Time,
     windows: WindowTable,
     interrupts: VecDeque<(Time, Vector)>,
+    /// Writes of the device to memory that were held up.
+    late: VecDeque<LateWrite>,
     delays: Delays,
     rules: Rules,
-    late: VecDeque<LateWrite>,
 }
 
 #[derive(Clone, Copy)]
@@ -67,9 +68,9 @@ impl Link {
                 now: Time::ZERO,
                 windows: WindowTable::default(),
                 interrupts: VecDeque::new(),
+                late: VecDeque::new(),
                 delays,
                 rules: Rules::default(),
-                late: VecDeque::new(),
             },
             pool,
             recorder,
@@ -82,8 +83,7 @@ impl Link {
     }
 
     pub(super) fn set_now(&mut self, now: Time) {
-        // A driver that was stalled comes late to what was due meanwhile.
-        self.side.now = self.side.now.max(now);
+        self.side.now = now;
     }
 
     pub(super) fn rules(&mut self) -> &mut Rules {
@@ -139,12 +139,11 @@ impl Link {
         while let Some(write) = self.writes.pop_front_if(|write| write.arrives <= now) {
             self.deliver(write);
         }
+        while let Some(late) = self.side.late.pop_front_if(|late| late.arrives <= now) {
+            self.with_device(|_, machine| machine.0.land(&late));
+        }
         if self.device.as_ref().is_some_and(|it| it.deadline() <= now) {
             self.with_device(|device, machine| device.advance(machine));
-        }
-        while let Some(late) = self.side.late.pop_front_if(|late| late.arrives <= now) {
-            // The device is not told what became of a posted write.
-            let _ = self.with_device(|_, machine| machine.0.land(&late));
         }
     }
 
@@ -200,10 +199,9 @@ impl Link {
             Some(Fate::Delay(delay)) => earliest += delay,
             Some(Fate::Flip) => value ^= 1,
             Some(Fate::Overtake) => {
-                let first = self.writes.front().map_or(earliest, |first| first.arrives);
+                let first = self.writes.front().map_or(earliest, |it| it.arrives);
                 let arrives = first.min(earliest);
-                self.writes.push_front(PostedWrite { arrives, at, value });
-                return;
+                return self.writes.push_front(PostedWrite { arrives, at, value });
             }
             _ => {}
         }
@@ -227,6 +225,7 @@ impl Link {
             Some(Fate::Lose) => at.ones(),
             Some(Fate::Flip) => value ^ 1,
             Some(Fate::Answer(answer)) => u64::from(answer) & at.ones(),
+            // Who reads stands still until the answer is there.
             Some(Fate::Delay(stall)) => {
                 self.side.now += stall;
                 value

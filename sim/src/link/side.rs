@@ -26,6 +26,12 @@ pub(crate) struct CardSide<'a> {
 }
 
 impl CardSide<'_> {
+    /// A write of the card that was held up arrives.
+    pub(crate) fn land(&mut self, late: &LateWrite) {
+        // The card is not told what became of a posted write.
+        let _ = self.store(late.function, late.addr, &late.bytes);
+    }
+
     /// Windows are those of the physical function: nobody mapped anything for another.
     #[inline]
     fn check_owner(function: FunctionId, addr: DeviceAddr) -> Result<(), DmaFault> {
@@ -46,11 +52,6 @@ impl CardSide<'_> {
         Self::check_owner(function, addr)
             .and_then(|()| self.windows.write(addr, bytes))
             .map_err(|fault| self.refused(fault, true))
-    }
-
-    /// A write that was held up arrives.
-    pub(crate) fn land(&mut self, late: &LateWrite) -> Result<(), DmaFault> {
-        self.store(late.function, late.addr, &late.bytes)
     }
 
     /// A write arrives later by `delay`; nothing waits for it.

@@ -218,7 +218,8 @@ pub fn message(card: &str, kind: Message, fate: Fate) -> Messages {
     ];
     let messages = Messages(table(entries));
     match fate {
-        Fate::Delay(delay) => messages.with("delay_ns", delay.as_ns()),
+        Fate::Delay(delay) | Fate::Again(delay) => messages.with("delay_ns", delay.as_ns()),
+        Fate::Answer(value) => messages.with("value", value.into()),
         _ => messages,
     }
 }
