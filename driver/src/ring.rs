@@ -409,10 +409,8 @@ impl<J> Ring<J> {
     /// Tells the card of every command written so far.
     #[inline]
     pub(crate) fn publish<T: Transport>(&mut self, transport: &mut T) {
-        let doorbell = Doorbell {
-            slot: self.tail,
-            arm: false,
-        };
+        let (slot, arm) = (self.tail, false);
+        let doorbell = Doorbell { slot, arm };
         // The card may fetch as soon as the doorbell arrives: the descriptors must be there first.
         transport.barrier();
         transport.write(self.id.command_doorbell(), doorbell.into_bits());
@@ -596,5 +594,16 @@ impl<J> Ring<J> {
     /// Gives an area back that no command uses.
     pub(crate) fn return_area(&mut self, area: Area) {
         self.free_areas.push(area);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_names_ring_record_and_generation() {
+        assert_eq!(cookie(RingId(2), 0x1234, 7), 0x0000_0007_0002_1234);
+        assert_eq!(record_of(0x0000_0007_0002_1234), 0x1234);
     }
 }
