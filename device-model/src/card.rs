@@ -4,6 +4,7 @@
 //! happens over time is `native::schedule`. Register accesses catch up first, so they see the card
 //! as it is at `now`.
 
+use exhibit::{Exhibit, on};
 use regs::pci::NOBODY;
 use regs::{
     BAR0_LEN, COMMAND_LEN, COMPLETION_LEN, CardSession, Control, DEVICE_ID, DeviceStatus, Doorbell,
@@ -285,7 +286,7 @@ impl Card {
 
     fn read_control(&mut self, now: Time, id: FunctionId, register: Register) -> u32 {
         let scheduler_hangs = self.latches.scheduler_hangs;
-        let is_early = self.has(Errata::EARLY_READY);
+        let is_early = self.has(Errata::EARLY_READY) || on(Exhibit::ReadyTooEarly);
         let selected = self.selected_error(id);
         let received = self.received_word(id);
         let function = self.function_mut(id);
@@ -491,7 +492,8 @@ impl Card {
         if !self.rings[ring].is_running() {
             return;
         }
-        if self.has(Errata::DOORBELL_COLLISION) && self.loses_doorbell(now, ring) {
+        let collides = self.has(Errata::DOORBELL_COLLISION) || on(Exhibit::DoorbellLost);
+        if collides && self.loses_doorbell(now, ring) {
             return;
         }
         host.observe(

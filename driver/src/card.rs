@@ -307,7 +307,7 @@ impl<T: Transport, J> Card<T, J> {
         let rung = self.held_back;
         while self.held_back != 0 {
             let ring = self.held_back.trailing_zeros() as usize;
-            self.held_back &= self.held_back - 1;
+            self.held_back = self.other_held_back();
             self.rings[ring - 1].publish(&mut self.transport);
             self.counters.doorbells.add(1);
         }
@@ -324,7 +324,7 @@ impl<T: Transport, J> Card<T, J> {
     /// Notes a refusal; the generation that will be exceeded once there is room.
     pub(crate) fn refuse(&mut self, index: usize, shortage: Shortage) -> u64 {
         // What is held back must reach the card, or the room waited for never comes.
-        self.publish();
+        self.publish_rest();
         let counters = &self.counters;
         let counter = match shortage {
             Shortage::Ring => &counters.refused_ring_full,
@@ -372,11 +372,11 @@ impl<T: Transport, J> Card<T, J> {
                 self.settle(sink);
             }
         }
-        if self.phase != Phase::Lost && !self.transport.is_present() {
+        if self.phase != Phase::Lost && self.is_gone() {
             self.lose(sink);
         }
         self.unblock(self.in_flight < in_flight);
-        self.publish();
+        self.publish_rest();
     }
 
     /// When `service` must run even if no interrupt arrives.
@@ -390,7 +390,7 @@ impl<T: Transport, J> Card<T, J> {
             Phase::Resetting { poll_at, .. } => poll_at,
             Phase::Detaching(_) if self.busy == 0 => self.now,
             Phase::Detaching(_) | Phase::Restoring | Phase::Running => {
-                if self.is_hungry || self.held_back != 0 {
+                if self.is_hungry || self.is_to_publish() {
                     self.now
                 } else {
                     self.watchdog_at

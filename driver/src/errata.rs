@@ -5,10 +5,12 @@
 //! happens without it. Everything here is at bring-up, on the interrupt path or where something has
 //! gone wrong already; what a card without errata pays is a test of a flag now and then.
 
+use exhibit::{Exhibit, on};
 use regs::{Errata, MAX_RING_PAIRS, Register, RingControl, RingId, RingRegister};
 use timebase::{Span, Time};
 
 use crate::card::{ALL_ONES, Card};
+use crate::museum::IMPATIENT;
 use crate::ring::{Reaped, Ring};
 use crate::{DriverConfig, Transport};
 
@@ -52,7 +54,7 @@ impl Quirks {
     /// Whether the card has `erratum` and the driver works around it.
     #[inline]
     pub(crate) fn avoids(&self, erratum: Errata) -> bool {
-        self.has.difference(self.ignored).contains(erratum)
+        self.has.difference(self.ignored).contains(erratum) && !is_forgotten(erratum)
     }
 
     /// Whether the card has `erratum` and the driver does as if it had not.
@@ -92,10 +94,25 @@ impl Quirks {
 
     /// How long a ring with work in flight may be left alone.
     pub(crate) fn patience(&self, watchdog: Span) -> Span {
+        if on(Exhibit::ImpatientWatchdog) {
+            return IMPATIENT;
+        }
         match self.avoids(Errata::INTERRUPT_SATURATION) {
             true => watchdog.min(POLL),
             false => watchdog,
         }
+    }
+}
+
+/// Whether nobody thought of a work-around of `erratum`.
+#[inline]
+fn is_forgotten(erratum: Errata) -> bool {
+    match erratum {
+        Errata::RESET_WHILE_ENABLED => on(Exhibit::ResetWhileEnabled),
+        Errata::POLLED_RESET => on(Exhibit::PolledReset),
+        Errata::SHORT_LAST_SEGMENT => on(Exhibit::ShortLastSegment),
+        Errata::EARLY_STATUS => on(Exhibit::TornCompletion),
+        _ => false,
     }
 }
 

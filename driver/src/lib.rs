@@ -14,6 +14,7 @@ mod config;
 mod errata;
 mod interrupt;
 mod mapping;
+mod museum;
 mod ocf;
 mod orders;
 mod recovery;

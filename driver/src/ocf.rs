@@ -16,6 +16,7 @@ mod state;
 use std::mem::{forget, replace, take};
 use std::sync::Arc;
 
+use exhibit::{Exhibit, on};
 use framework::{
     Blocked, Buffer, Completed, CryptoDriver, DriverError, DriverFlags, DriverOutput,
     DriverSession, Hint, KeyBlocked, KeyOps, KeyRequest, OpenError, ProbeScore, Request,
@@ -182,6 +183,10 @@ impl<T: Transport> CardDriver<T> {
         }
         let ring = usize::from(facts.ring);
         if self.card.rings[ring].room() == 0 {
+            if on(Exhibit::FullRingFails) {
+                self.fail(request, DriverError::Device);
+                return Ok(());
+            }
             return Err(self.refuse(ring, Shortage::Ring, request));
         }
         let submitted = match is_compression(&request) {
@@ -426,7 +431,7 @@ impl<T: Transport> CryptoDriver for CardDriver<T> {
 
     fn flush(&mut self, now: Time) {
         self.card.set_now(now);
-        self.card.publish();
+        self.card.publish_rest();
     }
 
     fn service(&mut self, now: Time, output: &mut DriverOutput) {
@@ -484,7 +489,8 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
     #[inline(always)]
     fn finish(&mut self, transport: &mut T, counters: &Counters, job: Job, end: End) {
         let verdict = end.verdict;
-        let is_good = verdict == Verdict::Card(Status::Success);
+        let is_good =
+            verdict == Verdict::Card(Status::Success) && !shares_failure(&self.output.completed);
         let (request, untouched) = match job {
             Job::Plain {
                 mut request,
@@ -539,6 +545,12 @@ impl<T: Transport> Sink<T, Job> for Reporter<'_> {
     }
 }
 
+/// Whether the last of `completed` failed, and that is taken for the failure of all.
+#[inline(always)]
+fn shares_failure(completed: &[Completed]) -> bool {
+    on(Exhibit::StatusShared) && completed.last().is_some_and(|last| last.result.is_err())
+}
+
 /// How a job of compression ended. Out of line, because the others need none of it.
 #[inline(never)]
 fn finish_squeeze<T: Transport>(
@@ -558,6 +570,7 @@ fn finish_squeeze<T: Transport>(
 #[cold]
 fn driver_error(verdict: Verdict, untouched: bool, counters: &Counters) -> DriverError {
     match verdict {
+        _ if on(Exhibit::EveryErrorAMismatch) => DriverError::DigestMismatch,
         Verdict::Card(Status::DigestMismatch) => {
             counters.mismatched.add(1);
             DriverError::DigestMismatch

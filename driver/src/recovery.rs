@@ -4,6 +4,7 @@
 //! times, resets without a completion in between by their number, a detach by what is in flight.
 //! Whatever ends badly ends in [`Phase::Lost`] with every job handed back once.
 
+use exhibit::{Exhibit, on};
 use regs::{
     CardSession, Control, DeviceStatus, INTERRUPT_LINK_ERROR, Register, RingId, RingRegister,
     RingStatus,
@@ -11,6 +12,7 @@ use regs::{
 use timebase::{Span, Time};
 
 use crate::card::{ALL_ONES, Card, Leave, Phase, Sink, Then};
+use crate::museum::IMPATIENT;
 use crate::orders::SLOW_ORDER;
 use crate::ring::{End, Finding, Verdict};
 use crate::session::{AdminJob, Refusal};
@@ -115,7 +117,9 @@ impl<T: Transport, J> Card<T, J> {
             .ring
             .program(transport, vectors.of(RingId::ADMIN), config);
         for ring in &mut self.rings[..used] {
-            ring.rewind();
+            if !on(Exhibit::RewindForgotten) {
+                ring.rewind();
+            }
             ring.program(transport, vectors.of(ring.id()), config);
         }
         self.write_control(Control::new().with_enabled(true));
@@ -145,7 +149,15 @@ impl<T: Transport, J> Card<T, J> {
 
     /// Looks into rings that made no progress for the watchdog's time.
     pub(crate) fn watch<S: Sink<T, J>>(&mut self, sink: &mut S) {
-        let (now, limit) = (self.now, self.config.watchdog);
+        if on(Exhibit::LostInterruptHangs) {
+            self.watchdog_at = Time::NEVER;
+            return;
+        }
+        let limit = match on(Exhibit::ImpatientWatchdog) {
+            true => IMPATIENT,
+            false => self.config.watchdog,
+        };
+        let now = self.now;
         let mut next = Time::NEVER;
         let patience = match self.slow_orders {
             0 => limit,
@@ -162,12 +174,19 @@ impl<T: Transport, J> Card<T, J> {
                 }
                 Finding::Still | Finding::Hung => {}
             }
+            if on(Exhibit::DoorbellNotRungAgain) {
+                next = next.min(now + limit);
+                continue;
+            }
             self.note_stall(id);
             let Some(status) = self.read_device_status() else {
                 return self.lose(sink);
             };
             if finding == Finding::Hung || status.fatal() || self.read_ring_error(id) {
                 return self.recover(sink);
+            }
+            if on(Exhibit::UnmapsEarly) {
+                self.hand_back(sink);
             }
             self.ring_again(id);
             next = next.min(now + limit);
@@ -261,6 +280,9 @@ impl<T: Transport, J> Card<T, J> {
     }
 
     fn leave<S: Sink<T, J>>(&mut self, leave: Leave, sink: &mut S) {
+        if leave == Leave::Draining && on(Exhibit::DetachDoesNotWait) {
+            self.hand_back(sink);
+        }
         match leave {
             Leave::Draining if self.in_flight == 0 => {
                 self.phase = Phase::Detaching(Leave::Closing);
@@ -306,7 +328,11 @@ impl<T: Transport, J> Card<T, J> {
             let reaped = ring.reap(transport, limit, counters, &mut finish);
             counters.reaped.add(u64::from(reaped.jobs));
             ring.drain(transport, |transport, job| {
-                finish(transport, job, End::LOST);
+                let end = match on(Exhibit::ResetCompletesAsGood) {
+                    true => End::GOOD,
+                    false => End::LOST,
+                };
+                finish(transport, job, end);
             });
         }
         // What sessions were doing is told by the session table.
@@ -337,7 +363,9 @@ impl<T: Transport, J> Card<T, J> {
             sink.opened(session, Err(Refusal::Device));
         });
         for addr in self.shared.drain(..) {
-            self.transport.unshare(addr);
+            if !on(Exhibit::WindowsLeftOpen) {
+                self.transport.unshare(addr);
+            }
         }
         self.desk.close();
         self.raise_generation();
@@ -358,7 +386,7 @@ impl<T: Transport, J> Card<T, J> {
     /// ones.
     fn read_device_status(&mut self) -> Option<DeviceStatus> {
         match self.transport.read(Register::DeviceStatus.offset()) {
-            ALL_ONES => None,
+            ALL_ONES if !on(Exhibit::RemovalNotNoticed) => None,
             bits => Some(DeviceStatus::from_bits(bits)),
         }
     }

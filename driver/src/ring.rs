@@ -8,6 +8,7 @@
 
 mod answer;
 mod mark;
+mod museum;
 
 use std::mem::{forget, replace};
 use std::sync::atomic::{Ordering, fence};
@@ -19,6 +20,7 @@ use regs::{
 };
 use timebase::{Span, Time};
 
+use self::museum::{Exhibit, capacity_of, on};
 use crate::stats::Counters;
 use crate::{BringUpError, Direction, DriverConfig, DriverEvent, Transport};
 
@@ -215,7 +217,7 @@ impl<J> Ring<J> {
         area_shape: AreaShape,
         shared: &mut Vec<DeviceAddr>,
     ) -> Result<Self, BringUpError> {
-        let capacity = entries - 1;
+        let capacity = capacity_of(entries);
         let area_count = capacity.min(area_shape.max_count);
         let mut block = |len: usize, direction| {
             let block = transport
@@ -275,7 +277,7 @@ impl<J> Ring<J> {
     /// Most commands in flight.
     #[inline]
     pub(crate) fn capacity(&self) -> u32 {
-        self.entries - 1
+        capacity_of(self.entries)
     }
 
     /// Commands in flight, held back ones included.
@@ -373,6 +375,7 @@ impl<J> Ring<J> {
     // Inlined, so that job and command are built where they end up.
     #[inline(always)]
     pub(crate) fn post<T: Transport>(&mut self, transport: &mut T, post: Post<J>) {
+        self.ring_early(transport);
         let index = self.first_free;
         let record = self.records.get_mut(index as usize);
         let record = record.expect("the caller checked for room");
@@ -393,7 +396,7 @@ impl<J> Ring<J> {
         (record.area, record.secret_len) = post.area.unwrap_or((Area::NONE, 0));
         // A free record owns nothing: forgetting it spares the look.
         forget(replace(&mut record.content, Content::Job(post.job)));
-        self.tail = slot.next(self.entries);
+        self.tail = self.after(slot);
         self.in_flight += 1;
         transport.observe(DriverEvent::Posted {
             ring: self.id,
@@ -406,10 +409,8 @@ impl<J> Ring<J> {
     /// Tells the card of every command written so far.
     #[inline]
     pub(crate) fn publish<T: Transport>(&mut self, transport: &mut T) {
-        let doorbell = Doorbell {
-            slot: self.tail,
-            arm: false,
-        };
+        let (slot, arm) = (self.tail, false);
+        let doorbell = Doorbell { slot, arm };
         // The card may fetch as soon as the doorbell arrives: the descriptors must be there first.
         transport.barrier();
         transport.write(self.id.command_doorbell(), doorbell.into_bits());
@@ -423,12 +424,10 @@ impl<J> Ring<J> {
             self.mark_consumed(from);
             transport.barrier();
         }
-        let doorbell = Doorbell {
-            slot: self.head,
-            arm,
-        };
+        let slot = self.slot_to_acknowledge();
+        let doorbell = Doorbell { slot, arm };
         transport.write(self.id.completion_doorbell(), doorbell.into_bits());
-        (self.acknowledged, self.is_armed) = (self.head, arm);
+        (self.acknowledged, self.is_armed) = (slot, arm);
     }
 
     /// Takes up to `budget` entries and gives each job that ended to `finish`.
@@ -550,7 +549,7 @@ impl<J> Ring<J> {
     fn next_entry(&self) -> Option<(u64, u16)> {
         let at = self.head.0 as usize * COMPLETION_LEN;
         let word = self.completions.read_u32(at + Completion::STATUS_AT);
-        if (word & 1 != 0) != self.phase {
+        if (word & 1 != 0) != self.phase && !self.is_bad(Exhibit::PhaseIgnored) {
             return None;
         }
         // The status word is written last. Reading it first and the cookie after it is what makes
@@ -586,7 +585,7 @@ impl<J> Ring<J> {
     #[inline(never)]
     fn release_area(&mut self, area: Area, secret_len: usize) {
         const ZEROES: [u8; regs::SESSION_BLOCK_LEN] = [0; regs::SESSION_BLOCK_LEN];
-        if secret_len > 0 {
+        if secret_len > 0 && !on(Exhibit::KeyInStaging) {
             self.write_area(area, 0, &ZEROES[..secret_len]);
         }
         self.free_areas.push(area);
@@ -595,5 +594,16 @@ impl<J> Ring<J> {
     /// Gives an area back that no command uses.
     pub(crate) fn return_area(&mut self, area: Area) {
         self.free_areas.push(area);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_names_ring_record_and_generation() {
+        assert_eq!(cookie(RingId(2), 0x1234, 7), 0x0000_0007_0002_1234);
+        assert_eq!(record_of(0x0000_0007_0002_1234), 0x1234);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use exhibit::{Exhibit, on};
 use timebase::Time;
 
 use crate::event::FrameworkEvent;
@@ -266,7 +267,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     fn complete_dropped(&mut self, driver: usize, mut request: Box<Request>, untouched: bool) {
         let index = self.table.place(request.session);
         let hot = &self.table.hot[index];
-        let intact = untouched || UndoPool::restore(&mut request, hot.rules);
+        let intact = untouched
+            || on(Exhibit::ResubmitHalfDone)
+            || UndoPool::restore(&mut request, hot.rules);
         if intact && !untouched {
             self.stats.undo_restores += 1;
         }
@@ -358,6 +361,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
     /// Holds an ordered request until those before it are done. Per session: a slow session holds
     /// up nobody else.
     fn finish_in_order(&mut self, finished: Finished) {
+        if on(Exhibit::OrderOfCompletion) {
+            return self.call_back(finished);
+        }
         let index = self.table.place(finished.request.session);
         let hot = &mut self.table.hot[index];
         let cold = &mut self.table.cold[index];

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use exhibit::{Exhibit, on};
 use timebase::{Span, Time};
 
 use crate::event::FrameworkEvent;
@@ -62,7 +63,8 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             return self.dispatch_waiting(now, request);
         };
         let queues = request.flags.intersects(QUEUING) && slot.queues(request.flags);
-        if slot.queue.is_empty() && slot.refused_at.is_none() && !queues {
+        let is_free = slot.queue.is_empty() && slot.refused_at.is_none();
+        if (is_free || on(Exhibit::NewestFirst)) && !queues {
             return Ok(self.dispatch_direct(now, driver, request));
         }
         self.dispatch_behind(now, driver, request)
@@ -309,6 +311,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         }
         let (index, stale) = match self.table.lookup(request.session) {
             Lookup::Current(index) => (index, false),
+            Lookup::Stale(_) if on(Exhibit::OldNameForgotten) => {
+                return Err(self.reject(request, RequestInvalid::NoSession));
+            }
             Lookup::Stale(index) => (index, true),
             Lookup::Unknown => return Err(self.reject(request, RequestInvalid::NoSession)),
         };
@@ -392,11 +397,24 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
 
     #[cold]
     fn refused(&mut self, driver: usize, blocked: Blocked) {
+        if on(Exhibit::RefusalAsError) {
+            return self.fail(blocked.request, RequestError::Device);
+        }
+        if on(Exhibit::BusyMeansMoved) {
+            let error = RequestError::Moved(blocked.request.session);
+            return self.fail(blocked.request, error);
+        }
+        if on(Exhibit::RefusedRequestFreed) {
+            return;
+        }
         let slot = self.registry.slot_mut(driver);
         let (id, request) = (slot.id, blocked.request.id);
         // At the head: putting it anywhere else lets later requests overtake it.
         slot.note_expiry(blocked.request.expires);
-        slot.queue.push_front(blocked.request);
+        match on(Exhibit::RequeueAtTail) {
+            true => slot.queue.push_back(blocked.request),
+            false => slot.queue.push_front(blocked.request),
+        }
         slot.stats.refusals += 1;
         self.stats.refusals += 1;
         self.stats.queued_max = self.stats.queued_max.max(slot.queue.len());

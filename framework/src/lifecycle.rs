@@ -3,6 +3,7 @@
 //! A driver opens a session in its own time; requests that come before that wait in the session and
 //! then go to the driver in order. A session is freed when the last of its requests is back.
 
+use exhibit::{Exhibit, on};
 use timebase::Time;
 
 use crate::choice::{DriverChoice, MigrationPolicy};
@@ -215,7 +216,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         let (phase, opening) = (hot.phase, hot.opening);
         let passing = self.table.cold[index].passing_mut();
         let draining = passing.and_then(|passing| passing.draining.take());
-        if let Some(Draining { driver, session }) = draining {
+        if let Some(Draining { driver, session }) = draining
+            && !on(Exhibit::OldSessionKept)
+        {
             self.close_on(now, driver, session);
         }
         match phase {

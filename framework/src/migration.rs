@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use exhibit::{Exhibit, on};
 use timebase::{Span, Time};
 
 use crate::choice::MigrationPolicy;
@@ -49,7 +50,9 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             return Err(NoSuchDriver(id));
         }
         slot.state = DriverState::Leaving;
-        self.registry.begin_visits(driver, VecDeque::new());
+        if !on(Exhibit::IdleSessionsStay) {
+            self.registry.begin_visits(driver, VecDeque::new());
+        }
         for place in 0..self.registry.slot(driver).queue.len() {
             let session = self.registry.slot(driver).queue[place].session;
             self.move_from(now, self.table.place(session), driver);
@@ -322,10 +325,11 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
         }
         let cold = &mut self.table.cold[index];
         let drains = |passing: &Passing| passing.draining.is_some();
+        let in_flight = in_flight && !on(Exhibit::ClosedUnderRequests);
         if in_flight && !cold.passing().is_some_and(drains) {
             let driver = id;
             cold.passing_or_new().draining = Some(Draining { driver, session });
-        } else {
+        } else if !on(Exhibit::OldSessionKept) {
             self.close_on(now, id, session);
         }
         id
@@ -387,7 +391,7 @@ impl<D: CryptoDriver + ?Sized> Framework<D> {
             let is_served = hot.phase == Phase::Ready && usize::from(hot.driver) == driver;
             if is_served && !slot.is_lost {
                 slot.queue.push_back(request);
-            } else {
+            } else if !on(Exhibit::QueueLeftBehind) {
                 self.redirect(now, request);
             }
         }

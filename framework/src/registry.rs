@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use exhibit::{Exhibit, on};
 use timebase::Time;
 
 use crate::choice::DriverChoice;
@@ -101,8 +102,10 @@ impl<D: CryptoDriver + ?Sized> DriverSlot<D> {
     /// Whether the driver's last refusal still stands. A level, compared with the driver's own
     /// counter: a wake-up that came between refusal and this question is not lost.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.refused_at
-            .is_some_and(|generation| self.driver.unblock_generation() == generation)
+        self.refused_at.is_some_and(|generation| {
+            let now = self.driver.unblock_generation();
+            now == generation || (on(Exhibit::LostUnblock) && now == generation + 1)
+        })
     }
 
     /// Counts requests that the driver took.
@@ -150,8 +153,11 @@ impl<D: CryptoDriver + ?Sized> DriverSlot<D> {
     /// Whether the driver leaves and has nothing any more: it may be told to detach.
     #[inline]
     pub(crate) fn is_left(&self) -> bool {
-        self.state == DriverState::Leaving
-            && self.sessions + self.in_flight + self.key.in_flight == 0
+        let in_flight = match on(Exhibit::DetachDoesNotWait) {
+            true => 0,
+            false => self.in_flight,
+        };
+        self.state == DriverState::Leaving && self.sessions + in_flight + self.key.in_flight == 0
     }
 
     pub(crate) fn stats(&self) -> DriverStats {

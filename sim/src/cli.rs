@@ -9,6 +9,7 @@ mod ctl;
 mod debug;
 mod guest;
 mod list;
+mod museum;
 mod profile;
 mod serve;
 mod sweep;
@@ -78,6 +79,7 @@ enum Command {
     Replay(case::ReplayFile),
     Explain(case::Explain),
     Debug(debug::Debug),
+    Museum(museum::Museum),
     /// List the scenarios that are built in
     List(List),
     /// Print the card's registers, descriptors and codes for other tools
@@ -233,6 +235,7 @@ pub fn main() -> ExitCode {
         Command::Replay(replay) => replay.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Debug(debug) => debug.execute(),
+        Command::Museum(museum) => museum.execute(),
         Command::Datasheet(Datasheet { format }) => {
             let text = match format {
                 Format::C => header::render(),

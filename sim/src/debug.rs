@@ -179,6 +179,7 @@ impl Debugger {
     /// Makes the run again up to here, and prints a part of its state.
     fn print(&self, name: &str) -> Result<String, DebugError> {
         let options = RunOptions::new(self.case.seed, self.input.clone());
+        let _shown = self.case.show()?;
         let state = state::at(&self.case.scenario, &options, self.position)?;
         let pairs = self.log.iter().zip(&state.log);
         for (event, (was, is)) in (1..).zip(pairs) {

@@ -15,6 +15,7 @@ pub mod guest;
 pub mod input;
 pub mod link;
 pub mod memory;
+pub mod museum;
 pub mod outcome;
 pub mod profile;
 pub mod recorder;

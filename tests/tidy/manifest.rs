@@ -7,17 +7,25 @@ use std::collections::BTreeSet;
 use crate::tree::{File, Finding};
 
 /// Which of the workspace's own crates a crate may know.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("regs", &[]),
     ("timebase", &[]),
     ("dma", &[]),
-    ("device-model", &["regs", "timebase"]),
+    ("exhibit", &[]),
+    ("device-model", &["exhibit", "regs", "timebase"]),
     ("protocol", &[]),
     ("serve", &["device-model", "protocol", "regs", "timebase"]),
-    ("framework", &["dma", "timebase"]),
+    ("framework", &["dma", "exhibit", "timebase"]),
     (
         "driver",
-        &["dma", "framework", "protocol", "regs", "timebase"],
+        &[
+            "dma",
+            "exhibit",
+            "framework",
+            "protocol",
+            "regs",
+            "timebase",
+        ],
     ),
     (
         "sim",
@@ -25,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "device-model",
             "dma",
             "driver",
+            "exhibit",
             "framework",
             "regs",
             "serve",
@@ -39,6 +48,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "device-model",
             "dma",
             "driver",
+            "exhibit",
             "framework",
             "protocol",
             "regs",

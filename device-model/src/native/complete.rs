@@ -4,6 +4,7 @@
 //! entry is one aligned 32-byte write, hence one packet, whose bytes become visible in order of
 //! address; the status word is its highest.
 
+use exhibit::{Exhibit, on};
 use regs::{
     Completion, DeviceAddr, Errata, ErrorEntry, INTERRUPT_LINK_ERROR, RingId, Status, Vector,
 };
@@ -65,6 +66,7 @@ impl Card {
         };
         if self.contexts.identity(identity.session) != Some(identity.generation)
             || self.latches.may_strike()
+            || on(Exhibit::StatusFirst)
             || bus.in_place(identity.addr, len as usize).is_none()
         {
             return false;
@@ -118,7 +120,8 @@ impl Card {
             output_len,
             fault_addr: fault.map_or(0, |fault| fault.fault.addr.0),
         };
-        if self.rings[ring].owner.is_admin() || fault.is_some() || self.latches.may_strike() {
+        let is_rare = self.latches.may_strike() || on(Exhibit::StatusFirst);
+        if self.rings[ring].owner.is_admin() || fault.is_some() || is_rare {
             return self.leave_with_care((at, ring), (entry, fault), host);
         }
         self.leave(at, ring, entry, host)
@@ -208,8 +211,12 @@ impl Card {
             return Aftermath::Changed;
         }
         let (slot, addr, phase) = pair.completion_slot();
+        let cookie = match on(Exhibit::ForeignCompletion) && slot.0 == 0 && !pair.owner.is_admin() {
+            true => entry.cookie ^ 1 << 16,
+            false => entry.cookie,
+        };
         let completion = Completion {
-            cookie: entry.cookie,
+            cookie,
             command_head: pair.command_head(),
             output_len: entry.output_len,
             fault_addr: entry.fault_addr,

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use exhibit::{Exhibit, on};
 use regs::CardSession;
 use timebase::Time;
 use zeroize::Zeroize;
@@ -227,6 +228,7 @@ impl ContextTable {
         self.places[session.0 as usize].is_identity = false;
         self.passports.remove(&session.0);
         self.retired.retain(|old| old.session != session);
+        let keep_keys = keep_keys || on(Exhibit::KeyKeptOnDestroy);
         if keep_keys && self.residue.len() < RESIDUE_MAX {
             self.residue.push(context.raw_keys().into());
         }

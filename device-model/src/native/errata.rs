@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use exhibit::{Exhibit, on};
 use regs::{
     COMMAND_LEN, COMPLETION_LEN, CardSession, Completion, DeviceAddr, Errata, FunctionId, RingId,
 };
@@ -120,7 +121,17 @@ impl Card {
 
     /// Whether the message of `ring`, which fires, is lost.
     pub(super) fn loses_message(&self, ring: usize) -> bool {
-        self.has(Errata::INTERRUPT_SATURATION) && self.rings[ring].coalescer.pending() >= SATURATED
+        let pending = self.rings[ring].coalescer.pending();
+        let is_full = self.has(Errata::INTERRUPT_SATURATION) && pending >= SATURATED;
+        is_full || (on(Exhibit::BurstInterruptLost) && self.tells_of_two())
+    }
+
+    /// Whether two pairs at least have fired and were not answered.
+    #[cold]
+    fn tells_of_two(&self) -> bool {
+        let rings = self.rings.iter().map(|ring| &ring.coalescer);
+        let told = rings.filter(|it| it.has_pending() && it.missing().is_none());
+        told.count() >= 2
     }
 
     /// Whether the command doorbell of `ring` is lost at `now`.
@@ -203,7 +214,8 @@ impl Card {
             host,
         };
         let is_even = (addr.0 / COMPLETION_LEN as u64).is_multiple_of(2);
-        if !self.profile.errata.contains(Errata::EARLY_STATUS) || !is_even {
+        let is_early = self.has(Errata::EARLY_STATUS) || on(Exhibit::StatusFirst);
+        if !is_early || !is_even {
             return bus.write(addr, entry);
         }
         let (front, status) = entry.split_first_chunk().expect("longer than its front");
@@ -230,7 +242,7 @@ impl Card {
         for ring in rings {
             self.keep_prefetched(ring, host);
         }
-        if self.has(Errata::RESET_CLEARS_VECTORS) {
+        if self.has(Errata::RESET_CLEARS_VECTORS) || on(Exhibit::VectorsLostInReset) {
             self.function_mut(id).pci.clear_vectors();
         }
         !hangs
@@ -248,7 +260,8 @@ impl Card {
 
     /// `session` was created: its keys come from the cache if its number is still there.
     pub(super) fn create_from_cache(&mut self, session: CardSession) {
-        if !self.has(Errata::STALE_CONTEXT) || !self.cache.holds(session) {
+        let is_stale = self.has(Errata::STALE_CONTEXT) || on(Exhibit::ContextLost);
+        if !is_stale || !self.cache.holds(session) {
             return;
         }
         if let Some((context, _)) = self.contexts.get(session) {

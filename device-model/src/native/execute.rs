@@ -4,6 +4,7 @@
 //! memory and the host gives direct access; otherwise it goes through a scratch buffer of the card.
 //! Keys, AAD and payload in the card's buffers are zeroed before the next command runs.
 
+use exhibit::{Exhibit, on};
 use regs::{CardSession, Command, CommandFlags, DIGEST_MAX, DeviceAddr, Errata, IV_MAX, Status};
 use zeroize::Zeroize;
 
@@ -144,12 +145,15 @@ impl Shop<'_> {
         scratch.destination.load(destination, bus)?;
         self.stats.payload_bytes += u64::from(command.payload_len);
 
+        let is_first = self.stats.payload_bytes == u64::from(command.payload_len);
+        let is_wrong = is_first && on(Exhibit::FirstResultWrong);
         let mut transform = Transform {
             command,
             plan,
             context,
             scratch,
-            corrupt: plan.destination_len != 0 && self.latches.corrupt_output.strikes(),
+            corrupt: plan.destination_len != 0
+                && (self.latches.corrupt_output.strikes() || is_wrong),
             copied: false,
         };
         let ended = transform.run(bus);
@@ -334,6 +338,20 @@ impl Transform<'_> {
         ended
     }
 
+    /// The command with an IV that was read from a list when the payload stood there already.
+    #[cold]
+    fn with_overwritten_iv(&self, payload: &[u8]) -> Command {
+        let mut command = *self.command;
+        let is_run = self
+            .scratch
+            .source
+            .run_at(self.prefix_len(), payload.len() as u32);
+        if let (None, Some(block)) = (is_run, payload.first_chunk()) {
+            command.iv = *block;
+        }
+        command
+    }
+
     fn run_on_copy<H: Host>(
         &mut self,
         context: &Context,
@@ -342,7 +360,12 @@ impl Transform<'_> {
     ) -> Result<u32, Outcome> {
         let prefix_len = self.prefix_len();
         self.scratch.source.gather(prefix_len, payload, bus)?;
-        transform(self.command, self.plan, context, (self.scratch, payload))?;
+        let overwritten = on(Exhibit::SegmentIv).then(|| self.with_overwritten_iv(payload));
+        let command = overwritten.as_ref().unwrap_or(self.command);
+        transform(command, self.plan, context, (self.scratch, payload))?;
+        if on(Exhibit::WritesSource) {
+            self.scratch.source.scatter(prefix_len, payload, bus)?;
+        }
         if context.has_cipher() && !payload.is_empty() {
             if self.corrupt {
                 payload[0] ^= 1;

@@ -4,6 +4,7 @@
 //! command that waits at a fence keeps those behind it on the card, and the pair fetches no more
 //! until the fence falls.
 
+use exhibit::{Exhibit, on};
 use regs::{COMMAND_LEN, CardSession, Command, CommandFlags, Opcode, RingId, SEGMENT_LEN, Status};
 use timebase::{Span, Time};
 
@@ -27,6 +28,19 @@ pub(super) const MAX_FETCHES: usize = 4;
 struct Moment {
     now: Time,
     ring: usize,
+}
+
+/// Commands after which a bad engine hangs.
+const HANGS_AFTER: u64 = 200;
+
+/// A command with the IV of the next one of its session, which came before the engine began.
+#[cold]
+fn with_next_iv(bytes: &[u8; COMMAND_LEN], burst: &[[u8; COMMAND_LEN]]) -> [u8; COMMAND_LEN] {
+    let command = Command::from_bytes(bytes);
+    let next = burst.get(1).map(Command::from_bytes);
+    let next = next.filter(|next| next.session == command.session);
+    let iv = next.map_or(command.iv, |next| next.iv);
+    Command { iv, ..command }.to_bytes()
 }
 
 impl Card {
@@ -98,6 +112,9 @@ impl Card {
             self.rings[ring].fetched(count);
             self.busy.set(ring, true);
             self.stats.commands += u64::from(count);
+            if on(Exhibit::EngineHangs) && self.stats.commands > HANGS_AFTER {
+                self.latches.engines_hang = true;
+            }
             self.agenda.queue.reserve(count as usize);
             let (commands, _) = bytes.as_chunks::<COMMAND_LEN>();
             self.take_burst(Moment { now: at, ring }, commands, host);
@@ -128,7 +145,8 @@ impl Card {
                 self.dispatch_identity(moment, &command, identity, host);
             } else {
                 let later = commands.len() - index;
-                self.accept(moment, bytes, later as u32, host);
+                let shared = on(Exhibit::SharedIv).then(|| with_next_iv(bytes, &commands[index..]));
+                self.accept(moment, shared.as_ref().unwrap_or(bytes), later as u32, host);
                 let pair = &self.rings[moment.ring];
                 is_short_way = is_data && pair.fenced.is_empty();
             }

@@ -6,6 +6,7 @@
 
 use std::mem;
 
+use exhibit::{Exhibit, on};
 use regs::{
     Argument, ArgumentFlags, BLOB_LEN, Command, CommandFlags, Errata, KekOffer, Opcode, PAGE_MAX,
     PageCode, RANDOM_MAX, RingId, SESSION_BLOCK_LEN, Status, WRAPPED_KEK_LEN,
@@ -257,7 +258,7 @@ impl Card {
                 CardEvent::SessionRekeyed { session: session.0 }
             }
             Some(Opcode::SessionDestroy) => {
-                if !self.has(Errata::STALE_CONTEXT) {
+                if !self.has(Errata::STALE_CONTEXT) && !on(Exhibit::ContextLost) {
                     self.cache.forget(session);
                 }
                 CardEvent::SessionDestroyed { session: session.0 }

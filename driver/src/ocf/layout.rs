@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use exhibit::{Exhibit, on};
 use framework::{Buffer, Operation, Region, Request};
 use regs::{CardSession, Command, CommandFlags, DeviceAddr, Opcode};
 
@@ -122,7 +123,7 @@ impl Plain {
     /// What the card does with the buffer.
     #[inline(always)]
     pub(super) fn direction(&self) -> Direction {
-        match self.writes() {
+        match self.writes() && !on(Exhibit::WrongDirection) {
             true => Direction::Bidirectional,
             false => Direction::ToDevice,
         }

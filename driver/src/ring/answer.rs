@@ -1,6 +1,8 @@
 //! What the card is told of completions that were reaped: at once, with the interrupt armed; or
 //! late and without, while somebody looks for completions all the time.
 
+use exhibit::{Exhibit, on};
+
 use super::{Reaped, Ring};
 use crate::Transport;
 
@@ -18,7 +20,8 @@ impl<J> Ring<J> {
             return self.answer_late(transport);
         }
         // With the budget spent, service runs again at once: an interrupt would be for nothing.
-        self.acknowledge(transport, !reaped.is_exhausted && !reaped.is_torn);
+        let arms = !reaped.is_exhausted && !reaped.is_torn;
+        self.acknowledge(transport, arms && !on(Exhibit::NeverArmsAgain));
         true
     }
 

@@ -328,7 +328,8 @@ impl FakeCard {
 
     fn open(&mut self) -> u32 {
         self.next += 1;
-        self.next
+        // Above what 32 bits hold, so that both halves of an address count.
+        self.next + 16
     }
 }
 

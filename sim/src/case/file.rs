@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use exhibit::Exhibit;
+
 use super::{Case, Data, Signature};
 use crate::outcome::{Outcome, Violation};
 use crate::scenario::diagnostic::Source;
@@ -11,8 +13,8 @@ use crate::scenario::{Scenario, ScenarioError, parse, quoted, read_text};
 /// Version of the format. A file of another version is refused.
 pub const VERSION: u32 = 1;
 
-const KEYS: [&str; 7] = [
-    "version", "seed", "data", "digest", "events", "check", "message",
+const KEYS: [&str; 8] = [
+    "version", "seed", "data", "exhibit", "digest", "events", "check", "message",
 ];
 const DATA_KEYS: [&str; 3] = ["noise", "project", "path"];
 /// Most bytes of noise.
@@ -107,9 +109,13 @@ impl Replay {
             seed @ ..=MAX_INTEGER => seed.to_string(),
             seed => quoted(&seed.to_string()).to_string(),
         };
+        let exhibit = match self.case.exhibit {
+            Some(exhibit) => format!("exhibit = {}\n", quoted(exhibit.name())),
+            None => String::new(),
+        };
         format!(
             "# ringside replay FILE\n{}\n[replay]\nversion = {VERSION}\nseed = {seed}\n\
-             data = {data}\ndigest = {}\nevents = {}\ncheck = {}\nmessage = {}\n",
+             data = {data}\n{exhibit}digest = {}\nevents = {}\ncheck = {}\nmessage = {}\n",
             self.case.scenario.to_toml(),
             quoted(&self.digest),
             self.events,
@@ -135,12 +141,27 @@ fn read_replay(table: &Section<'_>, scenario: Scenario) -> Result<Replay, Scenar
             scenario,
             seed,
             data: read_data(&table.require("data")?)?,
+            exhibit: table
+                .get("exhibit")
+                .as_ref()
+                .map(read_exhibit)
+                .transpose()?,
         },
         digest: digest.text()?.to_owned(),
         events: table.require("events")?.integer(0..=MAX_INTEGER)?,
         check: table.require("check")?.text()?.to_owned(),
         message: table.require("message")?.text()?.to_owned(),
     })
+}
+
+/// A replay with a bug is for a program that has it.
+fn read_exhibit(item: &Item<'_>) -> Result<Exhibit, ScenarioError> {
+    let names: Vec<&str> = Exhibit::ALL.iter().map(|it| it.name()).collect();
+    let exhibit = Exhibit::ALL[item.one_of("exhibit of the museum", &names)?];
+    match exhibit.show() {
+        Ok(_) => Ok(exhibit),
+        Err(closed) => Err(item.complain(closed.to_string(), "no `exhibit`")),
+    }
 }
 
 fn read_data(item: &Item<'_>) -> Result<Data, ScenarioError> {
@@ -167,6 +188,7 @@ mod tests {
                 scenario: Scenario::builtin("failover").expect("built in"),
                 seed: 7,
                 data: Data::Noise(4_096),
+                exhibit: None,
             },
             digest: "00ff00ff00ff00ff".to_owned(),
             events: 12,
@@ -224,6 +246,22 @@ mod tests {
         ] {
             let message = complaint(old, new);
             assert!(message.contains(expected), "{new}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_replay_with_a_bug_is_for_a_program_that_has_it() {
+        let mut replay = sample();
+        replay.case.exhibit = Some(Exhibit::ALL[0]);
+        let text = replay.to_toml();
+        let read = Replay::from_toml(&text, "x.toml").map_err(|error| error.to_string());
+        match Exhibit::ALL[0].show() {
+            Ok(_) => assert_eq!(read, Ok(replay)),
+            Err(_) => {
+                let message = read.expect_err("a program without bugs");
+                assert!(message.contains("--features museum"), "{message}");
+                assert!(message.contains("| exhibit = "), "{message}");
+            }
         }
     }
 

@@ -11,6 +11,8 @@ pub mod story;
 use std::fmt;
 use std::path::PathBuf;
 
+use exhibit::{Exhibit, Shown};
+
 use crate::input::{Input, InputError};
 use crate::outcome::{Outcome, Violation};
 use crate::scenario::Scenario;
@@ -27,6 +29,8 @@ pub struct Case {
     pub seed: u64,
     /// What consumers process.
     pub data: Data,
+    /// The bug that the code has, in a museum.
+    pub exhibit: Option<Exhibit>,
 }
 
 /// Where the bytes that consumers process come from.
@@ -61,12 +65,21 @@ impl Case {
     /// # Errors
     /// [`SetupError`] if the run cannot begin.
     pub fn run(&self, input: &Input, keep_log: bool) -> Result<Outcome, SetupError> {
+        let _shown = self.show()?;
         let options = RunOptions {
             keep_log,
             stop_at_first: true,
             ..RunOptions::new(self.seed, input.clone())
         };
         world::run(&self.scenario, &options, &mut |_| {})
+    }
+
+    /// Switches the bug of the case on, if it has one, until the answer is dropped.
+    ///
+    /// # Errors
+    /// [`SetupError::Closed`] if this program was built without the bugs.
+    pub(crate) fn show(&self) -> Result<Option<Shown>, SetupError> {
+        Ok(self.exhibit.map(Exhibit::show).transpose()?)
     }
 }
 

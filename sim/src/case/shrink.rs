@@ -128,12 +128,12 @@ impl Work<'_> {
         }
         let own = self.best.seed;
         std::iter::once(own).chain(1..=SEEDS).any(|seed| {
-            let data = self.best.data.clone();
             let scenario = scenario.clone();
             self.take(Case {
                 scenario,
                 seed,
-                data,
+                data: self.best.data.clone(),
+                exhibit: self.best.exhibit,
             })
         })
     }

@@ -71,6 +71,15 @@ impl Liveness {
         }
     }
 
+    /// Every driver was asked to leave and had its time until `now`: `open` drivers never will.
+    pub fn drivers_left(&mut self, now: Time, open: u64) {
+        self.findings.look();
+        if open > 0 {
+            self.findings
+                .violation(now, || format!("{open} drivers do not leave"));
+        }
+    }
+
     /// Nothing is left to happen at `now`: `outstanding` requests will never end.
     pub fn nothing_left(&mut self, now: Time, outstanding: u64) {
         self.findings.look();
@@ -99,7 +108,9 @@ mod tests {
         check.nothing_left(Time::from_ps(200), 1);
         check.sessions_left(Time::from_ps(200), 1);
         check.sessions_left(Time::from_ps(200), 0);
-        assert_eq!(check.findings.violations(), 3);
+        check.drivers_left(Time::from_ps(200), 1);
+        check.drivers_left(Time::from_ps(200), 0);
+        assert_eq!(check.findings.violations(), 4);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl RingOwner {
                 DriverEvent::Reaped { ring, slot, .. } => {
                     (card, ring, self.ring(card, ring).reaped(slot))
                 }
-                DriverEvent::Reset | DriverEvent::Lost => return self.forget(card),
+                DriverEvent::Reset | DriverEvent::Lost => return self.turn_off(card),
                 _ => return,
             },
             Event::Card { card, event } => match event {
@@ -98,7 +98,7 @@ impl RingOwner {
                 return self.ring(card, ring).configure(register, value);
             }
             Some(Target::Control(Register::Control)) if Control::from_bits(value).reset() => {
-                return self.forget(card);
+                return self.turn_off(card);
             }
             _ => return,
         };
@@ -114,6 +114,12 @@ impl RingOwner {
     }
 
     /// All rings of a card are off.
+    fn turn_off(&mut self, card: u16) {
+        let rings = self.cards.get_mut(usize::from(card)).into_iter();
+        rings.flatten().for_each(Ring::turn_off);
+    }
+
+    /// The driver of a card begins anew.
     pub(super) fn forget(&mut self, card: u16) {
         if let Some(rings) = self.cards.get_mut(usize::from(card)) {
             rings.clear();
@@ -135,6 +141,14 @@ impl RingOwner {
 }
 
 impl Ring {
+    /// What the card completed before may still be read.
+    fn turn_off(&mut self) {
+        *self = Self {
+            unread: std::mem::take(&mut self.unread),
+            ..Self::default()
+        };
+    }
+
     fn configure(&mut self, register: RingRegister, value: u32) {
         match register {
             RingRegister::Entries => self.configured = value,
@@ -142,10 +156,8 @@ impl Ring {
                 let control = RingControl::from_bits(value);
                 let (was_on, configured) = (self.entries > 0, self.configured);
                 if control.reset() || !control.enabled() || !was_on {
-                    *self = Self {
-                        configured,
-                        ..Self::default()
-                    };
+                    self.turn_off();
+                    self.configured = configured;
                 }
                 if control.enabled() && self.entries == 0 {
                     self.entries = configured;
@@ -232,6 +244,10 @@ impl Ring {
 
     fn completed(&mut self, slot: Slot) -> Result<(), String> {
         if !self.has(slot) {
+            // The card does not know yet that the ring is off.
+            if let Some(unread) = self.unread.get_mut(slot.0 as usize) {
+                *unread = true;
+            }
             return Ok(());
         }
         self.completed = slot.next(self.entries);
@@ -244,13 +260,14 @@ impl Ring {
     }
 
     fn reaped(&mut self, slot: Slot) -> Result<(), String> {
-        self.expect("a completion was read from", slot)?;
-        if !std::mem::take(&mut self.unread[slot.0 as usize]) {
-            return Err(format!(
-                "a completion was read from entry {slot}, which the card had not written"
-            ));
+        let unread = self.unread.get_mut(slot.0 as usize);
+        if unread.is_some_and(std::mem::take) {
+            return Ok(());
         }
-        Ok(())
+        self.expect("a completion was read from", slot)?;
+        Err(format!(
+            "a completion was read from entry {slot}, which the card had not written"
+        ))
     }
 
     fn give_back(&mut self, slot: Slot) -> Result<(), String> {
@@ -450,6 +467,17 @@ mod tests {
             .complete(0)
             .complete(0)
             .complains("which nobody had read");
+    }
+
+    #[test]
+    fn what_was_completed_before_a_reset_is_read_once_after_it() {
+        let mut bench = Bench::new();
+        bench.post(0).publish(1).fetch(0, 1).complete(0);
+        let event = DriverEvent::Reset;
+        bench.see(Event::Driver { card: 0, event });
+        bench.reap(0);
+        assert_eq!(bench.0.findings.messages(), [""; 0]);
+        bench.reap(0).complains("and the ring is off");
     }
 
     #[test]

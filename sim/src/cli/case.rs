@@ -70,6 +70,7 @@ impl Chosen {
                 scenario: Scenario::find(&self.scenario)?,
                 seed,
                 data: Data::Noise(super::sweep::NOISE),
+                exhibit: None,
             },
         };
         let data = self.input.clone().map(Data::Path);

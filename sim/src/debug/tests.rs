@@ -11,6 +11,7 @@ fn case() -> Case {
         scenario: Scenario::from_toml(&(scenario + fault), "test").unwrap(),
         seed: 3,
         data: Data::Noise(1 << 16),
+        exhibit: None,
     }
 }
 

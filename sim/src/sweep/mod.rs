@@ -51,6 +51,7 @@ impl Plan {
             scenario: self.scenario.clone(),
             seed,
             data: self.data.clone(),
+            exhibit: None,
         }
     }
 }

@@ -427,6 +427,7 @@ impl Builder {
     /// [`BuildError`] if a run cannot begin.
     pub fn run(&self) -> Result<Runs, BuildError> {
         let case = Case {
+            exhibit: None,
             scenario: self.scenario()?,
             seed: self.seeds.start,
             data: self.data.clone(),

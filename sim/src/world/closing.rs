@@ -1,7 +1,8 @@
 //! After the workload: everything is closed, and nothing may be left behind.
 
-use framework::DriverId;
+use framework::{DriverId, DriverState, Framework};
 
+use super::machine::Slot;
 use super::{World, setup};
 use crate::outcome::{
     CheckSummary, DriverSummary, Mark, MarkKind, Outcome, Series, Summary, Violation,
@@ -22,6 +23,7 @@ impl World<'_> {
         if self.stuck {
             return;
         }
+        self.let_drivers_leave();
         for index in 0..self.consumers.len() {
             let session = self.consumers[index].session;
             if let Err(error) = self.framework.close_session(now, session) {
@@ -29,7 +31,8 @@ impl World<'_> {
             }
         }
         self.settle();
-        while self.framework.stats().sessions > 0 && self.step() {}
+        let limit = self.now() + self.scenario.drain_within;
+        while self.framework.stats().sessions > 0 && self.now() < limit && self.step() {}
         let (now, open) = (self.now(), self.framework.stats().sessions as u64);
         self.recorder
             .borrow_mut()
@@ -37,18 +40,7 @@ impl World<'_> {
             .liveness
             .sessions_left(now, open);
         self.drain_cards();
-        let now = self.now();
-        for slot in 0..self.ports.len() {
-            let port = self.ports[slot].borrow();
-            if let Some(card) = port.card() {
-                let place = format!("the card in {}", self.scenario.cards[slot].name);
-                let mut recorder = self.recorder.borrow_mut();
-                recorder
-                    .checkers()
-                    .key_residue
-                    .look_at_card(now, &place, card);
-            }
-        }
+        self.look_for_keys();
         self.detach_all();
         self.consumers
             .iter_mut()
@@ -63,6 +55,33 @@ impl World<'_> {
             let open = port.borrow().windows().live();
             checkers.bounds.look_at_windows(now, &spec.name, open);
         }
+    }
+
+    /// Whoever was asked to leave has to, though sessions that he had may stay idle for ever.
+    fn let_drivers_leave(&mut self) {
+        let leaving = |framework: &Framework| {
+            let drivers = framework.drivers();
+            drivers.filter(|it| it.state != DriverState::Active).count() as u64
+        };
+        let limit = self.now() + self.scenario.drain_within;
+        while leaving(&self.framework) > 0 && self.now() < limit && self.step() {}
+        let (now, open) = (self.now(), leaving(&self.framework));
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.checkers().liveness.drivers_left(now, open);
+    }
+
+    /// No session is left, so no key may be: not on a card, and not in a driver's memory.
+    fn look_for_keys(&self) {
+        let now = self.now();
+        let mut recorder = self.recorder.borrow_mut();
+        let key_residue = &mut recorder.checkers().key_residue;
+        for (port, spec) in self.ports.iter().zip(&self.scenario.cards) {
+            if let Some(card) = port.borrow().card() {
+                let place = format!("the card in {}", spec.name);
+                key_residue.look_at_card(now, &place, card);
+            }
+        }
+        key_residue.look_at_pool(now, &self.pool);
     }
 
     /// Commands that all rings together hold.
@@ -92,14 +111,12 @@ impl World<'_> {
             }
         }
         self.settle();
-        while self.slots.iter().any(|slot| slot.driver.is_some()) {
-            if !self.step() {
-                let now = self.now();
-                let mut recorder = self.recorder.borrow_mut();
-                recorder.checkers().liveness.nothing_left(now, 1);
-                break;
-            }
-        }
+        let limit = now + self.scenario.drain_within;
+        let is_there = |slot: &Slot| slot.driver.is_some();
+        while self.slots.iter().any(is_there) && self.now() < limit && self.step() {}
+        let open = self.slots.iter().filter(|slot| is_there(slot)).count() as u64;
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.checkers().liveness.drivers_left(self.now(), open);
     }
 
     /// What the run leaves behind.

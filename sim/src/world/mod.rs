@@ -38,7 +38,7 @@ use self::faults::Script;
 use self::machine::Slot;
 
 /// Events at one instant after which the world is called stuck.
-const MAX_STEPS_AT_ONCE: u32 = 1_000_000;
+const MAX_STEPS_AT_ONCE: u32 = 100_000;
 
 /// How to run a scenario.
 #[derive(Clone, Debug)]
@@ -80,6 +80,9 @@ pub struct Progress {
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
+    /// The case has a bug that this program was built without.
+    #[error(transparent)]
+    Closed(#[from] exhibit::Closed),
     /// No memory for the DMA pool.
     #[error("no DMA pool")]
     Pool(#[from] dma::PoolError),

@@ -23,6 +23,9 @@ use crate::schedule::Schedule;
 use crate::workload::{Consumer, below, percent};
 
 /// What the framework of a world is held to.
+/// The workload begins after this time even if some card is not up.
+const BRING_UP: Span = Span::from_ms(1_000);
+
 pub(super) fn limits() -> Limits {
     Limits {
         event_len: 1 << 20,
@@ -87,7 +90,8 @@ impl<'a> World<'a> {
         world.set_up_consumers()?;
         world.settle();
         // The cards come up and open the sessions before the first consumer acts.
-        while world.step() {}
+        let limit = world.now() + BRING_UP;
+        while world.now() < limit && !world.is_over() && world.step() {}
         world.start();
         Ok(world)
     }

@@ -28,6 +28,7 @@ fn written(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, Vec<u8>
         scenario: scenario.clone(),
         seed: 3,
         data: Data::Noise(LEN as u32),
+        exhibit: None,
     };
     let replay = Replay::new(case, outcome).unwrap();
     all.push(("replay file", replay.to_toml().into()));

@@ -15,6 +15,7 @@ fn broken(latch: Latch) -> Case {
         scenario,
         seed: 77,
         data: Data::Noise(NOISE),
+        exhibit: None,
     }
 }
 

@@ -62,6 +62,7 @@ fn a_built_scenario_runs_as_its_file_does() {
     runs.assert_passed();
     let text = builder.scenario().unwrap().to_toml();
     let case = Case {
+        exhibit: None,
         scenario: Scenario::from_toml(&text, "text").unwrap(),
         seed: 3,
         data: Data::Noise(NOISE),
