@@ -4,6 +4,7 @@
 //! downwards (in order), interrupt messages upwards. Register reads push the writes before them, as
 //! on PCIe. A slot that is empty answers with all ones and loses writes.
 
+mod posted;
 mod side;
 mod transport;
 
@@ -16,26 +17,25 @@ use device_model::{Card, LinkBacklog};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use regs::pci::{
-    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, express, header, msix, power,
+    ConfigRegister, MSIX_BAR, MSIX_ENTRY_LEN, MSIX_TABLE, NOBODY, RETRY_VENDOR, express, header,
+    msix, power,
 };
 use regs::{DOORBELL_PAGE, DeviceAddr, FunctionId, RingId, Vector};
 use timebase::{Span, Time};
 
+pub(crate) use self::posted::{Posted, PostedWrite, answer};
 pub(crate) use self::side::CardSide;
 pub use self::transport::LinkTransport;
 use crate::checker::RegisterAccess;
 use crate::event::Event;
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
-use crate::rule::{Fate, Message, Rules};
+use crate::rule::{Message, Rules};
 
 /// Where the machine takes interrupt messages; their data is the vector.
 pub(crate) const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
 /// Reads up to 4 KiB.
 const LONGEST_READ: u32 = 5;
-
-/// What a card that is not ready gives for its vendor. PCI Express Base Specification 2.3.2.
-const RETRY_STATUS: u32 = 0x0001;
 
 /// Virtual time as everybody in the world reads it.
 pub type Clock = Rc<Cell<Time>>;
@@ -46,7 +46,7 @@ pub struct Port {
     index: u16,
     card: Option<Card>,
     windows: WindowTable,
-    writes: VecDeque<PostedWrite>,
+    writes: Posted<u32>,
     interrupts: VecDeque<(Time, Vector)>,
     pending_vectors: u128,
     /// The card is reset or asleep, and nobody told its driver: what that does to it meanwhile is
@@ -74,13 +74,6 @@ pub struct Delays {
     pub write: Span,
     /// Where the draws come from.
     pub chance: Xoshiro256PlusPlus,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PostedWrite {
-    arrives: Time,
-    offset: u32,
-    value: u32,
 }
 
 /// A write of the card to memory that has not arrived.
@@ -126,7 +119,7 @@ impl Port {
             index,
             card: None,
             windows: WindowTable::default(),
-            writes: VecDeque::new(),
+            writes: Posted::default(),
             interrupts: VecDeque::new(),
             pending_vectors: 0,
             is_unannounced: false,
@@ -142,6 +135,13 @@ impl Port {
     /// Puts the slot behind `uplink`, which it shares with every other slot behind it.
     pub fn share_link(&mut self, uplink: Uplink) {
         self.uplink = Some(uplink);
+    }
+
+    /// Whether a fault that waits for a message has something to tell.
+    #[must_use]
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.rules.has_news()
     }
 
     /// What becomes of messages on this link.
@@ -194,7 +194,7 @@ impl Port {
     /// reset. False as long as the card asks for more time, which it does until it is ready.
     pub fn restore(&mut self) -> bool {
         self.advance();
-        if self.config(header::VENDOR_ID) & 0xFFFF == RETRY_STATUS {
+        if self.config(header::VENDOR_ID) as u16 == RETRY_VENDOR {
             return false;
         }
         self.is_unannounced = false;
@@ -209,8 +209,8 @@ impl Port {
         let arrives = self.clock.get();
         self.deliver(PostedWrite {
             arrives,
-            offset,
-            value,
+            at: offset,
+            value: value.into(),
         });
     }
 
@@ -297,13 +297,9 @@ impl Port {
     #[must_use]
     #[inline]
     pub fn card_deadline(&self) -> Time {
-        let write = self
-            .writes
-            .front()
-            .map_or(Time::NEVER, |write| write.arrives);
         let late = self.late.front().map_or(Time::NEVER, |late| late.arrives);
         let card = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
-        write.min(card).min(late)
+        self.writes.deadline().min(card).min(late)
     }
 
     /// When the next interrupt reaches the driver.
@@ -320,13 +316,7 @@ impl Port {
     #[inline]
     pub fn advance(&mut self) {
         let now = self.clock.get();
-        while let Some(write) = self
-            .writes
-            .front()
-            .copied()
-            .filter(|write| write.arrives <= now)
-        {
-            self.writes.pop_front();
+        while let Some(write) = self.writes.arrived(now) {
             self.deliver(write);
         }
         if self
@@ -373,12 +363,8 @@ impl Port {
         Some(acted)
     }
 
-    fn deliver(&mut self, write: PostedWrite) {
-        let PostedWrite {
-            arrives,
-            offset,
-            value,
-        } = write;
+    fn deliver(&mut self, write: PostedWrite<u32>) {
+        let (arrives, offset, value) = (write.arrives, write.at, write.value as u32);
         self.with_card(|card, side| {
             let event = Event::WriteArrived {
                 card: side.card,
@@ -403,41 +389,18 @@ impl Port {
     fn post(&mut self, offset: u32, value: u32) {
         self.show(RegisterAccess::Write { offset, value });
         let Some(card) = &self.card else { return };
-        let mut earliest = self.clock.get() + card.profile().link.latency;
-        let (mut value, mut copies) = (value, 1);
+        let earliest = self.clock.get() + card.profile().link.latency;
         let message = match offset {
             DOORBELL_PAGE.. => Message::Doorbell,
             _ => Message::Write,
         };
-        match self.rules.fate(message, offset.into()) {
-            Some(Fate::Lose) => return,
-            Some(Fate::Double) => copies = 2,
-            Some(Fate::Delay(delay)) => earliest += delay,
-            Some(Fate::Flip) => value ^= 1,
-            Some(Fate::Overtake) => {
-                let first = self.writes.front().map_or(earliest, |first| first.arrives);
-                self.writes.push_front(PostedWrite {
-                    arrives: first.min(earliest),
-                    offset,
-                    value,
-                });
-                return;
-            }
-            _ => {}
-        }
-        let jittered = earliest + self.delays.of_a_write();
-        // Posted writes never overtake each other.
-        let arrives = self
-            .writes
-            .back()
-            .map_or(jittered, |last| jittered.max(last.arrives));
-        for _ in 0..copies {
-            self.writes.push_back(PostedWrite {
-                arrives,
-                offset,
-                value,
-            });
-        }
+        let fate = self.rules.fate(message, offset.into());
+        let write = PostedWrite {
+            arrives: earliest,
+            at: offset,
+            value: value.into(),
+        };
+        self.writes.post(write, fate, &mut self.delays);
     }
 
     fn read(&mut self, offset: u32) -> u32 {
@@ -445,26 +408,18 @@ impl Port {
         if self.card.is_none() {
             return u32::MAX;
         }
-        // A read pushes the writes before it: they arrive at the latest when it does.
-        while let Some(mut write) = self.writes.pop_front() {
-            write.arrives = write.arrives.min(now);
+        while let Some(write) = self.writes.pushed(now) {
             self.deliver(write);
         }
         self.advance();
         let value = self
             .with_card(|card, side| card.mmio_read(now, offset, side))
             .unwrap_or(u32::MAX);
-        let value = match self.rules.fate(Message::Read, offset.into()) {
-            Some(Fate::Lose) => u32::MAX,
-            Some(Fate::Flip) => value ^ 1,
-            Some(Fate::Answer(answer)) => answer,
-            // Who reads stands still until the answer is there, and so does all that it would do.
-            Some(Fate::Delay(stall)) => {
-                self.clock.set(now + stall);
-                value
-            }
-            _ => value,
-        };
+        let fate = self.rules.fate(Message::Read, offset.into());
+        let (value, stall) = answer(fate, value.into(), u32::MAX.into());
+        // Who reads stands still until the answer is there, and so does all that it would do.
+        self.clock.set(now + stall);
+        let value = value as u32;
         self.show(RegisterAccess::Read { offset, value });
         value
     }

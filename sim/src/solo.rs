@@ -24,6 +24,7 @@ use crate::recorder::{Level, Recorder};
 use crate::scenario::{Action, Scenario, ScenarioError, Trigger};
 use crate::world::World;
 use crate::world::builder::Builder;
+use crate::world::faults::present;
 
 /// The check that needs a driver which tells what it writes.
 const NOT_WATCHED: &str = "ring ownership";
@@ -304,8 +305,8 @@ impl Solo {
         }
         let mut previous = self.now();
         let mut added = Vec::new();
-        for (index, fault) in scenario.faults.iter().enumerate().skip(self.listed) {
-            let number = index - self.listed + 1;
+        let faults = &scenario.faults[self.listed..];
+        for (number, fault) in (1..).zip(faults) {
             let at = match fault.trigger {
                 Trigger::At(at) => self.now() + at.since(Time::ZERO),
                 Trigger::AfterPrevious(span) => previous + span,
@@ -321,14 +322,13 @@ impl Solo {
                 _ => return Err(SoloError::Fault(number)),
             }
             previous = at;
-            added.push((at, fault.action, u64::from(fault.percent)));
+            added.push((at, fault.action));
         }
         self.listed = scenario.faults.len();
-        for (at, action, percent) in added {
-            if percent >= 100 || self.chance.next_u64() % 100 < percent {
-                self.script.push((at, action));
-            }
-        }
+        let present = present(faults, self.chance.next_u64());
+        let added = added.into_iter().zip(present);
+        self.script
+            .extend(added.filter_map(|(it, is_in)| is_in.then_some(it)));
         Ok(())
     }
 

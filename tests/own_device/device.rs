@@ -2,7 +2,7 @@
 //!
 //! Registers of BAR 0, and one ring of descriptors in host memory. Nothing of this project's card.
 
-use sim::foreign::{Access, Device, DeviceAddr, DmaFault, Machine, behind};
+use sim::foreign::{Access, Device, DeviceAddr, DmaFault, Machine};
 use timebase::{Span, Time};
 
 /// What register [`ID`] reads.
@@ -158,5 +158,5 @@ fn fetch(descriptor: DeviceAddr, machine: &mut Machine<'_>) -> Result<Packet, Dm
 
 fn receive(packet: &Packet, machine: &mut Machine<'_>) -> Result<(), DmaFault> {
     machine.write(packet.to, &packet.bytes)?;
-    machine.write(behind(packet.descriptor, DONE), &1_u32.to_le_bytes())
+    machine.write(packet.descriptor.offset(DONE), &1_u32.to_le_bytes())
 }

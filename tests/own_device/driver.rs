@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sim::foreign::{Access, Bus, Coherent, DeviceAddr, Direction, Driver, Transport, behind};
+use sim::foreign::{Access, Bus, Coherent, DeviceAddr, Direction, Driver, Transport};
 use timebase::{Span, Time};
 
 use crate::device::{CAUSE, DESCRIPTOR, DONE, ENABLE, ENTRIES, FAILED, ID, MAGIC, MTU, RING, TAIL};
@@ -95,7 +95,7 @@ impl LoopbackDriver {
         let [sent, received] = [SENT, RECEIVED].map(|part| u64::from(slot) * SLOT + part);
         memory.write(sent as usize, &packet);
         memory.write(received as usize, &[0; MTU]);
-        let [from, to] = [sent, received].map(|part| behind(*addr, part).0.to_le_bytes());
+        let [from, to] = [sent, received].map(|part| addr.offset(part).0.to_le_bytes());
         let len = (packet.len() as u32).to_le_bytes();
         let descriptor = [&from[..], &to, &len, &[0; 4]].concat();
         memory.write((u64::from(slot) * DESCRIPTOR) as usize, &descriptor);

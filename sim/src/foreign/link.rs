@@ -15,10 +15,10 @@ use timebase::{Span, Time};
 use super::{Access, Device};
 use crate::checker::Findings;
 use crate::event::Event;
-use crate::link::{CardSide, Delays, LateWrite, MESSAGES};
+use crate::link::{CardSide, Delays, LateWrite, MESSAGES, Posted, PostedWrite, answer};
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
-use crate::rule::{Fate, Message, Rules};
+use crate::rule::{Message, Rules};
 
 /// Interrupt vectors of a device: what a driver is told is one bit each.
 const VECTORS: u16 = 128;
@@ -30,7 +30,7 @@ pub(super) struct Link {
     device: Option<Box<dyn Device>>,
     /// Devices that were put in so far.
     insertions: u32,
-    writes: VecDeque<PostedWrite>,
+    writes: Posted<Access>,
     latency: Span,
     side: Side,
     pool: Pool,
@@ -50,19 +50,12 @@ struct Side {
     rules: Rules,
 }
 
-#[derive(Clone, Copy)]
-struct PostedWrite {
-    arrives: Time,
-    at: Access,
-    value: u64,
-}
-
 impl Link {
     pub(super) fn new(pool: Pool, latency: Span, delays: Delays, recorder: Recorder) -> Self {
         Self {
             device: None,
             insertions: 0,
-            writes: VecDeque::new(),
+            writes: Posted::default(),
             latency,
             side: Side {
                 now: Time::ZERO,
@@ -120,11 +113,10 @@ impl Link {
 
     /// When the device must be looked at next.
     pub(super) fn device_deadline(&self) -> Time {
-        let write = self.writes.front().map_or(Time::NEVER, |it| it.arrives);
         let device = self.device.as_ref().map_or(Time::NEVER, |it| it.deadline());
         let late = self.side.late.front();
         let late = late.map_or(Time::NEVER, |it| it.arrives);
-        write.min(device).min(late)
+        self.writes.deadline().min(device).min(late)
     }
 
     /// When the next interrupt reaches the driver.
@@ -136,7 +128,7 @@ impl Link {
     /// Delivers what has arrived, and lets the device do what is due.
     pub(super) fn advance(&mut self) {
         let now = self.now();
-        while let Some(write) = self.writes.pop_front_if(|write| write.arrives <= now) {
+        while let Some(write) = self.writes.arrived(now) {
             self.deliver(write);
         }
         while let Some(late) = self.side.late.pop_front_if(|late| late.arrives <= now) {
@@ -170,7 +162,7 @@ impl Link {
         Some(act(device.as_mut(), &mut machine))
     }
 
-    fn deliver(&mut self, write: PostedWrite) {
+    fn deliver(&mut self, write: PostedWrite<Access>) {
         let PostedWrite { at, value, .. } = write;
         self.record(Event::WriteArrived {
             card: SLOT,
@@ -191,47 +183,27 @@ impl Link {
         if self.device.is_none() {
             return;
         }
-        let mut earliest = self.now() + self.latency;
-        let (mut value, mut copies) = (value & at.ones(), 1);
-        match self.side.rules.fate(Message::Write, at.offset.into()) {
-            Some(Fate::Lose) => return,
-            Some(Fate::Double) => copies = 2,
-            Some(Fate::Delay(delay)) => earliest += delay,
-            Some(Fate::Flip) => value ^= 1,
-            Some(Fate::Overtake) => {
-                let first = self.writes.front().map_or(earliest, |it| it.arrives);
-                let arrives = first.min(earliest);
-                return self.writes.push_front(PostedWrite { arrives, at, value });
-            }
-            _ => {}
-        }
-        // Posted writes never overtake each other.
-        let last = self.writes.back().map_or(Time::ZERO, |last| last.arrives);
-        let arrives = last.max(earliest + self.side.delays.of_a_write());
-        let write = PostedWrite { arrives, at, value };
-        self.writes.extend(std::iter::repeat_n(write, copies));
+        let write = PostedWrite {
+            arrives: self.now() + self.latency,
+            at,
+            value: value & at.ones(),
+        };
+        let fate = self.side.rules.fate(Message::Write, at.offset.into());
+        self.writes.post(write, fate, &mut self.side.delays);
     }
 
     fn read(&mut self, at: Access) -> u64 {
-        // A read pushes the writes before it.
-        while let Some(write) = self.writes.pop_front() {
+        while let Some(write) = self.writes.pushed(self.side.now) {
             self.deliver(write);
         }
         self.advance();
         let value = self.with_device(|device, machine| device.read(at, machine));
         let Some(value) = value else { return at.ones() };
-        let value = value & at.ones();
-        match self.side.rules.fate(Message::Read, at.offset.into()) {
-            Some(Fate::Lose) => at.ones(),
-            Some(Fate::Flip) => value ^ 1,
-            Some(Fate::Answer(answer)) => u64::from(answer) & at.ones(),
-            // Who reads stands still until the answer is there.
-            Some(Fate::Delay(stall)) => {
-                self.side.now += stall;
-                value
-            }
-            _ => value,
-        }
+        let fate = self.side.rules.fate(Message::Read, at.offset.into());
+        let (value, stall) = answer(fate, value & at.ones(), at.ones());
+        // Who reads stands still until the answer is there.
+        self.side.now += stall;
+        value
     }
 
     fn take_interrupts(&mut self) -> u128 {

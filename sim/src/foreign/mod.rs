@@ -87,11 +87,5 @@ pub trait Driver {
     fn close(&mut self, bus: &mut Bus<'_>);
 }
 
-/// An address `bytes` behind `start`, as the device sees it.
-#[must_use]
-pub const fn behind(start: DeviceAddr, bytes: u64) -> DeviceAddr {
-    DeviceAddr(start.0 + bytes)
-}
-
 #[cfg(test)]
 mod tests;

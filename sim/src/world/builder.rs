@@ -341,12 +341,7 @@ impl Builder {
     /// Allows sessions on these drivers only.
     #[must_use]
     pub fn placement(self, placement: Placement) -> Self {
-        let name = match placement {
-            Placement::Any => "any",
-            Placement::Hardware => "hardware",
-            Placement::Software => "software",
-        };
-        self.workload("placement", name)
+        self.workload("placement", placement.name())
     }
 
     /// Lets something go wrong, after what was listed before it.

@@ -1,7 +1,7 @@
 //! The fault script: what goes wrong, and when.
 
 use framework::{DriverId, Rebalance};
-use rand::{Rng as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use timebase::{Span, Time};
 
@@ -9,6 +9,7 @@ use super::{SetupError, World};
 use crate::event::Event;
 use crate::outcome::{MarkKind, Violation};
 use crate::scenario::{Action, FaultSpec, Trigger};
+use crate::workload::percent;
 
 /// A card cannot be put in while the driver of the one before is leaving: try again after this.
 const RETRY: Span = Span::from_us(1);
@@ -19,6 +20,19 @@ const MIX: u64 = 0x6A09_E667_F3BC_C908;
 /// The seed of what `fault` draws: a stream of its own moves nothing else.
 const fn stream(fleet: u64, fault: usize) -> u64 {
     fleet ^ (fault as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Which of `faults` a run has; one that follows another goes with it. Drawn from a stream of its
+/// own, so that nothing else of the run depends on how many there are.
+pub(crate) fn present(faults: &[FaultSpec], seed: u64) -> impl Iterator<Item = bool> {
+    let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ MIX);
+    let mut is_in = true;
+    faults.iter().map(move |fault| {
+        let drawn = percent(&mut chance, fault.percent);
+        let follows = matches!(fault.trigger, Trigger::AfterPrevious(_));
+        is_in = drawn && (is_in || !follows);
+        is_in
+    })
 }
 
 /// The faults of a scenario and how far they are.
@@ -48,26 +62,19 @@ enum State {
 }
 
 impl Script {
-    /// The faults of a run. Which are left out is drawn from a stream of its own, so that nothing
-    /// else of the run depends on how many there are.
+    /// The faults of a run.
     pub(super) fn new(faults: &[FaultSpec], seed: u64) -> Self {
-        let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ MIX);
-        let mut is_in = true;
-        let mut entry = |fault: &FaultSpec| {
-            let drawn = chance.next_u64() % 100 < fault.percent.into();
-            let follows = matches!(fault.trigger, Trigger::AfterPrevious(_));
-            is_in = drawn && (is_in || !follows);
-            Entry {
-                trigger: fault.trigger,
-                action: fault.action,
-                state: if is_in { State::Waiting } else { State::Absent },
-                first_due: None,
-                happened: None,
-                may_idle: fault.may_idle,
-            }
+        let entry = |(fault, is_in): (&FaultSpec, bool)| Entry {
+            trigger: fault.trigger,
+            action: fault.action,
+            state: if is_in { State::Waiting } else { State::Absent },
+            first_due: None,
+            happened: None,
+            may_idle: fault.may_idle,
         };
+        let entries = faults.iter().zip(present(faults, seed)).map(entry);
         Self {
-            entries: faults.iter().map(&mut entry).collect(),
+            entries: entries.collect(),
         }
     }
 

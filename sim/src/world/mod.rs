@@ -8,7 +8,7 @@
 pub mod builder;
 mod closing;
 mod consume;
-mod faults;
+pub(crate) mod faults;
 mod machine;
 mod panic;
 mod setup;
@@ -324,11 +324,12 @@ impl World<'_> {
             self.told(&told);
         }
         for slot in 0..self.slots.len() {
-            let (card_at, interrupt_at) = {
+            let (card_at, interrupt_at, has_news) = {
                 let port = self.ports[slot].borrow();
-                (port.card_deadline(), port.interrupt_deadline())
+                let interrupt_at = port.interrupt_deadline();
+                (port.card_deadline(), interrupt_at, port.has_news())
             };
-            if self.ports[slot].borrow_mut().rules().has_news() {
+            if has_news {
                 let told = self.ports[slot].borrow_mut().rules().take_told();
                 self.told(&told);
             }

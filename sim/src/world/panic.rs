@@ -34,8 +34,8 @@ fn epitaph() -> Option<String> {
     let running = RUNNING.try_with(|running| running.borrow().clone());
     let (scenario, seed) = running.ok().flatten()?;
     Some(format!(
-        "This is a bug of ringside. The run was `{scenario}` with seed {seed}:\n  \
-         ringside run {scenario} --seed {seed}\n"
+        "This is a bug of ringside. The run was of scenario `{scenario}` with seed {seed}; the same \
+         scenario, seed and data show it\nagain.\n"
     ))
 }
 
@@ -63,7 +63,7 @@ mod tests {
         {
             let _inner = Running::new("inner", 7);
             let text = epitaph().expect("a run is under way");
-            assert!(text.contains("ringside run inner --seed 7"), "{text}");
+            assert!(text.contains("`inner` with seed 7"), "{text}");
             let other = std::thread::spawn(epitaph).join();
             assert_eq!(other.expect("a thread that ends"), None);
         }

@@ -22,10 +22,10 @@ use crate::scenario::{Placement, Scenario};
 use crate::schedule::Schedule;
 use crate::workload::{Consumer, below, percent};
 
-/// What the framework of a world is held to.
 /// The workload begins after this time even if some card is not up.
 const BRING_UP: Span = Span::from_ms(1_000);
 
+/// What the framework of a world is held to.
 pub(super) fn limits() -> Limits {
     Limits {
         event_len: 1 << 20,

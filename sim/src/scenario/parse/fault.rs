@@ -1,7 +1,7 @@
 //! The faults of a scenario: when, and what.
 
 use device_model::Latch;
-use regs::{DOORBELL_PAGE, RingId, Vector};
+use regs::{BAR0_LEN, RingId, Vector};
 use timebase::{Span, Time};
 
 use super::{MAX_NS, MAX_REQUESTS, MAX_US};
@@ -57,12 +57,10 @@ const WRITE_KEYS: [&str; 3] = ["card", "offset", "value"];
 
 /// Most faults of a scenario.
 const MAX_FAULTS: usize = 100_000;
-/// Most interrupts of one fault.
+/// Most interrupts of all faults together: each is kept until it arrives.
 const MAX_STORM: u64 = 100_000;
 /// Highest interrupt vector of a card.
 const MAX_VECTOR: u64 = 127;
-/// End of BAR 0, in bytes: two pages of doorbells at most behind the registers.
-const REGISTERS_END: u64 = 2 * DOORBELL_PAGE as u64;
 
 pub(super) fn read_faults(
     top: &Section<'_>,
@@ -70,6 +68,7 @@ pub(super) fn read_faults(
 ) -> Result<Vec<FaultSpec>, ScenarioError> {
     let names: Vec<&str> = cards.iter().map(|card| card.name.as_str()).collect();
     let mut faults = Vec::new();
+    let mut storm = 0;
     for section in top.sections("fault", &FAULT_KEYS)? {
         if faults.len() == MAX_FAULTS {
             let found = format!("more than {MAX_FAULTS} faults");
@@ -81,7 +80,15 @@ pub(super) fn read_faults(
             let found = "no fault before the first";
             return Err(trigger_item.complain(found, "another trigger for the first fault"));
         }
-        let action = read_action(&section.exactly_one(&ACTIONS, "action")?, &names)?;
+        let action_item = section.exactly_one(&ACTIONS, "action")?;
+        let action = read_action(&action_item, &names)?;
+        if let Action::Interrupt { count, .. } = action {
+            storm += u64::from(count);
+            if storm > MAX_STORM {
+                let found = format!("{storm} interrupts from nowhere in all");
+                return Err(action_item.complain(found, format!("at most {MAX_STORM}")));
+            }
+        }
         faults.push(FaultSpec {
             trigger,
             action,
@@ -161,7 +168,7 @@ fn read_interrupt(section: &Section<'_>, cards: &[&str]) -> Result<Action, Scena
 
 fn read_write(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {
     let item = section.require("offset")?;
-    let offset = item.integer(0..=REGISTERS_END - 4)?;
+    let offset = item.integer(0..=u64::from(BAR0_LEN) - 4)?;
     if !offset.is_multiple_of(4) {
         return Err(item.error("a multiple of 4"));
     }
