@@ -137,7 +137,8 @@ fn fails(erratum: Errata, without: &Trouble, seen: &Trouble) -> bool {
         Errata::INTERRUPT_SATURATION
         | Errata::SPURIOUS_INTERRUPT
         | Errata::DOORBELL_COLLISION
-        | Errata::RESET_CLEARS_VECTORS => seen.watchdog > without.watchdog,
+        | Errata::RESET_CLEARS_VECTORS
+        | Errata::VECTOR_ORDER => seen.watchdog > without.watchdog,
         Errata::STALE_PREFETCH => seen.strange > 0 || seen.resets > without.resets,
         Errata::SHORT_LAST_SEGMENT => seen.faults > 0 && !seen.violations.is_empty(),
         Errata::EARLY_STATUS => seen.strange > 0 && seen.resets > without.resets,

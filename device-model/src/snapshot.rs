@@ -17,7 +17,7 @@ use crate::profile::ProfileError;
 const MAGIC: [u8; 8] = *b"RINGSNAP";
 /// Counts up when the state of a card changes shape, or a card in it goes on in another way: a test
 /// keeps a digest for each.
-const FORMAT: u16 = 4;
+const FORMAT: u16 = 5;
 const HEADER_LEN: usize = MAGIC.len() + 2;
 
 /// Why bytes are not a card.

@@ -52,6 +52,8 @@ pub struct Port {
     /// The card is reset or asleep, and nobody told its driver: what that does to it meanwhile is
     /// not the driver's mistake.
     is_unannounced: bool,
+    /// The machine programs vectors from the last to the first.
+    is_backward: bool,
     /// Writes to memory that a rule holds up, in order of arrival.
     late: VecDeque<LateWrite>,
     clock: Clock,
@@ -123,6 +125,7 @@ impl Port {
             interrupts: VecDeque::new(),
             pending_vectors: 0,
             is_unannounced: false,
+            is_backward: false,
             late: VecDeque::new(),
             clock,
             recorder,
@@ -142,6 +145,12 @@ impl Port {
     #[inline]
     pub fn has_news(&self) -> bool {
         self.rules.has_news()
+    }
+
+    /// Has the machine program the vectors of this slot from the last to the first, or, as machines
+    /// do, the other way round.
+    pub fn program_backward(&mut self, is_backward: bool) {
+        self.is_backward = is_backward;
     }
 
     /// What becomes of messages on this link.
@@ -241,7 +250,11 @@ impl Port {
     fn enable_vectors(&mut self) {
         let now = self.clock.get();
         let vectors = msix::TABLE_SIZE.of(self.config(msix::MSIX_CONTROL)) + 1;
-        for vector in 0..vectors {
+        for count in 0..vectors {
+            let vector = match self.is_backward {
+                true => vectors - 1 - count,
+                false => count,
+            };
             let entry = [MESSAGES.0 as u32, (MESSAGES.0 >> 32) as u32, vector, 0];
             for (word, value) in (0..).zip(entry) {
                 let offset = MSIX_TABLE + vector * MSIX_ENTRY_LEN + word * 4;
@@ -394,7 +407,8 @@ impl Port {
             DOORBELL_PAGE.. => Message::Doorbell,
             _ => Message::Write,
         };
-        let fate = self.rules.fate(message, offset.into());
+        let contents = value.to_le_bytes();
+        let fate = self.rules.fate_of(message, offset.into(), &contents);
         let write = PostedWrite {
             arrives: earliest,
             at: offset,
@@ -415,7 +429,8 @@ impl Port {
         let value = self
             .with_card(|card, side| card.mmio_read(now, offset, side))
             .unwrap_or(u32::MAX);
-        let fate = self.rules.fate(Message::Read, offset.into());
+        let contents = value.to_le_bytes();
+        let fate = self.rules.fate_of(Message::Read, offset.into(), &contents);
         let (value, stall) = answer(fate, value.into(), u32::MAX.into());
         // Who reads stands still until the answer is there, and so does all that it would do.
         self.clock.set(now + stall);

@@ -71,6 +71,8 @@ pub struct Rule {
     pub last: u64,
     /// Length of the messages in bytes, for memory; `None` for any length.
     pub bytes: Option<u64>,
+    /// What the message must say; `None` for anything.
+    pub holds: Option<Holds>,
     /// Messages of the kind and place that go by first.
     pub skip: u64,
     /// Messages that are struck after that.
@@ -94,11 +96,44 @@ impl Rule {
             first: *Self::ANYWHERE.start(),
             last: *Self::ANYWHERE.end(),
             bytes: None,
+            holds: None,
             skip: 0,
             count: 1,
             one_in: 1,
             fate,
         }
+    }
+}
+
+/// A word that the contents of a message must hold: what is written to or read from a register or
+/// memory, such as a field of a descriptor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holds {
+    /// Where the word begins, in bytes from the beginning of the message; little endian.
+    pub at: u32,
+    /// Bytes from one such place to the next, as one message may be several descriptors; 0 if there
+    /// is one place only.
+    pub stride: u32,
+    /// The bits that count.
+    pub mask: u32,
+    /// What they are.
+    pub value: u32,
+}
+
+impl Holds {
+    /// Whether one of the places in `contents` has the value.
+    fn is_in(self, contents: &[u8]) -> bool {
+        let mut rest = contents.get(self.at as usize..);
+        while let Some(word) = rest.and_then(|rest| rest.first_chunk()) {
+            if u32::from_le_bytes(*word) & self.mask == self.value {
+                return true;
+            }
+            let stride = (self.stride != 0).then_some(self.stride as usize);
+            rest = rest
+                .zip(stride)
+                .and_then(|(rest, stride)| rest.get(stride..));
+        }
+        false
     }
 }
 
@@ -140,6 +175,12 @@ impl Message {
             Fate::Poison | Fate::Stale => matches!(self, Self::DmaRead),
             Fate::Answer(_) => matches!(self, Self::Read),
         }
+    }
+
+    /// Whether it says anything: an interrupt is its vector and nothing else.
+    #[must_use]
+    pub const fn has_contents(self) -> bool {
+        !matches!(self, Self::Interrupt)
     }
 
     /// Whether it is an access to memory, which has a length.
@@ -224,10 +265,12 @@ struct Armed {
 }
 
 impl Armed {
-    /// Whether the rule has its turn with a message of its kind of `bytes` at `place`.
-    fn is_due(&mut self, place: u64, bytes: u64) -> bool {
+    /// Whether the rule has its turn with a message of its kind and these `contents` at `place`.
+    fn is_due(&mut self, place: u64, contents: &[u8]) -> bool {
+        let bytes = contents.len() as u64;
         if !(self.rule.first..=self.rule.last).contains(&place)
             || self.rule.bytes.is_some_and(|wanted| wanted != bytes)
+            || self.rule.holds.is_some_and(|holds| !holds.is_in(contents))
         {
             return false;
         }
@@ -258,26 +301,26 @@ impl Rules {
     /// carried as it is. Of several rules that strike, the one armed first has its way.
     #[inline]
     pub fn fate(&mut self, message: Message, place: u64) -> Option<Fate> {
-        self.fate_of(message, place, 0)
+        self.fate_of(message, place, &[])
     }
 
-    /// The same for a message of `bytes` of memory.
+    /// The same for a message that says something: a value, or bytes of memory.
     #[inline]
-    pub fn fate_of(&mut self, message: Message, place: u64, bytes: usize) -> Option<Fate> {
+    pub fn fate_of(&mut self, message: Message, place: u64, contents: &[u8]) -> Option<Fate> {
         if self.armed.is_empty() {
             return None;
         }
-        self.strike(message, place, bytes as u64)
+        self.strike(message, place, contents)
     }
 
     #[cold]
-    fn strike(&mut self, message: Message, place: u64, bytes: u64) -> Option<Fate> {
+    fn strike(&mut self, message: Message, place: u64, contents: &[u8]) -> Option<Fate> {
         let mut fate = None;
         for armed in &mut self.armed {
             if armed.rule.message != message {
                 continue;
             }
-            if armed.is_due(place, bytes) && (fate.is_none() || armed.rule.fate == Fate::Carry) {
+            if armed.is_due(place, contents) && (fate.is_none() || armed.rule.fate == Fate::Carry) {
                 armed.struck += 1;
                 if armed.rule.fate == Fate::Carry {
                     self.told.push(armed.fault);
@@ -397,8 +440,41 @@ mod tests {
             ..Rule::next(Message::DmaWrite, Fate::Flip)
         };
         rules.arm(0, rule, 0);
-        let struck = [16, 32, 33].map(|len| rules.fate_of(Message::DmaWrite, 0, len).is_some());
+        let struck = [16, 32, 33].map(|len| {
+            let contents = vec![0; len];
+            rules.fate_of(Message::DmaWrite, 0, &contents).is_some()
+        });
         assert_eq!(struck, [false, true, false]);
+    }
+
+    #[test]
+    fn a_rule_on_contents_strikes_what_says_so_and_no_other() {
+        let mut contents = [0; 24];
+        contents[20..].copy_from_slice(&0xAB07_u32.to_le_bytes());
+        let is_struck = |at, stride, value, contents: &[u8]| {
+            let mut rules = Rules::default();
+            let (mask, holds) = (0xFF, |mask| Holds {
+                at,
+                stride,
+                mask,
+                value,
+            });
+            let rule = Rule {
+                holds: Some(holds(mask)),
+                ..Rule::next(Message::DmaRead, Fate::Lose)
+            };
+            rules.arm(0, rule, 0);
+            rules.fate_of(Message::DmaRead, 0, contents).is_some()
+        };
+        assert!(is_struck(20, 0, 7, &contents));
+        assert!(!is_struck(20, 0, 8, &contents));
+        assert!(!is_struck(4, 0, 7, &contents), "one place only");
+        assert!(is_struck(4, 16, 7, &contents), "any of them");
+        assert!(!is_struck(4, 12, 7, &contents));
+        // A word that is not all there says nothing.
+        assert!(!is_struck(21, 0, 0, &contents));
+        assert!(!is_struck(u32::MAX, u32::MAX, 0, &contents));
+        assert!(!is_struck(0, 0, 0, &[]));
     }
 
     #[test]

@@ -46,9 +46,6 @@ enum By {
     /// Requests that it strikes end with an error that says so; nothing else is found.
     #[serde(rename = "fails")]
     Fails,
-    /// It cannot be brought about.
-    #[serde(rename = "not yet")]
-    Missing,
 }
 
 /// Every mode with its number.
@@ -157,7 +154,7 @@ fn wrong(number: usize, mode: &Mode) -> Vec<String> {
         let expected: &[String] = match &mode.shown {
             Shown::By(By::Survives | By::Fails) => &[],
             Shown::Reported(checks) => checks,
-            Shown::By(By::Missing) | Shown::Elsewhere { .. } => return wrong,
+            Shown::Elsewhere { .. } => return wrong,
         };
         found += u64::from(!checks.is_empty());
         if matches!(mode.shown, Shown::By(By::Fails)) {
@@ -229,7 +226,6 @@ fn page() -> String {
         let shown = match mode.shown {
             Shown::By(By::Survives) => "survives".to_owned(),
             Shown::By(By::Fails) => "fails the request".to_owned(),
-            Shown::By(By::Missing) => "not yet".to_owned(),
             Shown::Reported(checks) => format!("reported: {}", checks.join(", ")),
             Shown::Elsewhere { file, test } => format!("`{test}` in {file}"),
         };

@@ -32,6 +32,8 @@ flags! {
         9 STALE_CONTEXT,
         /// A soft reset begins anew when somebody looks whether it is over.
         10 POLLED_RESET,
+        /// A vector that is programmed before one below it sends nothing.
+        11 VECTOR_ORDER,
     }
 }
 
@@ -57,7 +59,7 @@ pub struct Erratum {
 
 impl Erratum {
     /// The errata sheet, in order of number.
-    pub const SHEET: [Self; 11] = [
+    pub const SHEET: [Self; 12] = [
         Self {
             flag: Errata::INTERRUPT_SATURATION,
             name: "interrupt-saturation",
@@ -160,6 +162,16 @@ impl Erratum {
             effect: "The reset begins anew, so that it never ends for who looks often.",
             workaround: "Read no register for a millisecond after a soft reset. If it is not over \
                          then, wait twice as long before the next look, and so on.",
+            status: STATUS,
+        },
+        Self {
+            flag: Errata::VECTOR_ORDER,
+            name: "vector-order",
+            condition: "An entry of the MSI-X table is written for the first time since the table \
+                        was cleared, and an entry below it has not been written.",
+            effect: "The entry keeps what is written, but its vector sends nothing until the table \
+                     is cleared again.",
+            workaround: "Program the table from entry 0 upwards, without gaps.",
             status: STATUS,
         },
     ];

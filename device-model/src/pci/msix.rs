@@ -4,7 +4,7 @@ use regs::pci::{
     MSIX_ADDRESS_HIGH, MSIX_ADDRESS_LOW, MSIX_DATA, MSIX_ENTRY_LEN, MSIX_PENDING,
     MSIX_VECTOR_CONTROL,
 };
-use regs::{DeviceAddr, FunctionId, RingId, Vector};
+use regs::{DeviceAddr, Errata, FunctionId, RingId, Vector};
 
 use crate::snapshot::{Check, check};
 
@@ -56,16 +56,49 @@ pub(super) struct VectorTable {
     /// Bit `n` for vector `n`.
     pending: u128,
     gate: Gate,
+    order: Order,
+}
+
+/// Which entries were programmed, of a card that is particular about their order. Bit `n` for
+/// vector `n`.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
+struct Order {
+    /// Whether the card is.
+    matters: bool,
+    written: u128,
+    /// These came too early and send nothing.
+    mute: u128,
+}
+
+impl Order {
+    /// An entry is written.
+    fn write(&mut self, vector: u32) {
+        let entry = 1 << vector;
+        let below = entry - 1;
+        if self.matters && self.written & entry == 0 && self.written & below != below {
+            self.mute |= entry;
+        }
+        self.written |= entry;
+    }
+
+    /// No entry was programmed.
+    fn clear(&mut self) {
+        (self.written, self.mute) = (0, 0);
+    }
 }
 
 impl VectorTable {
-    /// A table of up to 128 vectors.
-    pub(super) fn new(function: FunctionId, vectors: u16) -> Self {
+    /// A table of up to 128 vectors; of a card with `errata`.
+    pub(super) fn new(function: FunctionId, vectors: u16, errata: Errata) -> Self {
         Self {
             function,
             entries: vec![RESET; vectors.into()],
             pending: 0,
             gate: Gate::Off,
+            order: Order {
+                matters: errata.contains(Errata::VECTOR_ORDER),
+                ..Order::default()
+            },
         }
     }
 
@@ -79,6 +112,7 @@ impl VectorTable {
     pub(super) fn clear_entries(&mut self) {
         self.entries.fill(RESET);
         self.pending = 0;
+        self.order.clear();
     }
 
     /// Forgets the messages that wait.
@@ -99,9 +133,12 @@ impl VectorTable {
     }
 
     /// `ring` has something to tell on `vector`: the message to send now, if it need not wait. A
-    /// vector that the function lacks sends nothing.
+    /// vector that the function lacks, or that is mute, sends nothing.
     pub(super) fn signal(&mut self, vector: u32, ring: RingId) -> Option<Message> {
         let entry = self.entries.get_mut(vector as usize)?;
+        if self.order.mute >> vector & 1 != 0 {
+            return None;
+        }
         if self.gate == Gate::Open && !entry.is_masked {
             return Some(Message {
                 function: self.function,
@@ -137,10 +174,15 @@ impl VectorTable {
     /// Whether a table made as `fresh` was can be in this state.
     pub(super) fn check(&self, fresh: &Self) -> Check {
         let count = fresh.entries.len();
-        let is_like = self.function == fresh.function && self.entries.len() == count;
+        let is_like = self.function == fresh.function
+            && self.entries.len() == count
+            && self.order.matters == fresh.order.matters;
         check(is_like, "vectors of a function")?;
         let is_known = self.pending.checked_shr(count as u32).unwrap_or(0) == 0;
-        check(is_known, "vectors that wait")
+        check(is_known, "vectors that wait")?;
+        let order = self.order;
+        let is_mute = order.mute & !order.written == 0 && self.pending & order.mute == 0;
+        check(is_mute, "vectors that are mute")
     }
 
     /// Reads the aligned dword at `offset` of the table's BAR; holes read zero.
@@ -166,9 +208,12 @@ impl VectorTable {
         if offset >= MSIX_PENDING {
             return;
         }
-        let Some(entry) = self.entries.get_mut((offset / MSIX_ENTRY_LEN) as usize) else {
+        let vector = offset / MSIX_ENTRY_LEN;
+        let Some(entry) = self.entries.get_mut(vector as usize) else {
             return;
         };
+        self.order.write(vector);
+        self.pending &= !self.order.mute;
         match offset % MSIX_ENTRY_LEN {
             // The message is one aligned dword.
             MSIX_ADDRESS_LOW => entry.addr = (entry.addr & !LOW) | u64::from(value & !3),
@@ -185,7 +230,7 @@ mod tests {
     use super::*;
 
     fn table() -> VectorTable {
-        let mut table = VectorTable::new(FunctionId::PHYSICAL, 3);
+        let mut table = VectorTable::new(FunctionId::PHYSICAL, 3, Errata::empty());
         table.set_gate(Gate::Open);
         table.write(MSIX_ENTRY_LEN + MSIX_ADDRESS_LOW, 0xFEE0_1003);
         table.write(MSIX_ENTRY_LEN + MSIX_ADDRESS_HIGH, 7);

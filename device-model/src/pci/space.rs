@@ -171,7 +171,7 @@ impl ConfigSpace {
         }
         Self {
             cells,
-            vectors: VectorTable::new(function, pairs + 1),
+            vectors: VectorTable::new(function, pairs + 1, profile.errata),
             is_retrying: false,
             answers_memory: false,
             master: None,

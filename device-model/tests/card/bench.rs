@@ -210,12 +210,17 @@ impl Bench {
 
     /// What a machine's firmware and driver do before anything else.
     pub(crate) fn plug_in(&mut self) {
+        let vectors = msix::TABLE_SIZE.of(self.config(msix::MSIX_CONTROL)) + 1;
+        self.plug_in_with(0..vectors);
+    }
+
+    /// The same, with these vectors programmed in this order.
+    pub(crate) fn plug_in_with(&mut self, vectors: impl IntoIterator<Item = u32>) {
         self.configure(header::COMMAND, ENABLES);
         let control = self.config(express::DEVICE_CONTROL);
         self.configure(express::DEVICE_CONTROL, control | SIZES);
         self.configure(msix::MSIX_CONTROL, msix::ENABLE.mask());
-        let vectors = msix::TABLE_SIZE.of(self.config(msix::MSIX_CONTROL)) + 1;
-        for vector in 0..vectors {
+        for vector in vectors {
             self.set_vector(vector, MSIX_ADDRESS_LOW, MESSAGES.0 as u32);
             self.set_vector(vector, MSIX_DATA, vector);
             self.set_vector(vector, MSIX_VECTOR_CONTROL, 0);

@@ -234,6 +234,44 @@ fn a_soft_reset_clears_the_vectors() {
     assert_eq!(sees, ((0, 0b10), (1, 0)));
 }
 
+/// A function-level reset, until the card is ready; nothing is enabled then.
+fn clear_vectors(bench: &mut Bench) {
+    let control = bench.config(express::DEVICE_CONTROL);
+    let flr = express::INITIATE_FLR.mask();
+    bench.configure(express::DEVICE_CONTROL, control | flr);
+    bench.wait(Span::from_ms(200));
+    bench.machine.interrupts.clear();
+}
+
+#[test]
+fn a_vector_that_is_programmed_before_one_below_it_is_mute() {
+    for (order, heard) in [([0, 1, 2], 2), ([1, 0, 2], 1), ([2, 1, 0], 0)] {
+        for (errata, expected) in [(Errata::VECTOR_ORDER, heard), (Errata::empty(), 2)] {
+            let profile = Profile {
+                errata,
+                ..profile()
+            };
+            // What clears the table lets it be programmed anew.
+            let mut bench = Bench::with(profile);
+            clear_vectors(&mut bench);
+            bench.plug_in_with(order);
+            for ring in [1, 2] {
+                bench.open(ring, 8);
+                bench.run(ring, nop());
+            }
+            assert_eq!(bench.machine.interrupts.len(), expected, "{order:?}");
+            let pending = BarAccess::physical(MSIX_BAR, MSIX_PENDING);
+            let pending = bench.card.bar_read(bench.now, pending, &mut bench.machine);
+            assert_eq!(pending, 0, "{order:?}");
+            clear_vectors(&mut bench);
+            bench.plug_in();
+            bench.open(2, 8);
+            bench.run(2, nop());
+            assert_eq!(bench.machine.interrupts.len(), 1, "{order:?}");
+        }
+    }
+}
+
 #[test]
 fn ready_comes_early_and_the_heartbeat_tells() {
     let sees = both(Errata::EARLY_READY, |bench| {

@@ -117,7 +117,7 @@ mod tests {
             assert!(text.contains(&format!("{}\n    {}", scenario.name, scenario.description)));
         }
         assert!(text.contains("card0 (reference, rings 2 × 8)"), "{text}");
-        let errata = "card0 (errata, rings 2 × 64, 11 errata)";
+        let errata = "card0 (errata, rings 2 × 64, 12 errata)";
         assert!(text.contains(errata), "{text}");
     }
 

@@ -188,7 +188,8 @@ impl Link {
             at,
             value: value & at.ones(),
         };
-        let fate = self.side.rules.fate(Message::Write, at.offset.into());
+        let (place, contents) = (at.offset.into(), write.value.to_le_bytes());
+        let fate = self.side.rules.fate_of(Message::Write, place, &contents);
         self.writes.post(write, fate, &mut self.side.delays);
     }
 
@@ -199,8 +200,10 @@ impl Link {
         self.advance();
         let value = self.with_device(|device, machine| device.read(at, machine));
         let Some(value) = value else { return at.ones() };
-        let fate = self.side.rules.fate(Message::Read, at.offset.into());
-        let (value, stall) = answer(fate, value & at.ones(), at.ones());
+        let value = value & at.ones();
+        let (place, contents) = (at.offset.into(), value.to_le_bytes());
+        let fate = self.side.rules.fate_of(Message::Read, place, &contents);
+        let (value, stall) = answer(fate, value, at.ones());
         // Who reads stands still until the answer is there.
         self.side.now += stall;
         value

@@ -94,7 +94,10 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         bytes: &mut [u8],
     ) -> Result<(), DmaFault> {
-        let fate = self.rules.fate_of(Message::DmaRead, addr.0, bytes.len());
+        Self::check_owner(function, addr)
+            .and_then(|()| self.windows.read(addr, bytes))
+            .map_err(|fault| self.refused(fault, false))?;
+        let fate = self.rules.fate_of(Message::DmaRead, addr.0, bytes);
         let kind = match fate {
             Some(Fate::Refuse) => Some(FaultKind::Refused),
             Some(Fate::Poison) => Some(FaultKind::Poisoned),
@@ -104,9 +107,6 @@ impl Host for CardSide<'_> {
         if let Some(kind) = kind {
             return Err(DmaFault { addr, kind });
         }
-        Self::check_owner(function, addr)
-            .and_then(|()| self.windows.read(addr, bytes))
-            .map_err(|fault| self.refused(fault, false))?;
         if let (Some(Fate::Flip), Some(first)) = (fate, bytes.first_mut()) {
             *first ^= 1;
         }
@@ -122,7 +122,7 @@ impl Host for CardSide<'_> {
         bytes: &[u8],
     ) -> Result<(), DmaFault> {
         let mut wrong = Vec::new();
-        let bytes = match self.rules.fate_of(Message::DmaWrite, addr.0, bytes.len()) {
+        let bytes = match self.rules.fate_of(Message::DmaWrite, addr.0, bytes) {
             Some(Fate::Lose) => return Ok(()),
             Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
             Some(Fate::Delay(delay)) => {

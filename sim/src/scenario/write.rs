@@ -295,6 +295,12 @@ fn rule_bounds(rule: &Rule) -> String {
             more += &format!(", {key} = {number}");
         }
     }
+    if let Some(holds) = rule.holds {
+        let (at, stride) = (holds.at, holds.stride);
+        let (mask, value) = (holds.mask, holds.value);
+        let word = format!("mask = {mask:#x}, value = {value:#x}");
+        more += &format!(", holds = {{ at = {at}, stride = {stride}, {word} }}");
+    }
     more
 }
 
@@ -368,6 +374,7 @@ mod tests {
     use device_model::Latch;
 
     use super::*;
+    use crate::rule::Holds;
     use crate::rule::Message;
     use crate::scenario::Moment;
     use crate::scenario::{builtin_profiles, builtins};
@@ -447,6 +454,12 @@ mod tests {
                         last: if skip == 2 { 0x1_0000 } else { u64::MAX },
                         bytes: message.is_memory().then_some(64 + skip),
                         skip,
+                        holds: (message.has_contents() && skip % 2 == 0).then_some(Holds {
+                            at: 8,
+                            stride: 64 * skip as u32,
+                            mask: 0xFF00,
+                            value: 0x1200,
+                        }),
                         count: 3 - skip % 3,
                         one_in: 1 + skip,
                         ..Rule::next(message, fate)

@@ -4,18 +4,22 @@
 //! the reader of such files has the last word on it: defaults, bounds and complaints are the same,
 //! and whatever runs here can be written down as a file.
 
+mod faults;
+
 use std::fmt::{self, Write as _};
 use std::ops::{Bound, Range, RangeBounds};
 
-use device_model::Latch;
 use timebase::{Span, Time};
 use toml::{Table, Value};
 
+pub use self::faults::{
+    Messages, What, When, after_requests, at, detach, interrupts, latch, later, message, on_event,
+    on_message, plug, rebalance, reset, ring_full, sleep, stray_write, unplug, wake,
+};
 use super::{SetupError, World};
 use crate::case::{Case, Data, Replay};
 use crate::input::InputError;
 use crate::outcome::{Outcome, Violation};
-use crate::rule::{Fate, Message};
 use crate::scenario::{Count, Placement, Scenario, ScenarioError};
 
 /// Bytes of noise that consumers process unless told otherwise, as in a sweep.
@@ -79,18 +83,6 @@ pub struct Builder {
 #[derive(Clone, Debug)]
 pub struct CardTable(Table);
 
-/// When a fault happens, as a scenario says it.
-#[derive(Clone, Debug)]
-pub struct When(&'static str, Value);
-
-/// What a fault does, as a scenario says it.
-#[derive(Clone, Debug)]
-pub struct What(&'static str, Value);
-
-/// Which messages of a link meet which fate, as a scenario says it.
-#[derive(Clone, Debug)]
-pub struct Messages(Table);
-
 /// A card of this profile: the name of a built-in one, or the path of a file.
 #[must_use]
 pub fn card(profile: &str) -> CardTable {
@@ -145,119 +137,6 @@ impl CardTable {
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.insert(key.to_owned(), value.into());
         self
-    }
-}
-
-/// This long after the workload began, in whole nanoseconds.
-#[must_use]
-pub fn at(after: Span) -> When {
-    When("at_ns", integer(after.as_ns()))
-}
-
-/// When this many requests have called back.
-#[must_use]
-pub fn after_requests(count: u64) -> When {
-    When("after_requests", integer(count))
-}
-
-/// When a ring of the card in this slot is full for the `nth` time, from 1.
-#[must_use]
-pub fn ring_full(card: &str, nth: u64) -> When {
-    let entries = [("card", card.into()), ("nth", integer(nth))];
-    When("ring_full", table(entries).into())
-}
-
-/// This long after the fault before it happened, in whole microseconds.
-#[must_use]
-pub fn later(after: Span) -> When {
-    When("after_previous_us", micros(after).into())
-}
-
-/// The card in this slot is pulled out without warning.
-#[must_use]
-pub fn unplug(card: &str) -> What {
-    What("unplug", card.into())
-}
-
-/// A card is put into this slot and brought up.
-#[must_use]
-pub fn plug(card: &str) -> What {
-    What("plug", card.into())
-}
-
-/// The card in this slot is taken out of service in an orderly way.
-#[must_use]
-pub fn detach(card: &str) -> What {
-    What("detach", card.into())
-}
-
-/// Sessions are spread over the drivers again.
-#[must_use]
-pub fn rebalance() -> What {
-    What("rebalance", true.into())
-}
-
-/// The silicon of the card in this slot misbehaves.
-#[must_use]
-pub fn latch(card: &str, latch: Latch) -> What {
-    let mut entries = table([("card", card.into()), ("kind", latch.name().into())]);
-    if let Some(nth) = latch.nth() {
-        // Scenarios count from one.
-        entries.insert("nth".to_owned(), integer(nth.saturating_add(1)));
-    }
-    What("latch", entries.into())
-}
-
-/// The next message of this kind between the card in this slot and its driver meets `fate`.
-#[must_use]
-pub fn message(card: &str, kind: Message, fate: Fate) -> Messages {
-    let entries = [
-        ("card", card.into()),
-        ("kind", kind.name().into()),
-        ("fate", fate.name().into()),
-    ];
-    let messages = Messages(table(entries));
-    match fate {
-        Fate::Delay(delay) | Fate::Again(delay) => messages.with("delay_ns", delay.as_ns()),
-        Fate::Answer(value) => messages.with("value", value.into()),
-        _ => messages,
-    }
-}
-
-impl Messages {
-    /// Strikes from the `nth` on, from 1.
-    #[must_use]
-    pub fn from_nth(self, nth: u64) -> Self {
-        self.with("nth", nth)
-    }
-
-    /// Strikes so many.
-    #[must_use]
-    pub fn count(self, count: u64) -> Self {
-        self.with("count", count)
-    }
-
-    /// Strikes one in so many, by chance.
-    #[must_use]
-    pub fn one_in(self, many: u64) -> Self {
-        self.with("one_in", many)
-    }
-
-    /// Strikes at these places only; see [`Rule::first`](crate::rule::Rule::first).
-    #[must_use]
-    pub fn places(self, first: u64, last: u64) -> Self {
-        self.with("first", first).with("last", last)
-    }
-
-    fn with(mut self, key: &str, number: u64) -> Self {
-        self.0.insert(key.to_owned(), integer(number));
-        self
-    }
-}
-
-impl From<Messages> for What {
-    fn from(messages: Messages) -> Self {
-        Self("message", messages.0.into())
     }
 }
 
@@ -346,9 +225,21 @@ impl Builder {
 
     /// Lets something go wrong, after what was listed before it.
     #[must_use]
-    pub fn fault(self, when: When, what: impl Into<What>) -> Self {
-        let What(action, subject) = what.into();
-        self.append("fault", table([(when.0, when.1), (action, subject)]))
+    pub fn fault(self, when: impl Into<When>, what: impl Into<What>) -> Self {
+        let (When(trigger, moment), What(action, subject)) = (when.into(), what.into());
+        self.append("fault", table([(trigger, moment), (action, subject)]))
+    }
+
+    /// Lets the last fault that was listed be in this percentage of runs; the seed decides.
+    #[must_use]
+    pub fn in_percent(self, percent: u8) -> Self {
+        self.of_last_fault("percent", i64::from(percent))
+    }
+
+    /// Lets a run pass in which the last fault that was listed does not happen.
+    #[must_use]
+    pub fn may_idle(self) -> Self {
+        self.of_last_fault("may_idle", true)
     }
 
     /// Fails a run whose count is outside `bounds`.
@@ -449,6 +340,16 @@ impl Builder {
 
     fn workload(self, key: &str, value: impl Into<Value>) -> Self {
         self.merge("workload", table([(key, value.into())]))
+    }
+
+    /// Without a fault there is nothing to say of it.
+    fn of_last_fault(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let faults = self.table.get_mut("fault").and_then(Value::as_array_mut);
+        let last = faults.and_then(|faults| faults.last_mut());
+        if let Some(fault) = last.and_then(Value::as_table_mut) {
+            fault.insert(key.to_owned(), value.into());
+        }
+        self
     }
 
     fn append(self, key: &str, entries: Table) -> Self {

@@ -8,6 +8,7 @@ use driver::{CardDriver, DriverConfig, StatsHandle};
 use framework::DriverId;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use regs::Errata;
 use timebase::{Span, Time};
 
 use super::{Alive, SetupError, World};
@@ -106,7 +107,12 @@ impl World<'_> {
             source,
         })?;
         card.set_timing_only(self.scenario.timing_only);
-        self.ports[slot].borrow_mut().plug(card);
+        {
+            let mut port = self.ports[slot].borrow_mut();
+            port.plug(card);
+            // The one erratum that the machine under the driver works around.
+            port.program_backward(spec.ignore_errata.contains(Errata::VECTOR_ORDER));
+        }
         let alive: Alive = Rc::new(Cell::new(true));
         let port = Rc::clone(&self.ports[slot]);
         let transport = LinkTransport::new(port, self.pool.clone(), Rc::clone(&alive));

@@ -5,7 +5,7 @@ use regs::{BAR0_LEN, RingId, Vector};
 use timebase::{Span, Time};
 
 use super::{MAX_NS, MAX_REQUESTS, MAX_US};
-use crate::rule::{Fate, Message, Rule};
+use crate::rule::{Fate, Holds, Message, Rule};
 use crate::scenario::reader::{Item, Section};
 use crate::scenario::{Action, CardSpec, FaultSpec, Moment, ScenarioError, Trigger};
 
@@ -45,10 +45,14 @@ const FAULT_KEYS: [&str; TRIGGERS.len() + ACTIONS.len() + 2] = {
     keys[at] = "may_idle";
     keys
 };
-const MESSAGE_KEYS: [&str; 11] = [
-    "card", "kind", "fate", "first", "last", "bytes", "nth", "count", "one_in", "delay_ns", "value",
+const MESSAGE_KEYS: [&str; 12] = [
+    "card", "kind", "fate", "first", "last", "bytes", "holds", "nth", "count", "one_in",
+    "delay_ns", "value",
 ];
-const ON_MESSAGE_KEYS: [&str; 7] = ["card", "kind", "first", "last", "bytes", "nth", "one_in"];
+const ON_MESSAGE_KEYS: [&str; 8] = [
+    "card", "kind", "first", "last", "bytes", "holds", "nth", "one_in",
+];
+const HOLDS_KEYS: [&str; 4] = ["at", "stride", "mask", "value"];
 const ON_EVENT_KEYS: [&str; 4] = ["card", "kind", "ring", "nth"];
 const RING_FULL_KEYS: [&str; 2] = ["card", "nth"];
 const LATCH_KEYS: [&str; 3] = ["card", "kind", "nth"];
@@ -59,6 +63,8 @@ const WRITE_KEYS: [&str; 3] = ["card", "offset", "value"];
 const MAX_FAULTS: usize = 100_000;
 /// Most interrupts of all faults together: each is kept until it arrives.
 const MAX_STORM: u64 = 100_000;
+/// Farthest place in a message that a rule may look at, in bytes.
+const MAX_AT: u64 = 1 << 20;
 /// Highest interrupt vector of a card.
 const MAX_VECTOR: u64 = 127;
 
@@ -207,12 +213,38 @@ fn read_rule(
         first,
         last,
         bytes,
+        holds: read_holds(section, message)?,
         one_in: section.integer("one_in", 1..=MAX_REQUESTS, 1)?,
         skip: section.integer("nth", 1..=MAX_REQUESTS, 1)? - 1,
         count: 1,
         fate,
     };
     Ok((card, rule))
+}
+
+/// What a message must say.
+fn read_holds(section: &Section<'_>, message: Message) -> Result<Option<Holds>, ScenarioError> {
+    let Some(item) = section.get("holds") else {
+        return Ok(None);
+    };
+    if !message.has_contents() {
+        let what = message.name();
+        return Err(item.error(format!("no `holds`, as an {what} says nothing")));
+    }
+    let holds = item.section(&HOLDS_KEYS)?;
+    let word = 0..=u64::from(u32::MAX);
+    let value = holds.require("value")?;
+    let mask = holds.integer("mask", word.clone(), *word.end())? as u32;
+    let bits = value.integer(word)? as u32;
+    if bits & !mask != 0 {
+        return Err(value.error(format!("no bit outside of the mask {mask:#x}")));
+    }
+    Ok(Some(Holds {
+        at: holds.integer("at", 0..=MAX_AT, 0)? as u32,
+        stride: holds.integer("stride", 0..=MAX_AT, 0)? as u32,
+        mask,
+        value: bits,
+    }))
 }
 
 fn read_message(section: &Section<'_>, cards: &[&str]) -> Result<Action, ScenarioError> {

@@ -1,6 +1,10 @@
 //! What is built is a scenario, and says so when it is none.
 
+use device_model::Latch;
+
 use super::*;
+use crate::rule::{Fate, Holds, Message};
+use crate::scenario::Moment;
 
 /// A card that goes and comes back.
 fn a_departure() -> Builder {
@@ -47,9 +51,32 @@ fn what_is_built_can_be_written_down_and_is_the_same_scenario() {
         .fault(
             at(Span::from_us(6)),
             latch("left", Latch::named("drop-completion", 0).unwrap()),
-        );
+        )
+        .fault(on_event("card0", Moment::Completed, 3), reset("card0"))
+        .in_percent(40)
+        .may_idle()
+        .fault(
+            on_message("left", Message::DmaRead, 2)
+                .bytes(64)
+                .holding(Holds {
+                    at: 0,
+                    stride: 64,
+                    mask: 0xFF,
+                    value: 1,
+                }),
+            sleep("left"),
+        )
+        .fault(later(Span::from_us(9)), wake("left"))
+        .fault(
+            at(Span::from_us(7)),
+            interrupts("card0", 1, 5, Span::from_ns(300)),
+        )
+        .fault(at(Span::from_us(8)), stray_write("card0", 0x40, 7));
     let scenario = everything.scenario().unwrap();
-    assert_eq!((scenario.cards.len(), scenario.faults.len()), (4, 6));
+    assert_eq!((scenario.cards.len(), scenario.faults.len()), (4, 11));
+    let with = |fault: &crate::scenario::FaultSpec| (fault.percent, fault.may_idle);
+    let said: Vec<_> = scenario.faults[5..8].iter().map(with).collect();
+    assert_eq!(said, [(100, false), (40, true), (100, false)]);
     assert_eq!(scenario.workload.suites.len(), 2);
     let written = Scenario::from_toml(&scenario.to_toml(), "written").unwrap();
     assert_eq!(written, scenario);
