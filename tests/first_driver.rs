@@ -193,7 +193,7 @@ fn the_program_takes_no_card_that_it_does_not_know() {
 
     let mut desk = Desk::with_program("errata", &header);
     desk.serve("ringside serve vfio-user --socket card0.sock --profile errata");
-    let expected = "FAILED  a card without errata: register Errata reads 0x7ff";
+    let expected = "FAILED  a card without errata: register Errata reads 0xfff";
     assert_eq!(desk.drive(), (expected.to_owned(), Some(1)));
 }
 

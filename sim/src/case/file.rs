@@ -40,6 +40,15 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// What a reader has to follow: pieces of work that consumers begin, and faults. What a scenario
+    /// does not bound counts as much as can be.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let scenario = &self.case.scenario;
+        let pieces = scenario.workload.pieces.unwrap_or(u64::MAX);
+        pieces.saturating_add(scenario.faults.len() as u64)
+    }
+
     /// The replay of `case`, which ended with `outcome`; `None` if nothing was found.
     #[must_use]
     pub fn new(case: Case, outcome: &Outcome) -> Option<Self> {

@@ -6,6 +6,7 @@ use exhibit::Exhibit;
 use serde::Serialize;
 
 use super::Row;
+use crate::case::Replay;
 use crate::summary::units::counted;
 
 /// The museum in four numbers.
@@ -17,7 +18,11 @@ pub struct Summary {
     pub found: usize,
     /// Half of the bugs took no more seeds than this; `None` if half were not found.
     pub median_seeds: Option<u64>,
-    /// Half of the replays have no more events than this; `None` without any.
+    /// Half of the replays have no more [steps](crate::case::Replay::steps) than this; `None` without
+    /// any.
+    pub median_steps: Option<u64>,
+    /// Half of the replays have no more events than this, from power-on to the violation; `None`
+    /// without any.
     pub median_events: Option<u64>,
 }
 
@@ -26,7 +31,11 @@ impl Summary {
     #[must_use]
     pub fn of(rows: &[Row]) -> Self {
         let found: Vec<&Row> = rows.iter().filter(|row| row.found.is_some()).collect();
-        let events = found.iter().filter_map(|row| row.found.as_ref());
+        let replays = || {
+            found
+                .iter()
+                .filter_map(|row| Some(&row.found.as_ref()?.replay))
+        };
         Self {
             exhibits: rows.len(),
             found: found.len(),
@@ -36,7 +45,8 @@ impl Summary {
                 None => u64::MAX,
             }))
             .filter(|&seeds| seeds != u64::MAX),
-            median_events: median(events.map(|found| found.replay.events)),
+            median_steps: median(replays().map(Replay::steps)),
+            median_events: median(replays().map(|replay| replay.events)),
         }
     }
 
@@ -44,10 +54,11 @@ impl Summary {
     #[must_use]
     pub fn line(&self) -> String {
         let of_all = format!("{} of {} found", self.found, self.exhibits);
-        match (self.median_seeds, self.median_events) {
-            (Some(seeds), Some(events)) => format!(
-                "{of_all}; in the middle {} and {}",
+        match (self.median_seeds, self.median_steps, self.median_events) {
+            (Some(seeds), Some(steps), Some(events)) => format!(
+                "{of_all}; in the middle {}, {} and {}",
                 counted(seeds, "seed"),
+                counted(steps, "step"),
                 counted(events, "event")
             ),
             _ => of_all,
@@ -62,16 +73,18 @@ fn median(numbers: impl Iterator<Item = u64>) -> Option<u64> {
     numbers.get(numbers.len() / 2).copied()
 }
 
-/// What a row says of how its bug was found: seeds, events, check.
-fn finding(row: &Row) -> [String; 3] {
+/// What a row says of how its bug was found: seeds, steps, events, check.
+fn finding(row: &Row) -> [String; 4] {
     match &row.found {
         Some(found) => [
             row.seeds.to_string(),
+            found.replay.steps().to_string(),
             found.replay.events.to_string(),
             found.replay.check.clone(),
         ],
         None => [
             format!("more than {}", row.seeds),
+            "-".to_owned(),
             "-".to_owned(),
             "NOT FOUND".to_owned(),
         ],
@@ -82,15 +95,15 @@ fn finding(row: &Row) -> [String; 3] {
 #[must_use]
 pub fn text(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<27} {:<9} {:>6} {:>7}  {:<19} real case\n",
-        "bug", "in the", "seeds", "events", "found by"
+        "{:<27} {:<9} {:>6} {:>6} {:>7}  {:<19} real case\n",
+        "bug", "in the", "seeds", "steps", "events", "found by"
     );
     for row in rows {
-        let (exhibit, [seeds, events, check]) = (row.exhibit, finding(row));
+        let (exhibit, [seeds, steps, events, check]) = (row.exhibit, finding(row));
         let (name, place, case) = (exhibit.name(), exhibit.place().to_string(), exhibit.case());
         writeln!(
             text,
-            "{name:<27} {place:<9} {seeds:>6} {events:>7}  {check:<19} {case}"
+            "{name:<27} {place:<9} {seeds:>6} {steps:>6} {events:>7}  {check:<19} {case}"
         )
         .expect("memory for a line");
     }
@@ -108,13 +121,15 @@ pub fn described(exhibit: Exhibit) -> String {
 /// The table for the page.
 #[must_use]
 pub fn markdown(rows: &[Row]) -> String {
-    let mut text = "| bug | in the | what it does | real case | seeds | events | found by |\n\
-                    |---|---|---|---|--:|--:|---|\n"
-        .to_owned();
+    let mut text =
+        "| bug | in the | what it does | real case | seeds | steps | events | found by |\n\
+                    |---|---|---|---|--:|--:|--:|---|\n"
+            .to_owned();
     for row in rows {
-        let [seeds, events, check] = finding(row);
+        let [seeds, steps, events, check] = finding(row);
         let described = described(row.exhibit);
-        writeln!(text, "{described} {seeds} | {events} | {check} |").expect("memory for a line");
+        writeln!(text, "{described} {seeds} | {steps} | {events} | {check} |")
+            .expect("memory for a line");
     }
     text
 }
@@ -132,6 +147,7 @@ struct Entry<'a> {
 #[derive(Serialize)]
 struct FoundEntry<'a> {
     scenario: &'a str,
+    steps: u64,
     events: u64,
     check: &'a str,
     message: &'a str,
@@ -165,6 +181,7 @@ fn entry(row: &Row) -> Entry<'_> {
         seeds: row.seeds,
         found: row.found.as_ref().map(|found| FoundEntry {
             scenario: &found.scenario,
+            steps: found.replay.steps(),
             events: found.replay.events,
             check: &found.replay.check,
             message: &found.replay.message,
@@ -196,7 +213,7 @@ mod tests {
             seeds: 7,
             found: None,
         }];
-        assert!(markdown(&rows).contains("| more than 7 | - | NOT FOUND |"));
+        assert!(markdown(&rows).contains("| more than 7 | - | - | NOT FOUND |"));
         assert!(text(&rows).ends_with("0 of 1 found\n"), "{}", text(&rows));
         assert_eq!(Summary::of(&rows).median_seeds, None);
         assert!(json(&rows).contains("\"found\": null"));
