@@ -40,8 +40,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// What a reader has to follow: pieces of work that consumers begin, and faults. What a scenario
-    /// does not bound counts as much as can be.
+    /// What a reader has to follow: pieces of work that consumers begin, and faults. What a
+    /// scenario does not bound counts as much as can be.
     #[must_use]
     pub fn steps(&self) -> u64 {
         let scenario = &self.case.scenario;

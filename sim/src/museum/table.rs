@@ -18,8 +18,8 @@ pub struct Summary {
     pub found: usize,
     /// Half of the bugs took no more seeds than this; `None` if half were not found.
     pub median_seeds: Option<u64>,
-    /// Half of the replays have no more [steps](crate::case::Replay::steps) than this; `None` without
-    /// any.
+    /// Half of the replays have no more [steps](crate::case::Replay::steps) than this; `None`
+    /// without any.
     pub median_steps: Option<u64>,
     /// Half of the replays have no more events than this, from power-on to the violation; `None`
     /// without any.
