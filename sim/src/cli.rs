@@ -279,7 +279,8 @@ impl Run {
 
     fn simulate(&self, scenario: &Scenario, input: Input) -> Result<Outcome, CliError> {
         let options = RunOptions {
-            keep_log: self.trace.is_some() || self.waves.is_some(),
+            // The page about a run that fails shows what happened around its violation.
+            keep_log: self.trace.is_some() || self.waves.is_some() || self.report.is_some(),
             ..RunOptions::new(self.seed, input)
         };
         let bar = self.progress_bar(&scenario.name);

@@ -65,7 +65,7 @@ fn is_fault(mark: &Mark) -> bool {
 }
 
 /// The request that a violation names.
-fn request_in(message: &str) -> Option<u64> {
+pub(crate) fn request_in(message: &str) -> Option<u64> {
     let mut words = message.split(|char: char| !char.is_ascii_alphanumeric());
     words.find(|&word| word == "request")?;
     words.next()?.parse().ok()

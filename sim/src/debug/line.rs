@@ -7,7 +7,7 @@ use regs::{RingId, Target};
 use crate::event::{Event, OUTCOMES, Record};
 
 /// The line of `record`; cards are called by `names`.
-pub(super) fn of(names: &[String], record: &Record) -> String {
+pub(crate) fn of(names: &[String], record: &Record) -> String {
     let name = |card: u16| match names.get(usize::from(card)) {
         Some(name) => name.as_str(),
         None => "software",

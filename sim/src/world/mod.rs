@@ -47,7 +47,7 @@ pub struct RunOptions {
     pub seed: u64,
     /// What consumers process.
     pub input: Input,
-    /// Whether to keep the whole event log, for a trace file.
+    /// Whether to keep the whole event log, for a trace file or the report of a failure.
     pub keep_log: bool,
     /// Whether to end at the first violation: what comes after it is not looked at.
     pub stop_at_first: bool,
