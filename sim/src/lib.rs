@@ -25,6 +25,7 @@ pub mod rule;
 pub mod scenario;
 pub mod schedule;
 pub mod series;
+mod sign;
 pub mod solo;
 pub mod summary;
 pub mod sweep;

@@ -12,6 +12,7 @@ use crate::checker::{Checkers, RegisterAccess};
 use crate::event::{Event, Record};
 use crate::scenario::Moment;
 use crate::series::Course;
+use crate::sign::{Sign, Signs};
 
 /// Passes events on.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Recorder {
     course: Course,
     waits: Vec<Wait>,
     told: Vec<usize>,
+    /// Only in a run with faults.
+    signs: Option<Signs>,
 }
 
 /// A fault that waits for an event.
@@ -63,7 +66,18 @@ impl Recorder {
             course: Course::default(),
             waits: Vec::new(),
             told: Vec::new(),
+            signs: None,
         }
+    }
+
+    /// Collects signs of faults from now on.
+    pub(crate) fn watch_signs(&mut self) {
+        self.signs = Some(Signs::default());
+    }
+
+    /// Takes the signs of faults since the last time, each with the slot that it is about.
+    pub(crate) fn take_signs(&mut self) -> Vec<(Option<u16>, Sign)> {
+        self.signs.as_mut().map(Signs::take).unwrap_or_default()
     }
 
     /// Tells of the `nth` time from now (from 1) that `moment` comes for the card in a slot, on a
@@ -140,6 +154,9 @@ impl Recorder {
     fn watch(&mut self, record: Record) {
         self.checkers.observe(&record);
         self.course.observe(&record);
+        if let Some(signs) = &mut self.signs {
+            signs.observe(&record, &self.course);
+        }
         if !self.waits.is_empty() {
             self.count_down(record.event);
         }
@@ -293,7 +310,10 @@ fn words(event: &Event) -> [u64; 3] {
         Event::Unblocked { driver } => [pack(6, 0, driver.into()), 0, 0],
         Event::Registered { driver, card } => [pack(7, card.into(), driver.into()), 0, 0],
         Event::SessionOpened { session, driver } => [pack(8, 0, driver.into()), session, 0],
-        Event::SessionMoved { from, to, driver } => [pack(9, 0, driver.into()), from, to],
+        // Where it was and why follow from what came before, and kept digests stay right.
+        Event::SessionMoved {
+            from, to, driver, ..
+        } => [pack(9, 0, driver.into()), from, to],
         Event::Resubmitted { request } => [pack(10, 0, 0), request, 0],
         Event::Unplugged { card } => [pack(11, card.into(), 0), 0, 0],
         Event::Plugged { card } => [pack(12, card.into(), 0), 0, 0],

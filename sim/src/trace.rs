@@ -206,7 +206,9 @@ impl<'a, W: Write> Tracer<'a, W> {
                 let name = format!("session opened on {}", self.driver_name(driver));
                 self.instant(at, Kind::Sessions, &name, &[("session", session)])
             }
-            Event::SessionMoved { from, to, driver } => {
+            Event::SessionMoved {
+                from, to, driver, ..
+            } => {
                 let name = format!("session moved to {}", self.driver_name(driver));
                 self.instant(at, Kind::Sessions, &name, &[("from", from), ("to", to)])
             }

@@ -16,7 +16,9 @@ use super::{CliError, STATUS_FAILED, print, unwritten};
 use crate::case::Data;
 use crate::scenario::Scenario;
 use crate::summary::units::{count, counted};
-use crate::sweep::{self, Header, Plan, ReadError, SeedResult, Sweep, groups, junit};
+use crate::sweep::{
+    self, FaultTotal, Header, Plan, ReadError, SeedResult, Sweep, fault_totals, groups, junit,
+};
 
 /// Bytes of noise that the consumers of a sweep process.
 pub(super) const NOISE: u32 = 65_536;
@@ -280,6 +282,19 @@ fn report(name: &str, sweep: &Sweep, xml: Option<&Path>) -> Result<ExitCode, Cli
                 ""
             },
             group.message
+        );
+    }
+    for (number, total) in (1..).zip(fault_totals(sweep)) {
+        let FaultTotal {
+            fault,
+            armed,
+            fired,
+            observed,
+        } = total;
+        let [armed, fired, observed] = [armed, fired, observed].map(count);
+        text += &format!(
+            "fault {number}: armed in {armed}, fired in {fired}, observed in {observed} of the \
+             seeds; {fault}\n"
         );
     }
     let verdict = if failed == 0 { "PASSED" } else { "FAILED" };

@@ -71,8 +71,14 @@ fn of_framework(event: Event) -> String {
         Event::SessionOpened { session, driver } => {
             format!("opened session={session:#x} driver={driver}")
         }
-        Event::SessionMoved { from, to, driver } => {
-            format!("moved session={from:#x} to={to:#x} driver={driver}")
+        Event::SessionMoved {
+            from,
+            to,
+            driver,
+            reason,
+            ..
+        } => {
+            format!("moved session={from:#x} to={to:#x} driver={driver} reason={reason:?}")
         }
         Event::Resubmitted { request } => format!("resubmitted request={request}"),
         Event::DriverLost { driver } => format!("lost driver={driver}"),

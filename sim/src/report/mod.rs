@@ -51,6 +51,7 @@ pub fn render(scenario: &Scenario, outcome: &Outcome, replay: &Replay) -> String
                 (plots(scenario, outcome, window.as_ref().map(|it| it.time.clone())))
                 (tables::drivers(outcome))
                 (tables::checks(outcome))
+                (tables::faults(outcome))
                 (tables::set_up(scenario))
                 (tables::how_to_replay(replay))
             }

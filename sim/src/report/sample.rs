@@ -179,6 +179,7 @@ fn summary(drivers: Vec<DriverSummary>) -> Summary {
         },
         drivers,
         checks: names.map(check).to_vec(),
+        faults: Vec::new(),
         events: 312_334,
         digest: "9f86d081884c7d65".to_owned(),
     }

@@ -4,6 +4,7 @@
 //! whatever the threads do, and one seed's line is the same on every machine. The work can be
 //! divided into shards and put together again ([`merge`]).
 
+mod faults;
 mod file;
 mod group;
 mod junit;
@@ -22,6 +23,7 @@ use crate::input::{Input, InputError};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
+pub use faults::{FaultTotal, fault_totals};
 pub use file::{Header, ReadError, Sweep, merge};
 pub use group::{Group, groups};
 pub use junit::junit;
@@ -68,6 +70,10 @@ pub struct SeedResult {
     pub events: u64,
     /// Requests called back.
     pub requests: u64,
+    /// Of each fault of the scenario, how often it was armed, fired and observed; see
+    /// [`FaultSummary`](crate::outcome::FaultSummary).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<[u64; 3]>,
     /// What was found first, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
@@ -89,11 +95,14 @@ impl SeedResult {
             signature: Signature::of(violation).to_string(),
             message: violation.message.clone(),
         });
+        let faults = outcome.summary.faults.iter();
+        let faults = faults.map(|fault| [fault.armed, fault.fired, fault.observed]);
         Self {
             seed,
             digest: outcome.summary.digest.clone(),
             events: outcome.summary.events,
             requests: outcome.summary.requests,
+            faults: faults.collect(),
             finding,
         }
     }
@@ -111,6 +120,7 @@ impl SeedResult {
             digest: String::new(),
             events: 0,
             requests: 0,
+            faults: Vec::new(),
             finding: Some(Finding {
                 signature: "set-up".to_owned(),
                 message,

@@ -10,6 +10,7 @@ mod closing;
 mod consume;
 mod faults;
 mod machine;
+mod notice;
 mod panic;
 mod setup;
 pub mod state;
@@ -36,6 +37,7 @@ use crate::workload::Consumer;
 
 use self::faults::Script;
 use self::machine::Slot;
+use self::notice::Ledger;
 
 /// Events at one instant after which the world is called stuck.
 const MAX_STEPS_AT_ONCE: u32 = 100_000;
@@ -161,6 +163,7 @@ pub struct World<'a> {
     fleet: u64,
     recorder: Rc<RefCell<Recorder>>,
     script: Script,
+    ledger: Ledger,
     counts: Counts,
     marks: Vec<Mark>,
     other_violations: Vec<Violation>,
@@ -344,6 +347,9 @@ impl World<'_> {
             let wants = self.framework.driver_deadline(software);
             self.schedule.set(self.software_actor(), wants.max(now));
         }
+        if !self.scenario.faults.is_empty() {
+            self.notice();
+        }
     }
 
     fn take_events(&mut self) {
@@ -374,7 +380,7 @@ impl World<'_> {
                     to,
                     from_driver,
                     to_driver,
-                    ..
+                    reason,
                 } => {
                     self.counts.migrations += 1;
                     let text = format!(
@@ -389,6 +395,8 @@ impl World<'_> {
                         from,
                         to,
                         driver: to_driver.as_u32(),
+                        from_driver: from_driver.as_u32(),
+                        reason,
                     });
                 }
                 FrameworkEvent::Resubmitted { request } => {

@@ -11,6 +11,7 @@ use timebase::{Span, Time};
 
 use super::faults::Script;
 use super::machine::Slot;
+use super::notice::Ledger;
 use super::{Counts, RunOptions, SetupError, World};
 use crate::checker::Checkers;
 use crate::cpu::CpuDriver;
@@ -42,6 +43,9 @@ impl<'a> World<'a> {
             Level::Check
         };
         let recorder = Rc::new(RefCell::new(Recorder::new(level, Checkers::default())));
+        if !scenario.faults.is_empty() {
+            recorder.borrow_mut().watch_signs();
+        }
         let clock = Rc::new(Cell::new(Time::ZERO));
         let ports: Vec<_> = (0..scenario.cards.len())
             .map(|index| {
@@ -73,6 +77,7 @@ impl<'a> World<'a> {
             fleet: options.seed,
             recorder,
             script: Script::new(&scenario.faults, options.seed),
+            ledger: Ledger::new(scenario.faults.len(), scenario.cards.len()),
             counts: Counts {
                 pieces_total: pieces(scenario, options),
                 ..Counts::default()
