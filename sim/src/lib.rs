@@ -6,6 +6,7 @@
 pub mod case;
 pub mod checker;
 pub mod cli;
+pub mod coverage;
 pub mod cpu;
 pub mod datasheet;
 pub mod debug;

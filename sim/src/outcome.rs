@@ -14,6 +14,8 @@ pub struct Outcome {
     pub marks: Vec<Mark>,
     /// Every event, if the run was asked to keep them; in order of time as recorded.
     pub log: Vec<crate::event::Record>,
+    /// In which states faults struck, if the run was asked to follow them.
+    pub coverage: Option<crate::coverage::Coverage>,
     /// What went wrong, if anything; in order of time.
     pub violations: Vec<Violation>,
     /// When each fault of the scenario happened, from the beginning of the workload; `None` if it

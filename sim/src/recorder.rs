@@ -9,6 +9,7 @@ use regs::RingId;
 use timebase::Time;
 
 use crate::checker::{Checkers, RegisterAccess};
+use crate::coverage::Watch;
 use crate::event::{Event, Record};
 use crate::scenario::Moment;
 use crate::series::Course;
@@ -27,6 +28,8 @@ pub struct Recorder {
     told: Vec<usize>,
     /// Only in a run with faults.
     signs: Option<Signs>,
+    /// Only if it was asked for.
+    coverage: Option<Watch>,
 }
 
 /// A fault that waits for an event.
@@ -67,7 +70,18 @@ impl Recorder {
             waits: Vec::new(),
             told: Vec::new(),
             signs: None,
+            coverage: None,
         }
+    }
+
+    /// Follows the states of drivers and cards from now on.
+    pub(crate) fn watch_coverage(&mut self, watch: Watch) {
+        self.coverage = Some(watch);
+    }
+
+    /// The states of drivers and cards, if they are followed.
+    pub(crate) const fn coverage(&mut self) -> Option<&mut Watch> {
+        self.coverage.as_mut()
     }
 
     /// Collects signs of faults from now on.
@@ -156,6 +170,9 @@ impl Recorder {
         self.course.observe(&record);
         if let Some(signs) = &mut self.signs {
             signs.observe(&record, &self.course);
+        }
+        if let Some(coverage) = &mut self.coverage {
+            coverage.observe(&record);
         }
         if !self.waits.is_empty() {
             self.count_down(record.event);

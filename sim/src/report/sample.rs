@@ -133,6 +133,7 @@ pub(crate) fn outcome() -> Outcome {
         series,
         marks: marks(),
         log: Vec::new(),
+        coverage: None,
         violations: Vec::new(),
 
         faults: Vec::new(),

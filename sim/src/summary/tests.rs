@@ -43,6 +43,7 @@ fn empty() -> Outcome {
         series: Vec::new(),
         marks: Vec::new(),
         log: Vec::new(),
+        coverage: None,
         violations: Vec::new(),
 
         faults: Vec::new(),

@@ -19,9 +19,11 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Data, Signature};
+use crate::coverage::Coverage;
 use crate::input::{Input, InputError};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
+use crate::world::RunOptions;
 
 pub use faults::{FaultTotal, fault_totals};
 pub use file::{Header, ReadError, Sweep, merge};
@@ -43,6 +45,8 @@ pub struct Plan {
     pub shard: u64,
     /// Number of shards.
     pub shards: u64,
+    /// Whether to follow the states in which faults strike.
+    pub coverage: bool,
 }
 
 impl Plan {
@@ -74,6 +78,9 @@ pub struct SeedResult {
     /// [`FaultSummary`](crate::outcome::FaultSummary).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<[u64; 3]>,
+    /// In which states faults struck, if the sweep follows that.
+    #[serde(default, skip_serializing_if = "Coverage::is_empty")]
+    pub coverage: Coverage,
     /// What was found first, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
@@ -103,6 +110,7 @@ impl SeedResult {
             events: outcome.summary.events,
             requests: outcome.summary.requests,
             faults: faults.collect(),
+            coverage: outcome.coverage.clone().unwrap_or_default(),
             finding,
         }
     }
@@ -121,6 +129,7 @@ impl SeedResult {
             events: 0,
             requests: 0,
             faults: Vec::new(),
+            coverage: Coverage::default(),
             finding: Some(Finding {
                 signature: "set-up".to_owned(),
                 message,
@@ -175,7 +184,11 @@ fn work(
     sender: &mpsc::SyncSender<Numbered>,
 ) {
     while let Some((number, seed)) = due() {
-        let result = match plan.case(seed).run(input, false) {
+        let options = RunOptions {
+            coverage: plan.coverage,
+            ..RunOptions::new(seed, input.clone())
+        };
+        let result = match plan.case(seed).run_as(&options) {
             Ok(outcome) => SeedResult::new(seed, &outcome),
             Err(error) => SeedResult::not_begun(seed, &error),
         };

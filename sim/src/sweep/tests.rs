@@ -27,6 +27,7 @@ fn plan(count: u64, shard: u64, shards: u64) -> Plan {
         count,
         shard,
         shards,
+        coverage: false,
     }
 }
 

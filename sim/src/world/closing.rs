@@ -154,8 +154,10 @@ impl World<'_> {
         let log = self.recorder.borrow_mut().take_log();
         let since = |at: timebase::Time| at.since(self.began);
         let faults = self.script.happened().map(|at| at.map(since)).collect();
+        let coverage = self.coverage();
         Outcome {
             summary,
+            coverage,
             series,
             marks: self.marks,
             log,

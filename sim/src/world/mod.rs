@@ -51,6 +51,8 @@ pub struct RunOptions {
     pub input: Input,
     /// Whether to keep the whole event log, for a trace file or the report of a failure.
     pub keep_log: bool,
+    /// Whether to follow the states of drivers and cards in which faults strike.
+    pub coverage: bool,
     /// Whether to end at the first violation: what comes after it is not looked at.
     pub stop_at_first: bool,
 }
@@ -63,6 +65,7 @@ impl RunOptions {
             seed,
             input,
             keep_log: false,
+            coverage: false,
             stop_at_first: false,
         }
     }
@@ -349,6 +352,9 @@ impl World<'_> {
         }
         if !self.scenario.faults.is_empty() {
             self.notice();
+        }
+        if let Some(coverage) = self.recorder.borrow_mut().coverage() {
+            coverage.settle();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Which fault a sign goes to: the one that struck last, at the card that the sign is about.
 
 use super::World;
+use crate::coverage::{self, Coverage};
 use crate::outcome::FaultSummary;
 use crate::scenario::Action;
 use crate::sign::{self, Sign};
@@ -70,6 +71,9 @@ impl World<'_> {
             // What was counted before is no sign of this.
             self.ledger.counted[slot] = self.counted(slot);
         }
+        if let Some(coverage) = self.recorder.borrow_mut().coverage() {
+            coverage.struck(fault, slot);
+        }
         self.ledger.last[slot] = Some(fault);
         self.ledger.latest = Some(fault);
     }
@@ -124,6 +128,14 @@ impl World<'_> {
                 self.ledger.credit(Some(slot as u16), sign);
             }
         }
+    }
+
+    /// In which states faults struck, if that was followed.
+    pub(super) fn coverage(&self) -> Option<Coverage> {
+        let faults = self.scenario.faults.iter();
+        let kinds: Vec<String> = faults.map(|fault| coverage::kind(&fault.action)).collect();
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.coverage().map(|watch| watch.coverage(&kinds))
     }
 
     /// The faults of the scenario: in the run, happened, noticed.
