@@ -31,7 +31,7 @@ use crate::scenario::{Scenario, ScenarioError};
 use crate::summary::{Replay, render_json, render_text, render_verdict};
 use crate::sweep::ReadError;
 use crate::world::{self, RunOptions, SetupError};
-use crate::{report, trace, wave};
+use crate::{coverage, report, trace, wave};
 
 /// Seed of a run that names none.
 const DEFAULT_SEED: u64 = 1;
@@ -117,6 +117,9 @@ struct Run {
     /// .fst
     #[arg(long, value_name = "FILE")]
     waves: Option<PathBuf>,
+    /// Write an HTML page about the states in which faults struck
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<PathBuf>,
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -279,7 +282,9 @@ impl Run {
 
     fn simulate(&self, scenario: &Scenario, input: Input) -> Result<Outcome, CliError> {
         let options = RunOptions {
-            keep_log: self.trace.is_some() || self.waves.is_some(),
+            // The page about a run that fails shows what happened around its violation.
+            keep_log: self.trace.is_some() || self.waves.is_some() || self.report.is_some(),
+            coverage: self.coverage.is_some(),
             ..RunOptions::new(self.seed, input)
         };
         let bar = self.progress_bar(&scenario.name);
@@ -322,13 +327,14 @@ impl Run {
 /// Files that a run writes.
 struct Outputs<'a> {
     report: Option<(&'a Path, File)>,
+    coverage: Option<(&'a Path, File)>,
     trace: Option<(&'a Path, File)>,
     waves: Option<(&'a Path, File, wave::Format)>,
 }
 
 impl<'a> Outputs<'a> {
     fn open(run: &'a Run) -> Result<Self, CliError> {
-        let paths = [&run.report, &run.trace, &run.waves];
+        let paths = [&run.report, &run.trace, &run.waves, &run.coverage];
         let paths: Vec<&PathBuf> = paths.into_iter().flatten().collect();
         for (index, path) in paths.iter().enumerate() {
             if paths[..index].contains(path) {
@@ -347,6 +353,7 @@ impl<'a> Outputs<'a> {
         };
         Ok(Self {
             report: open(&run.report)?,
+            coverage: open(&run.coverage)?,
             trace: open(&run.trace)?,
             waves: open(&run.waves)?
                 .zip(format)
@@ -362,6 +369,11 @@ impl<'a> Outputs<'a> {
     ) -> Result<(), CliError> {
         if let Some((path, mut file)) = self.report {
             let page = report::render(scenario, outcome, replay);
+            file.write_all(page.as_bytes())
+                .map_err(|source| unwritten(path, source))?;
+        }
+        if let (Some((path, mut file)), Some(covered)) = (self.coverage, &outcome.coverage) {
+            let page = coverage::render(&scenario.name, covered);
             file.write_all(page.as_bytes())
                 .map_err(|source| unwritten(path, source))?;
         }

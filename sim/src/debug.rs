@@ -3,7 +3,7 @@
 //! A position is a number of events. Going back needs no record of the past: the run up to there
 //! is made again, and held against the log of the first time, event by event.
 
-mod line;
+pub(crate) mod line;
 mod order;
 mod page;
 #[cfg(test)]

@@ -111,6 +111,10 @@ pub enum Event {
         to: u64,
         /// Driver after.
         driver: u32,
+        /// Driver before.
+        from_driver: u32,
+        /// Why.
+        reason: framework::MoveReason,
     },
     /// The framework resubmitted a request by itself.
     Resubmitted {

@@ -6,6 +6,7 @@
 pub mod case;
 pub mod checker;
 pub mod cli;
+pub mod coverage;
 pub mod cpu;
 pub mod datasheet;
 pub mod debug;
@@ -25,6 +26,7 @@ pub mod rule;
 pub mod scenario;
 pub mod schedule;
 pub mod series;
+mod sign;
 pub mod solo;
 pub mod summary;
 pub mod sweep;

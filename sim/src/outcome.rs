@@ -14,6 +14,8 @@ pub struct Outcome {
     pub marks: Vec<Mark>,
     /// Every event, if the run was asked to keep them; in order of time as recorded.
     pub log: Vec<crate::event::Record>,
+    /// In which states faults struck, if the run was asked to follow them.
+    pub coverage: Option<crate::coverage::Coverage>,
     /// What went wrong, if anything; in order of time.
     pub violations: Vec<Violation>,
     /// When each fault of the scenario happened, from the beginning of the workload; `None` if it
@@ -72,6 +74,8 @@ pub struct Summary {
     pub drivers: Vec<DriverSummary>,
     /// Each check by name, with how often it looked.
     pub checks: Vec<CheckSummary>,
+    /// Each fault of the scenario, with how far it came.
+    pub faults: Vec<FaultSummary>,
     /// Events recorded.
     pub events: u64,
     /// Digest of every event of the run, 16 hexadecimal digits.
@@ -121,6 +125,21 @@ pub struct CheckSummary {
     pub looked: u64,
     /// How often it found something wrong.
     pub violations: u64,
+}
+
+/// How far one fault came; `docs/faults.md` defines the three counts.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaultSummary {
+    /// When it happens and what it does, in words.
+    pub fault: String,
+    /// 1 if the seed left it in the run, otherwise 0.
+    pub armed: u64,
+    /// How often it struck: messages for a rule on messages, 1 for anything else that happened.
+    pub fired: u64,
+    /// Signs that somebody outside of the link gave of it.
+    pub observed: u64,
+    /// The first of them.
+    pub first_sign: Option<String>,
 }
 
 /// A check or expectation that did not hold.

@@ -9,9 +9,11 @@ use regs::RingId;
 use timebase::Time;
 
 use crate::checker::{Checkers, RegisterAccess};
+use crate::coverage::Watch;
 use crate::event::{Event, Record};
 use crate::scenario::Moment;
 use crate::series::Course;
+use crate::sign::{Sign, Signs};
 
 /// Passes events on.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub struct Recorder {
     course: Course,
     waits: Vec<Wait>,
     told: Vec<usize>,
+    /// Only in a run with faults.
+    signs: Option<Signs>,
+    /// Only if it was asked for.
+    coverage: Option<Watch>,
 }
 
 /// A fault that waits for an event.
@@ -63,7 +69,29 @@ impl Recorder {
             course: Course::default(),
             waits: Vec::new(),
             told: Vec::new(),
+            signs: None,
+            coverage: None,
         }
+    }
+
+    /// Follows the states of drivers and cards from now on.
+    pub(crate) fn watch_coverage(&mut self, watch: Watch) {
+        self.coverage = Some(watch);
+    }
+
+    /// The states of drivers and cards, if they are followed.
+    pub(crate) const fn coverage(&mut self) -> Option<&mut Watch> {
+        self.coverage.as_mut()
+    }
+
+    /// Collects signs of faults from now on.
+    pub(crate) fn watch_signs(&mut self) {
+        self.signs = Some(Signs::default());
+    }
+
+    /// Takes the signs of faults since the last time, each with the slot that it is about.
+    pub(crate) fn take_signs(&mut self) -> Vec<(Option<u16>, Sign)> {
+        self.signs.as_mut().map(Signs::take).unwrap_or_default()
     }
 
     /// Tells of the `nth` time from now (from 1) that `moment` comes for the card in a slot, on a
@@ -140,6 +168,12 @@ impl Recorder {
     fn watch(&mut self, record: Record) {
         self.checkers.observe(&record);
         self.course.observe(&record);
+        if let Some(signs) = &mut self.signs {
+            signs.observe(&record, &self.course);
+        }
+        if let Some(coverage) = &mut self.coverage {
+            coverage.observe(&record);
+        }
         if !self.waits.is_empty() {
             self.count_down(record.event);
         }
@@ -293,7 +327,10 @@ fn words(event: &Event) -> [u64; 3] {
         Event::Unblocked { driver } => [pack(6, 0, driver.into()), 0, 0],
         Event::Registered { driver, card } => [pack(7, card.into(), driver.into()), 0, 0],
         Event::SessionOpened { session, driver } => [pack(8, 0, driver.into()), session, 0],
-        Event::SessionMoved { from, to, driver } => [pack(9, 0, driver.into()), from, to],
+        // Where it was and why follow from what came before, and kept digests stay right.
+        Event::SessionMoved {
+            from, to, driver, ..
+        } => [pack(9, 0, driver.into()), from, to],
         Event::Resubmitted { request } => [pack(10, 0, 0), request, 0],
         Event::Unplugged { card } => [pack(11, card.into(), 0), 0, 0],
         Event::Plugged { card } => [pack(12, card.into(), 0), 0, 0],

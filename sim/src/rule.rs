@@ -222,6 +222,8 @@ pub struct Rules {
     armed: Vec<Armed>,
     /// Faults whose trigger has counted far enough.
     told: Vec<usize>,
+    /// The fault whose rule struck last, since somebody asked.
+    latest: Option<usize>,
     /// What the card has read so far, if a rule may bring it again.
     seen: Option<Seen>,
 }
@@ -326,6 +328,7 @@ impl Rules {
                     self.told.push(armed.fault);
                 } else {
                     fate = Some(armed.rule.fate);
+                    self.latest = Some(armed.fault);
                 }
             }
         }
@@ -336,6 +339,12 @@ impl Rules {
     #[inline]
     pub fn take_told(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.told)
+    }
+
+    /// Takes the fault whose rule struck last since the last time, if one did.
+    #[inline]
+    pub fn take_latest(&mut self) -> Option<usize> {
+        self.latest.take()
     }
 
     /// Whether a trigger has something to tell.
@@ -428,6 +437,7 @@ mod tests {
         let lost = Some(Fate::Lose);
         assert_eq!(doorbells, [None, lost, lost, None, None]);
         assert_eq!(rules.struck(4), Some(2));
+        assert_eq!((rules.take_latest(), rules.take_latest()), (Some(4), None));
         assert_eq!(rules.struck(0), None);
     }
 

@@ -78,6 +78,11 @@ impl Course {
         });
     }
 
+    /// The slot that `request` was last posted to; none if it never was posted to a card.
+    pub(crate) fn slot_of(&self, request: u64) -> Option<u16> {
+        self.slots.get(request as usize).copied()
+    }
+
     /// Requests and bytes that `slot` served.
     #[must_use]
     pub fn served(&self, slot: u16) -> (u64, u64) {

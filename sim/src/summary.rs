@@ -3,6 +3,7 @@
 //! Owns wording, units and alignment. Adds nothing to the numbers of an [`Outcome`], and knows no
 //! file and no terminal: the caller says whether to colour.
 
+pub(crate) mod faults;
 pub(crate) mod units;
 
 use std::fmt;
@@ -102,6 +103,7 @@ pub fn render_text(outcome: &Outcome, replay: &Replay, color: bool) -> String {
     }
     text += &drivers(&summary.drivers, &paint);
     text += &checks(summary, &paint);
+    text += &faults::table(&summary.faults, &paint);
     text += &violations(&outcome.violations, &paint);
     text += &format!(
         "\n  {}  {}\n  {}  {}\n\n",

@@ -21,7 +21,7 @@ use timebase::Time;
 use crate::event::{Event, OUTCOMES, Record};
 use crate::scenario::Scenario;
 use card::{Command, Work};
-use json::{Args, Writer};
+use json::{Args, Name, Writer};
 use lanes::{Kind, Lane, Tracks};
 
 /// Slot number of the software driver in [`Event::Registered`].
@@ -61,8 +61,10 @@ struct Tracer<'a, W: Write> {
     /// the dispatch that put it there has returned.
     early: BTreeMap<u64, (u16, u64)>,
     works: BTreeMap<(u16, u8, u8), Work>,
-    /// Commands in each ring.
-    used: BTreeMap<(u16, RingId), u32>,
+    /// Commands in each ring, and what that count is called.
+    used: BTreeMap<(u16, RingId), (String, u32)>,
+    /// Names of registers by their offset: there are few, and many writes.
+    registers: BTreeMap<u32, String>,
     /// Slot of each driver's card.
     slots: BTreeMap<u32, u16>,
     /// Drivers that are blocked.
@@ -84,6 +86,7 @@ impl<'a, W: Write> Tracer<'a, W> {
             early: BTreeMap::new(),
             works: BTreeMap::new(),
             used: BTreeMap::new(),
+            registers: BTreeMap::new(),
             slots: BTreeMap::new(),
             blocked: BTreeMap::new(),
             present: BTreeMap::new(),
@@ -121,8 +124,11 @@ impl<'a, W: Write> Tracer<'a, W> {
                 offset,
                 value,
             } => {
-                let name = register_name(offset);
-                self.instant(at, Kind::Writes { card }, &name, &[("value", value.into())])
+                let track = self.tracks.fixed(&mut self.out, Kind::Writes { card })?;
+                let name = self.registers.entry(offset);
+                let name = name.or_insert_with(|| register_name(offset));
+                self.out
+                    .instant(track, at, name, &[("value", value.into())])
             }
             Event::DmaRefused { card, addr, .. } => {
                 let kind = Kind::Writes { card };
@@ -155,7 +161,7 @@ impl<'a, W: Write> Tracer<'a, W> {
             .tracks
             .take(&mut self.out, Kind::Consumer { consumer })?;
         self.out
-            .begin(lane.track, at, &format!("request {request}"), args)?;
+            .begin(lane.track, at, Name::Numbered("request", request), args)?;
         let flight = Flight {
             consumer,
             lane,
@@ -206,7 +212,9 @@ impl<'a, W: Write> Tracer<'a, W> {
                 let name = format!("session opened on {}", self.driver_name(driver));
                 self.instant(at, Kind::Sessions, &name, &[("session", session)])
             }
-            Event::SessionMoved { from, to, driver } => {
+            Event::SessionMoved {
+                from, to, driver, ..
+            } => {
                 let name = format!("session moved to {}", self.driver_name(driver));
                 self.instant(at, Kind::Sessions, &name, &[("from", from), ("to", to)])
             }
@@ -227,7 +235,7 @@ impl<'a, W: Write> Tracer<'a, W> {
         let lane = self.tracks.take(&mut self.out, Kind::Blocked)?;
         let name = format!("{} blocked", self.driver_name(driver));
         self.out
-            .begin(lane.track, at, &name, &[("driver", driver.into())])?;
+            .begin(lane.track, at, &*name, &[("driver", driver.into())])?;
         self.blocked.insert(driver, lane);
         Ok(())
     }
@@ -305,11 +313,10 @@ impl<'a, W: Write> Tracer<'a, W> {
     }
 }
 
-fn command_name(request: Option<u64>) -> String {
-    request.map_or_else(
-        || "admin command".to_owned(),
-        |request| format!("request {request}"),
-    )
+fn command_name(request: Option<u64>) -> Name<'static> {
+    request.map_or(Name::Text("admin command"), |request| {
+        Name::Numbered("request", request)
+    })
 }
 
 fn ring_name(ring: RingId) -> String {

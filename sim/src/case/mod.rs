@@ -65,11 +65,23 @@ impl Case {
     /// # Errors
     /// [`SetupError`] if the run cannot begin.
     pub fn run(&self, input: &Input, keep_log: bool) -> Result<Outcome, SetupError> {
-        let _shown = self.show()?;
         let options = RunOptions {
             keep_log,
-            stop_at_first: true,
             ..RunOptions::new(self.seed, input.clone())
+        };
+        self.run_as(&options)
+    }
+
+    /// Runs the case up to the first violation as `options` say; their seed is that of the case.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the run cannot begin.
+    pub(crate) fn run_as(&self, options: &RunOptions) -> Result<Outcome, SetupError> {
+        let _shown = self.show()?;
+        let options = RunOptions {
+            stop_at_first: true,
+            seed: self.seed,
+            ..options.clone()
         };
         world::run(&self.scenario, &options, &mut |_| {})
     }

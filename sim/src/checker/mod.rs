@@ -161,6 +161,12 @@ impl Checkers {
         self.all().iter().any(|findings| findings.violations > 0)
     }
 
+    /// Violations that any check found so far.
+    #[must_use]
+    pub fn violations(&self) -> u64 {
+        self.all().iter().map(|findings| findings.violations).sum()
+    }
+
     fn all(&self) -> [&Findings; 10] {
         [
             &self.exactly_once.findings,

@@ -14,9 +14,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{CliError, STATUS_FAILED, print, unwritten};
 use crate::case::Data;
+use crate::coverage;
 use crate::scenario::Scenario;
 use crate::summary::units::{count, counted};
-use crate::sweep::{self, Header, Plan, ReadError, SeedResult, Sweep, groups, junit};
+use crate::sweep::{
+    self, FaultTotal, Header, Plan, ReadError, SeedResult, Sweep, fault_totals, groups, junit,
+};
 
 /// Bytes of noise that the consumers of a sweep process.
 pub(super) const NOISE: u32 = 65_536;
@@ -29,6 +32,7 @@ Examples:
   ringside sweep mine.toml --seeds 0..100000 --out all.jsonl --junit all.xml
   ringside sweep mine.toml --seeds 0..100000 --out all.jsonl --resume
   ringside sweep mine.toml --seeds 0..100000 --shard 3/16 --out 3.jsonl
+  ringside sweep swarm --seeds 0..1000 --coverage swarm.html
   ringside merge *.jsonl --out all.jsonl
 
 Exit status:
@@ -70,6 +74,9 @@ pub(super) struct SweepRun {
     /// Write results for CI
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write an HTML page about the states in which faults struck
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<PathBuf>,
 }
 
 /// Put the results of all shards of a sweep together
@@ -84,6 +91,10 @@ pub(super) struct Merge {
     /// Write results for CI
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write an HTML page about the states in which faults struck; the shards were run with this
+    /// option too
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +179,7 @@ impl SweepRun {
         if let (Some(error), Some(path)) = (trouble, &self.out) {
             return Err(unwritten(path, error));
         }
+        write_coverage(&sweep, self.coverage.as_deref())?;
         report(&self.scenario, &sweep, self.junit.as_deref())
     }
 
@@ -194,6 +206,7 @@ impl SweepRun {
             count: self.seeds.count,
             shard: self.shard.at,
             shards: self.shard.of,
+            coverage: self.coverage.is_some(),
         })
     }
 
@@ -241,6 +254,7 @@ impl Merge {
         if let Some(path) = &self.out {
             fs::write(path, merged.text()).map_err(|source| unwritten(path, source))?;
         }
+        write_coverage(&merged, self.coverage.as_deref())?;
         report("the sweep", &merged, self.junit.as_deref())
     }
 }
@@ -255,6 +269,21 @@ fn unusable(path: &Path, source: ReadError) -> CliError {
         path: path.to_owned(),
         source,
     }
+}
+
+/// The page about the states in which faults struck, if there is a path for it. Its name is that of
+/// the scenario, so that shards put together have the page of the sweep in one piece.
+fn write_coverage(sweep: &Sweep, path: Option<&Path>) -> Result<(), CliError> {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    let Some(coverage) = sweep.coverage() else {
+        let without = "the sweep was run without --coverage".to_owned();
+        return Err(CliError::Case(Box::new(ReadError::Merge(without))));
+    };
+    let scenario = Scenario::from_toml(&sweep.header.scenario, "the sweep").ok();
+    let name = scenario.map_or_else(|| "the sweep".to_owned(), |it| it.name);
+    fs::write(path, coverage::render(&name, &coverage)).map_err(|source| unwritten(path, source))
 }
 
 /// What a sweep found, for people, and for CI if there is a path.
@@ -280,6 +309,19 @@ fn report(name: &str, sweep: &Sweep, xml: Option<&Path>) -> Result<ExitCode, Cli
                 ""
             },
             group.message
+        );
+    }
+    for (number, total) in (1..).zip(fault_totals(sweep)) {
+        let FaultTotal {
+            fault,
+            armed,
+            fired,
+            observed,
+        } = total;
+        let [armed, fired, observed] = [armed, fired, observed].map(count);
+        text += &format!(
+            "fault {number}: armed in {armed}, fired in {fired}, observed in {observed} of the \
+             seeds; {fault}\n"
         );
     }
     let verdict = if failed == 0 { "PASSED" } else { "FAILED" };

@@ -7,7 +7,7 @@ use regs::{RingId, Target};
 use crate::event::{Event, OUTCOMES, Record};
 
 /// The line of `record`; cards are called by `names`.
-pub(super) fn of(names: &[String], record: &Record) -> String {
+pub(crate) fn of(names: &[String], record: &Record) -> String {
     let name = |card: u16| match names.get(usize::from(card)) {
         Some(name) => name.as_str(),
         None => "software",
@@ -71,8 +71,14 @@ fn of_framework(event: Event) -> String {
         Event::SessionOpened { session, driver } => {
             format!("opened session={session:#x} driver={driver}")
         }
-        Event::SessionMoved { from, to, driver } => {
-            format!("moved session={from:#x} to={to:#x} driver={driver}")
+        Event::SessionMoved {
+            from,
+            to,
+            driver,
+            reason,
+            ..
+        } => {
+            format!("moved session={from:#x} to={to:#x} driver={driver} reason={reason:?}")
         }
         Event::Resubmitted { request } => format!("resubmitted request={request}"),
         Event::DriverLost { driver } => format!("lost driver={driver}"),

@@ -1,5 +1,7 @@
 //! From numbers to places on a page: scales, round ticks, labels.
 
+use std::ops::Range;
+
 use timebase::{Span, Time};
 
 use crate::summary::units::three_digits;
@@ -19,9 +21,10 @@ pub(crate) struct Tick {
     pub(crate) label: String,
 }
 
-/// The time axis that all plots share.
+/// The time axis that all plots share, or that of a part of the run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeAxis {
+    start: Time,
     end: Span,
 }
 
@@ -29,7 +32,16 @@ impl TimeAxis {
     /// An axis from zero to `end`.
     pub(super) fn new(end: Span) -> Self {
         Self {
+            start: Time::ZERO,
             end: end.max(Span::from_ps(1)),
+        }
+    }
+
+    /// An axis from one time to another; its labels count from where it begins.
+    pub(super) fn between(time: Range<Time>) -> Self {
+        Self {
+            start: time.start,
+            ..Self::new(time.end.since(time.start))
         }
     }
 
@@ -40,7 +52,8 @@ impl TimeAxis {
 
     /// Where `time` stands.
     pub(super) fn x(&self, time: Time) -> f64 {
-        let fraction = time.as_ps() as f64 / self.end.as_ps() as f64;
+        let since = time.as_ps().saturating_sub(self.start.as_ps());
+        let fraction = since as f64 / self.end.as_ps() as f64;
         LEFT + fraction.min(1.0) * (RIGHT - LEFT)
     }
 
@@ -51,11 +64,11 @@ impl TimeAxis {
         round_steps(end, 10.0)
             .into_iter()
             .map(|value| Tick {
-                at: self.x(Time::from_ps((value * scale) as u64)),
-                label: if value == 0.0 {
-                    "0".to_owned()
-                } else {
-                    format!("{} {unit}", plain(value))
+                at: self.x(self.start + Span::from_ps((value * scale) as u64)),
+                label: match (value == 0.0, self.start == Time::ZERO) {
+                    (true, _) => "0".to_owned(),
+                    (false, true) => format!("{} {unit}", plain(value)),
+                    (false, false) => format!("+{} {unit}", plain(value)),
                 },
             })
             .collect()
@@ -231,6 +244,18 @@ mod tests {
         }
         let axis = TimeAxis::new(Span::from_us(12_402));
         assert_eq!(labels(&axis.ticks())[..3], ["0", "2 ms", "4 ms"]);
+    }
+
+    #[test]
+    fn a_part_of_a_run_is_counted_from_where_it_begins() {
+        let at = |us: u64| Time::ZERO + Span::from_us(us);
+        let axis = TimeAxis::between(at(5_186)..at(5_196));
+        assert_eq!(labels(&axis.ticks())[..3], ["0", "+1 µs", "+2 µs"]);
+        assert!((axis.x(at(5_186)) - LEFT).abs() < 0.01);
+        assert!((axis.x(at(5_196)) - RIGHT).abs() < 0.01);
+        assert!((axis.x(at(5_191)) - (LEFT + RIGHT) / 2.0).abs() < 0.01);
+        // What is outside stands at the edge.
+        assert_eq!((axis.x(at(1)), axis.x(at(9_000))), (LEFT, RIGHT));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Plots of the drivers' course over virtual time: throughput, latency, ring occupancy.
 
+use std::ops::Range;
+
 use maud::{Markup, html};
 use timebase::{Span, Time};
 
@@ -14,6 +16,9 @@ const TOP: f64 = 10.0;
 /// Room for the labels of the time axis.
 const FOOT: f64 = 24.0;
 
+/// Width of the mark of an enlarged time at least.
+const MIN_WINDOW: f64 = 7.0;
+
 /// Name of the driver without a card.
 pub(super) const SOFTWARE: &str = "software";
 
@@ -27,6 +32,8 @@ pub(super) struct Course<'a> {
     pub(super) axis: TimeAxis,
     /// Lines across all plots.
     pub(super) guides: Vec<Guide>,
+    /// The time that is drawn large elsewhere.
+    pub(super) window: Option<Range<Time>>,
 }
 
 impl Course<'_> {
@@ -174,6 +181,7 @@ impl Course<'_> {
                             text class="tick" x=(px(tick.at)) y=(px(height - 6.0))
                                 text-anchor="middle" { (tick.label) }
                         }
+                        (self.enlarged(bottom))
                         (body)
                         @for guide in &self.guides {
                             line class=(format!("guide {}", guide.class)) x1=(px(guide.x))
@@ -184,6 +192,21 @@ impl Course<'_> {
                         line class="cursor" y1=(px(TOP)) y2=(px(bottom)) {}
                     }
                 }
+            }
+        }
+    }
+
+    /// The time that is drawn large elsewhere, wide enough to be seen.
+    fn enlarged(&self, bottom: f64) -> Markup {
+        let Some(window) = &self.window else {
+            return html! {};
+        };
+        let (from, to) = (self.axis.x(window.start), self.axis.x(window.end));
+        let spare = (MIN_WINDOW - (to - from)).max(0.0) / 2.0;
+        html! {
+            rect class="window" x=(px(from - spare)) y=(px(TOP - 6.0))
+                width=(px(to - from + 2.0 * spare)) height=(px(bottom - TOP + 10.0)) rx="2" {
+                title { "enlarged above: " (window.start) " to " (window.end) }
             }
         }
     }

@@ -4,9 +4,13 @@
 //! the one file: style, drawings, and a few lines of script for the readout under the pointer.
 
 pub(crate) mod axis;
+mod closeup;
 mod course;
 mod marks;
 mod tables;
+mod window;
+
+use std::ops::Range;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use timebase::{Span, Time};
@@ -28,6 +32,7 @@ pub fn render(scenario: &Scenario, outcome: &Outcome, replay: &Replay) -> String
         "{}, seed {}",
         outcome.summary.scenario, outcome.summary.seed
     );
+    let window = window::of(scenario, outcome);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -42,9 +47,11 @@ pub fn render(scenario: &Scenario, outcome: &Outcome, replay: &Replay) -> String
                 (headline(scenario, outcome, replay))
                 (figures(outcome))
                 (tables::violations(outcome))
-                (plots(scenario, outcome))
+                @if let Some(window) = &window { (closeup::section(window)) }
+                (plots(scenario, outcome, window.as_ref().map(|it| it.time.clone())))
                 (tables::drivers(outcome))
                 (tables::checks(outcome))
+                (tables::faults(outcome))
                 (tables::set_up(scenario))
                 (tables::how_to_replay(replay))
             }
@@ -176,7 +183,7 @@ fn event_tiles(summary: &Summary) -> [Tile; 4] {
     ]
 }
 
-fn plots(scenario: &Scenario, outcome: &Outcome) -> Markup {
+fn plots(scenario: &Scenario, outcome: &Outcome, window: Option<Range<Time>>) -> Markup {
     if course::steps(&outcome.series) == 0 || outcome.summary.requests == 0 {
         return html! {
             section { h2 { "Course" } p { "No request called back, so there is nothing to plot." } }
@@ -195,6 +202,7 @@ fn plots(scenario: &Scenario, outcome: &Outcome) -> Markup {
         outcome,
         axis,
         guides: marks::guides(outcome, &axis),
+        window,
     };
     html! {
         section class="course" {

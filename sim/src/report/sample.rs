@@ -133,6 +133,7 @@ pub(crate) fn outcome() -> Outcome {
         series,
         marks: marks(),
         log: Vec::new(),
+        coverage: None,
         violations: Vec::new(),
 
         faults: Vec::new(),
@@ -179,6 +180,7 @@ fn summary(drivers: Vec<DriverSummary>) -> Summary {
         },
         drivers,
         checks: names.map(check).to_vec(),
+        faults: Vec::new(),
         events: 312_334,
         digest: "9f86d081884c7d65".to_owned(),
     }

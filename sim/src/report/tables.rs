@@ -5,8 +5,9 @@ use timebase::Span;
 
 use super::course::{SOFTWARE, hue};
 use crate::outcome::Outcome;
-use crate::scenario::{Action, CardSpec, FaultSpec, Scenario, Trigger};
+use crate::scenario::{CardSpec, Scenario};
 use crate::summary::Replay;
+use crate::summary::faults::story;
 use crate::summary::units::{bytes, count, counted, share, time};
 
 /// Most violations on the page.
@@ -95,6 +96,44 @@ pub(super) fn checks(outcome: &Outcome) -> Markup {
     }
 }
 
+/// Each fault with how far it came; nothing if there is none.
+pub(super) fn faults(outcome: &Outcome) -> Markup {
+    let faults = &outcome.summary.faults;
+    if faults.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "Faults" }
+            p class="lead" {
+                "Armed: the seed left it in the run. Fired: how often it struck. Observed: signs of "
+                "it that drivers, requests or checks gave."
+            }
+            div class="scroll" {
+                table class="numbers faults" {
+                    thead {
+                        tr {
+                            th { "Fault" } th { "Armed" } th { "Fired" } th { "Observed" }
+                            th { "First sign" }
+                        }
+                    }
+                    tbody {
+                        @for (number, fault) in (1..).zip(faults) {
+                            tr {
+                                th { (number) ". " (fault.fault) }
+                                td { (count(fault.armed)) }
+                                td { (count(fault.fired)) }
+                                td { (count(fault.observed)) }
+                                td { (fault.first_sign.as_deref().unwrap_or("–")) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// What went wrong; nothing if nothing did.
 pub(super) fn violations(outcome: &Outcome) -> Markup {
     let violations = &outcome.violations;
@@ -160,7 +199,7 @@ pub(super) fn set_up(scenario: &Scenario) -> Markup {
                     div {
                         h3 { "Faults" }
                         ol {
-                            @for fault in &scenario.faults { li { (fault_story(scenario, fault)) } }
+                            @for fault in &scenario.faults { li { (story(scenario, fault)) } }
                         }
                     }
                 }
@@ -183,67 +222,6 @@ fn describe(card: &CardSpec) -> String {
         counted(u64::from(card.coalesce_count.max(1)), "completion"),
         time(card.coalesce_timer),
     )
-}
-
-fn fault_story(scenario: &Scenario, fault: &FaultSpec) -> String {
-    let name = |card: usize| {
-        scenario
-            .cards
-            .get(card)
-            .map_or("?", |card| card.name.as_str())
-    };
-    let when = match fault.trigger {
-        Trigger::At(at) => format!("at {at}"),
-        Trigger::AfterRequests(requests) => format!("after {}", counted(requests, "request")),
-        Trigger::RingFull { card, nth: 1 } => format!("when a ring of {} is full", name(card)),
-        Trigger::RingFull { card, nth } => {
-            format!("when a ring of {} is full, time {}", name(card), count(nth))
-        }
-        Trigger::AfterPrevious(span) => format!("{} later", time(span)),
-        Trigger::Message { card, rule } => {
-            let (nth, kind) = (rule.skip + 1, rule.message.name());
-            format!("at {kind} {nth} of {}", name(card))
-        }
-        Trigger::Event {
-            card, moment, nth, ..
-        } => format!("at event `{}` {nth} of {}", moment.name(), name(card)),
-    };
-    let what = match fault.action {
-        Action::Unplug { card } => format!("pull {} out", name(card)),
-        Action::Plug { card } => format!("put {} in", name(card)),
-        Action::Detach { card } => format!("take {} out of service", name(card)),
-        Action::Reset { card } => format!("reset the link of {}", name(card)),
-        Action::Sleep { card } => format!("send {} to D3hot", name(card)),
-        Action::Wake { card } => format!("bring {} back to D0", name(card)),
-        Action::Interrupt {
-            card,
-            vector,
-            count,
-            ..
-        } => {
-            let many = counted(count.into(), "interrupt");
-            format!("{many} {} of {} from nowhere", vector.0, name(card))
-        }
-        Action::Write {
-            card,
-            offset,
-            value,
-        } => format!(
-            "write {value:#x} to {offset:#x} of {} from nowhere",
-            name(card)
-        ),
-        Action::Rebalance => "spread the sessions again".to_owned(),
-        Action::Message { card, rule } => {
-            let (kind, fate) = (rule.message.name(), rule.fate.name());
-            let (from, number) = (count(rule.skip + 1), count(rule.count));
-            format!(
-                "{}: {fate} {number} {kind}, from the {from}th on",
-                name(card)
-            )
-        }
-        Action::Latch { card, latch } => format!("{} misbehaves: {latch:?}", name(card)),
-    };
-    format!("{when}: {what}")
 }
 
 /// The command that gives the same run again.

@@ -164,3 +164,30 @@ fn a_detached_card_is_neither_blocked_nor_there_until_it_is_put_in() {
     let blocked = page.matches("card1 became blocked").count();
     assert!((1..=5).contains(&blocked), "{blocked} columns");
 }
+
+#[test]
+fn a_failed_run_is_shown_enlarged_and_the_window_is_marked_in_every_plot() {
+    let (scenario, outcome) = window::tests::run(window::tests::FLIPS);
+    let replay = Replay {
+        scenario: "single".to_owned(),
+        seed: 3,
+        input: None,
+    };
+    let whole = render(&scenario, &outcome, &replay);
+    assert_eq!(open_elements(&whole), Vec::<String>::new());
+    assert!(!whole.contains("NaN"));
+    let large = whole.find("Where it went wrong").expect("the window");
+    assert!(large < whole.find("Course over virtual time").expect("the course"));
+    assert!(whole.contains("found by data right, "));
+    let plots = whole.matches("<svg class=\"plot\"").count();
+    assert!(plots >= 4, "{plots}");
+    assert_eq!(whole.matches("<rect class=\"window\"").count(), plots);
+    let request = window::of(&scenario, &outcome).and_then(|it| it.subject);
+    let request = request.expect("a request");
+    for said in ["dispatch of", "callback of"] {
+        assert!(whole.contains(&format!("{said} {request}")), "{said}");
+    }
+    // Without events there is nothing to enlarge.
+    let plain = page(&sample::failed());
+    assert!(!plain.contains("Where it went wrong") && !plain.contains("class=\"window\""));
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::outcome::{CheckSummary, Latency};
+use crate::outcome::{CheckSummary, FaultSummary, Latency};
 
 fn replay() -> Replay {
     Replay {
@@ -36,12 +36,14 @@ fn empty() -> Outcome {
                 looked: 0,
                 violations: 0,
             }],
+            faults: Vec::new(),
             events: 0,
             digest: "00000000deadbeef".to_owned(),
         },
         series: Vec::new(),
         marks: Vec::new(),
         log: Vec::new(),
+        coverage: None,
         violations: Vec::new(),
 
         faults: Vec::new(),
@@ -186,4 +188,35 @@ fn the_replay_command_survives_a_shell() {
         replay.to_string(),
         r"ringside run failover --seed 7 --input 'it'\''s here/a b'"
     );
+}
+
+#[test]
+fn faults_are_told_with_how_far_they_came() {
+    let mut outcome = busy();
+    outcome.summary.faults = vec![
+        FaultSummary {
+            fault: "at 5 µs: pull card0 out".to_owned(),
+            armed: 1,
+            fired: 1,
+            observed: 1_204,
+            first_sign: Some("watchdog".to_owned()),
+        },
+        FaultSummary {
+            fault: "at 9 µs: put card0 in".to_owned(),
+            armed: 0,
+            fired: 0,
+            observed: 0,
+            first_sign: None,
+        },
+    ];
+    let text = render_text(&outcome, &replay(), false);
+    let table = "  fault  armed  fired  observed
+  1          1      1     1,204  at 5 µs: pull card0 out; first sign: watchdog
+  2          0      0         0  at 9 µs: put card0 in
+";
+    assert!(text.contains(table), "{text}");
+    let json = render_json(&outcome, &replay());
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(value["faults"][0]["observed"], 1_204);
+    assert!(!render_text(&busy(), &replay(), false).contains("observed"));
 }

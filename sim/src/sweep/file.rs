@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Plan, SeedResult};
 use crate::case::Data;
+use crate::coverage::Coverage;
 
 /// Version of the format.
 const VERSION: u32 = 1;
@@ -32,6 +33,9 @@ pub struct Header {
     pub shard: u64,
     /// Number of shards.
     pub shards: u64,
+    /// Whether results say in which states faults struck.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub coverage: bool,
 }
 
 impl Header {
@@ -51,6 +55,7 @@ impl Header {
             count: plan.count,
             shard: plan.shard,
             shards: plan.shards,
+            coverage: plan.coverage,
         }
     }
 
@@ -189,6 +194,16 @@ impl Sweep {
             results,
             whole: lines.whole,
         })
+    }
+
+    /// In which states faults struck in all seeds together; `None` if the sweep did not follow it.
+    #[must_use]
+    pub fn coverage(&self) -> Option<Coverage> {
+        let mut sum = Coverage::default();
+        for result in &self.results {
+            sum.add(&result.coverage);
+        }
+        self.header.coverage.then_some(sum)
     }
 
     /// Number of results that are not there.

@@ -4,6 +4,7 @@
 //! whatever the threads do, and one seed's line is the same on every machine. The work can be
 //! divided into shards and put together again ([`merge`]).
 
+mod faults;
 mod file;
 mod group;
 mod junit;
@@ -18,10 +19,13 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Data, Signature};
+use crate::coverage::Coverage;
 use crate::input::{Input, InputError};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
+use crate::world::RunOptions;
 
+pub use faults::{FaultTotal, fault_totals};
 pub use file::{Header, ReadError, Sweep, merge};
 pub use group::{Group, groups};
 pub use junit::junit;
@@ -41,6 +45,8 @@ pub struct Plan {
     pub shard: u64,
     /// Number of shards.
     pub shards: u64,
+    /// Whether to follow the states in which faults strike.
+    pub coverage: bool,
 }
 
 impl Plan {
@@ -68,6 +74,13 @@ pub struct SeedResult {
     pub events: u64,
     /// Requests called back.
     pub requests: u64,
+    /// Of each fault of the scenario, how often it was armed, fired and observed; see
+    /// [`FaultSummary`](crate::outcome::FaultSummary).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<[u64; 3]>,
+    /// In which states faults struck, if the sweep follows that.
+    #[serde(default, skip_serializing_if = "Coverage::is_empty")]
+    pub coverage: Coverage,
     /// What was found first, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
@@ -89,11 +102,15 @@ impl SeedResult {
             signature: Signature::of(violation).to_string(),
             message: violation.message.clone(),
         });
+        let faults = outcome.summary.faults.iter();
+        let faults = faults.map(|fault| [fault.armed, fault.fired, fault.observed]);
         Self {
             seed,
             digest: outcome.summary.digest.clone(),
             events: outcome.summary.events,
             requests: outcome.summary.requests,
+            faults: faults.collect(),
+            coverage: outcome.coverage.clone().unwrap_or_default(),
             finding,
         }
     }
@@ -111,6 +128,8 @@ impl SeedResult {
             digest: String::new(),
             events: 0,
             requests: 0,
+            faults: Vec::new(),
+            coverage: Coverage::default(),
             finding: Some(Finding {
                 signature: "set-up".to_owned(),
                 message,
@@ -165,7 +184,11 @@ fn work(
     sender: &mpsc::SyncSender<Numbered>,
 ) {
     while let Some((number, seed)) = due() {
-        let result = match plan.case(seed).run(input, false) {
+        let options = RunOptions {
+            coverage: plan.coverage,
+            ..RunOptions::new(seed, input.clone())
+        };
+        let result = match plan.case(seed).run_as(&options) {
             Ok(outcome) => SeedResult::new(seed, &outcome),
             Err(error) => SeedResult::not_begun(seed, &error),
         };

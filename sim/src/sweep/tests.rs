@@ -27,6 +27,7 @@ fn plan(count: u64, shard: u64, shards: u64) -> Plan {
         count,
         shard,
         shards,
+        coverage: false,
     }
 }
 
@@ -166,4 +167,27 @@ fn failures_are_grouped_and_told_to_ci() {
     );
     assert_eq!(xml.matches("<testcase ").count(), 24);
     assert_eq!(xml.matches("<failure ").count(), failed);
+}
+
+#[test]
+fn faults_are_counted_in_each_seed_and_in_all() {
+    let sweep = sweep(&plan(24, 1, 1), 2);
+    let failed = sweep.results.iter().filter(|it| it.finding.is_some());
+    let failed = failed.count() as u64;
+    assert!(sweep.results.iter().all(|it| it.faults.len() == 1));
+    let totals = fault_totals(&sweep);
+    assert_eq!(totals.len(), 1);
+    let total = &totals[0];
+    assert_eq!((total.armed, total.fired), (24, 24), "{total:?}");
+    // A flipped bit is noticed by nobody but a check.
+    assert_eq!(total.observed, failed, "{total:?}");
+    assert!(total.fault.contains("CorruptOutput"), "{total:?}");
+    // Lines of older programs have no faults.
+    let text = sweep.text().replace(",\"faults\":[[1,1,0]]", "");
+    let older = Sweep::read(text.as_bytes()).expect("a results file");
+    assert_eq!(fault_totals(&older)[0].armed, failed);
+    // A header that was edited names no fault that is not there.
+    let mut edited = sweep;
+    edited.header.scenario = "nonsense".to_owned();
+    assert_eq!(fault_totals(&edited), []);
 }

@@ -94,7 +94,7 @@ impl<W: Write> Tracer<'_, W> {
         self.out.begin(
             lane.track,
             at,
-            &name,
+            name,
             &[("slot", slot.0.into()), ("cookie", cookie)],
         )?;
         let command = Command {
@@ -164,11 +164,12 @@ impl<W: Write> Tracer<'_, W> {
     }
 
     fn count(&mut self, at: Time, card: u16, ring: RingId, change: i32) -> io::Result<()> {
-        let used = self.used.entry((card, ring)).or_default();
+        let known = self.used.entry((card, ring));
+        let (name, used) =
+            known.or_insert_with(|| (format!("{} slots in use", ring_name(ring)), 0));
         *used = used.saturating_add_signed(change);
-        let name = format!("{} slots in use", ring_name(ring));
-        self.out
-            .counter(lanes::card_process(card), at, &name, (*used).into())
+        let process = lanes::card_process(card);
+        self.out.counter(process, at, name, (*used).into())
     }
 
     pub(super) fn card_event(&mut self, at: Time, card: u16, event: CardEvent) -> io::Result<()> {
@@ -278,7 +279,7 @@ impl<W: Write> Tracer<'_, W> {
         let end = work.finish.min(at).max(work.start);
         let args = [("cookie", work.cookie)];
         self.out
-            .complete(track, work.start..end, &command_name(work.request), &args)?;
+            .complete(track, work.start..end, command_name(work.request), &args)?;
         match work.flow {
             Some(flow) => self.out.flow_step(track, work.start, flow),
             None => Ok(()),
@@ -328,10 +329,15 @@ impl<W: Write> Tracer<'_, W> {
             .tracks
             .take(&mut self.out, Kind::Completion { card, ring })?;
         command.completion = Some(lane);
+        let mut unusual = None;
         self.out.begin(
             lane.track,
             at,
-            &format!("{status:?}"),
+            if status == regs::Status::Success {
+                "Success"
+            } else {
+                unusual.insert(format!("{status:?}"))
+            },
             &[("cookie", cookie)],
         )?;
         let request = command.request;

@@ -3,7 +3,6 @@
 //! Times are whole nanoseconds, written as microseconds with three decimals. Knows nothing of
 //! cards.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -21,11 +20,27 @@ pub(super) struct Track {
     pub(super) thread: u32,
 }
 
-/// Writes events.
+/// What an event is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name<'a> {
+    /// This.
+    Text(&'a str),
+    /// This, a space and a number: no text has to be made for each.
+    Numbered(&'a str, u64),
+}
+
+impl<'a> From<&'a str> for Name<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// Writes events. There are a few for each event of a run, so a line is put together without a
+/// formatter and without memory of its own.
 pub(super) struct Writer<W: Write> {
     out: W,
     /// One event, used again for each.
-    line: String,
+    line: Line,
     is_first: bool,
 }
 
@@ -34,7 +49,7 @@ impl<W: Write> Writer<W> {
         out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
         Ok(Self {
             out,
-            line: String::new(),
+            line: Line(Vec::new()),
             is_first: true,
         })
     }
@@ -46,67 +61,83 @@ impl<W: Write> Writer<W> {
 
     /// Names a process; processes are shown in order of number.
     pub(super) fn process(&mut self, process: u32, name: &str) -> io::Result<()> {
-        let name = quoted(name);
-        let args = braced(&[("sort_index", process.into())]);
-        self.event(format_args!(
-            r#""ph":"M","pid":{process},"name":"process_name","args":{{"name":{name}}}"#
-        ))?;
-        self.event(format_args!(
-            r#""ph":"M","pid":{process},"name":"process_sort_index","args":{args}"#
-        ))
+        self.begin_line()
+            .text("\"ph\":\"M\",\"pid\":")
+            .number(process.into())
+            .text(",\"name\":\"process_name\",\"args\":{\"name\":")
+            .quoted(name.into())
+            .text("}");
+        self.end_line()?;
+        self.begin_line()
+            .text("\"ph\":\"M\",\"pid\":")
+            .number(process.into())
+            .text(",\"name\":\"process_sort_index\"")
+            .args(&[("sort_index", process.into())]);
+        self.end_line()
     }
 
     /// Names a track; tracks of a process are shown in order of `position`.
     pub(super) fn track(&mut self, track: Track, name: &str, position: u32) -> io::Result<()> {
-        let (place, name) = (place(track), quoted(name));
-        self.event(format_args!(
-            r#""ph":"M",{place},"name":"thread_name","args":{{"name":{name}}}"#
-        ))?;
-        self.event(format_args!(
-            r#""ph":"M",{place},"name":"thread_sort_index","args":{{"sort_index":{position}}}"#
-        ))
+        self.begin_line()
+            .text("\"ph\":\"M\",")
+            .place(track)
+            .text(",\"name\":\"thread_name\",\"args\":{\"name\":")
+            .quoted(name.into())
+            .text("}");
+        self.end_line()?;
+        self.begin_line()
+            .text("\"ph\":\"M\",")
+            .place(track)
+            .text(",\"name\":\"thread_sort_index\"")
+            .args(&[("sort_index", position.into())]);
+        self.end_line()
     }
 
-    pub(super) fn begin(
+    pub(super) fn begin<'a>(
         &mut self,
         track: Track,
         at: Time,
-        name: &str,
+        name: impl Into<Name<'a>>,
         args: Args<'_>,
     ) -> io::Result<()> {
-        let (place, at, name, args) = (place(track), stamp(at), quoted(name), braced(args));
-        self.event(format_args!(
-            r#""ph":"B",{place},"ts":{at},"name":{name},"args":{args}"#
-        ))
+        self.begin_line()
+            .text("\"ph\":\"B\",")
+            .place(track)
+            .stamp(at)
+            .name(name.into())
+            .args(args);
+        self.end_line()
     }
 
     /// Ends the slice that began last on `track`; `how` says how, if that is worth a word.
     pub(super) fn end(&mut self, track: Track, at: Time, how: Option<&str>) -> io::Result<()> {
-        let (place, at) = (place(track), stamp(at));
-        match how.map(quoted) {
-            None => self.event(format_args!(r#""ph":"E",{place},"ts":{at}"#)),
-            Some(how) => self.event(format_args!(
-                r#""ph":"E",{place},"ts":{at},"args":{{"end":{how}}}"#
-            )),
+        let line = self.begin_line();
+        line.text("\"ph\":\"E\",").place(track).stamp(at);
+        if let Some(how) = how {
+            line.text(",\"args\":{\"end\":")
+                .quoted(how.into())
+                .text("}");
         }
+        self.end_line()
     }
 
     /// A slice whose end is known.
-    pub(super) fn complete(
+    pub(super) fn complete<'a>(
         &mut self,
         track: Track,
         when: Range<Time>,
-        name: &str,
+        name: impl Into<Name<'a>>,
         args: Args<'_>,
     ) -> io::Result<()> {
-        let (place, name, args) = (place(track), quoted(name), braced(args));
-        let (at, dur) = (
-            stamp(when.start),
-            micros(when.end.as_ns() - when.start.as_ns()),
-        );
-        self.event(format_args!(
-            r#""ph":"X",{place},"ts":{at},"dur":{dur},"name":{name},"args":{args}"#
-        ))
+        self.begin_line()
+            .text("\"ph\":\"X\",")
+            .place(track)
+            .stamp(when.start)
+            .text(",\"dur\":")
+            .micros(when.end.as_ns() - when.start.as_ns())
+            .name(name.into())
+            .args(args);
+        self.end_line()
     }
 
     pub(super) fn instant(
@@ -116,10 +147,13 @@ impl<W: Write> Writer<W> {
         name: &str,
         args: Args<'_>,
     ) -> io::Result<()> {
-        let (place, at, name, args) = (place(track), stamp(at), quoted(name), braced(args));
-        self.event(format_args!(
-            r#""ph":"i","s":"t",{place},"ts":{at},"name":{name},"args":{args}"#
-        ))
+        self.begin_line()
+            .text("\"ph\":\"i\",\"s\":\"t\",")
+            .place(track)
+            .stamp(at)
+            .name(name.into())
+            .args(args);
+        self.end_line()
     }
 
     pub(super) fn counter(
@@ -129,66 +163,156 @@ impl<W: Write> Writer<W> {
         name: &str,
         value: u64,
     ) -> io::Result<()> {
-        let (at, name) = (stamp(at), quoted(name));
-        self.event(format_args!(
-            r#""ph":"C","pid":{process},"ts":{at},"name":{name},"args":{{"value":{value}}}"#
-        ))
+        self.begin_line()
+            .text("\"ph\":\"C\",\"pid\":")
+            .number(process.into())
+            .stamp(at)
+            .name(name.into())
+            .args(&[("value", value)]);
+        self.end_line()
     }
 
     /// Begins flow `id` in the slice that is open on `track`.
     pub(super) fn flow_start(&mut self, track: Track, at: Time, id: u64) -> io::Result<()> {
-        self.flow('s', track, at, id)
+        self.flow("\"ph\":\"s\",\"bp\":\"e\",", track, at, id)
     }
 
     /// Leads flow `id` through the slice that is open on `track`.
     pub(super) fn flow_step(&mut self, track: Track, at: Time, id: u64) -> io::Result<()> {
-        self.flow('t', track, at, id)
+        self.flow("\"ph\":\"t\",\"bp\":\"e\",", track, at, id)
     }
 
     /// Ends flow `id` in the slice that is open on `track`; to be called before the slice ends.
     pub(super) fn flow_end(&mut self, track: Track, at: Time, id: u64) -> io::Result<()> {
-        self.flow('f', track, at, id)
+        self.flow("\"ph\":\"f\",\"bp\":\"e\",", track, at, id)
     }
 
-    fn flow(&mut self, phase: char, track: Track, at: Time, id: u64) -> io::Result<()> {
-        let (place, at) = (place(track), stamp(at));
-        let what = r#""cat":"request","name":"request""#;
-        self.event(format_args!(
-            r#""ph":"{phase}","bp":"e",{place},"ts":{at},"id":{id},{what}"#
-        ))
+    fn flow(&mut self, phase: &str, track: Track, at: Time, id: u64) -> io::Result<()> {
+        self.begin_line()
+            .text(phase)
+            .place(track)
+            .stamp(at)
+            .text(",\"id\":")
+            .number(id)
+            .text(",\"cat\":\"request\",\"name\":\"request\"");
+        self.end_line()
     }
 
-    fn event(&mut self, fields: std::fmt::Arguments<'_>) -> io::Result<()> {
-        self.line.clear();
-        if !self.is_first {
-            self.line.push_str(",\n");
+    fn begin_line(&mut self) -> &mut Line {
+        self.line.0.clear();
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        self.line.text(if is_first { "{" } else { ",\n{" })
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        self.line.text("}");
+        self.out.write_all(&self.line.0)
+    }
+}
+
+/// A line while it is put together.
+struct Line(Vec<u8>);
+
+impl Line {
+    #[inline]
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, mut value: u64) -> &mut Self {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                break;
+            }
         }
-        self.is_first = false;
-        write!(self.line, "{{{fields}}}").expect("a string takes any text");
-        self.out.write_all(self.line.as_bytes())
+        self.0.extend_from_slice(&digits[at..]);
+        self
+    }
+
+    fn place(&mut self, track: Track) -> &mut Self {
+        self.text("\"pid\":")
+            .number(track.process.into())
+            .text(",\"tid\":")
+            .number(track.thread.into())
+    }
+
+    fn stamp(&mut self, at: Time) -> &mut Self {
+        self.text(",\"ts\":").micros(at.as_ns())
+    }
+
+    /// Nanoseconds as microseconds with three decimals.
+    fn micros(&mut self, ns: u64) -> &mut Self {
+        let rest = ns % 1_000;
+        let digit = |value: u64| b'0' + (value % 10) as u8;
+        self.number(ns / 1_000).0.extend_from_slice(&[
+            b'.',
+            digit(rest / 100),
+            digit(rest / 10),
+            digit(rest),
+        ]);
+        self
+    }
+
+    fn name(&mut self, name: Name<'_>) -> &mut Self {
+        self.text(",\"name\":").quoted(name)
+    }
+
+    fn quoted(&mut self, name: Name<'_>) -> &mut Self {
+        let (Name::Text(text) | Name::Numbered(text, _)) = name;
+        let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        if text.bytes().all(is_plain) {
+            self.text("\"").text(text);
+        } else {
+            let quoted = serde_json::Value::from(text).to_string();
+            self.text(&quoted[..quoted.len() - 1]);
+        }
+        if let Name::Numbered(_, number) = name {
+            self.text(" ").number(number);
+        }
+        self.text("\"")
+    }
+
+    fn args(&mut self, args: Args<'_>) -> &mut Self {
+        self.text(",\"args\":{");
+        for (index, (key, value)) in args.iter().enumerate() {
+            if index > 0 {
+                self.text(",");
+            }
+            self.text("\"").text(key).text("\":").number(*value);
+        }
+        self.text("}")
     }
 }
 
-fn place(track: Track) -> String {
-    format!(r#""pid":{},"tid":{}"#, track.process, track.thread)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn stamp(at: Time) -> String {
-    micros(at.as_ns())
-}
-
-fn micros(ns: u64) -> String {
-    format!("{}.{:03}", ns / 1_000, ns % 1_000)
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn braced(args: Args<'_>) -> String {
-    let pairs: Vec<String> = args
-        .iter()
-        .map(|(key, value)| format!("\"{key}\":{value}"))
-        .collect();
-    format!("{{{}}}", pairs.join(","))
+    #[test]
+    fn numbers_times_and_names_are_written_as_a_formatter_would() {
+        for value in [0, 9, 10, 999, 1_000, 12_345_678_901, u64::MAX] {
+            let mut line = Line(Vec::new());
+            line.number(value);
+            assert_eq!(line.0, value.to_string().into_bytes());
+            let mut line = Line(Vec::new());
+            line.micros(value);
+            let wanted = format!("{}.{:03}", value / 1_000, value % 1_000);
+            assert_eq!(line.0, wanted.into_bytes());
+        }
+        for name in ["plain", "a \"quote\"", "back\\slash", "new\nline", "µ", ""] {
+            let mut line = Line(Vec::new());
+            line.quoted(name.into());
+            let wanted = serde_json::Value::from(name).to_string();
+            assert_eq!(line.0, wanted.into_bytes());
+        }
+        let mut line = Line(Vec::new());
+        line.quoted(Name::Numbered("request", 17));
+        assert_eq!(line.0, b"\"request 17\"");
+    }
 }

@@ -169,6 +169,8 @@ fn moved(driver: u32) -> Event {
         from: 9,
         to: 9,
         driver,
+        from_driver: 7,
+        reason: framework::MoveReason::Asked,
     }
 }
 

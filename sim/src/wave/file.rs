@@ -103,16 +103,11 @@ fn fst<W: Write + Seek>(out: W, waves: &Waves) -> fst_writer::Result<()> {
     }
     let mut out = out.finish()?;
     let mut now = Time::ZERO;
-    let mut text = Vec::with_capacity(32);
-    let mut spell = |value, width| {
-        text.clear();
-        text.extend(bits(value, width).map(|bit| b'0' + u8::from(bit)));
-        text.clone()
-    };
+    let mut text = [0; 32];
     out.time_change(0)?;
     let signals = ids.iter().zip(&waves.signals);
     for ((id, signal), &value) in signals.zip(&waves.initial) {
-        out.signal_change(*id, &spell(value, signal.width))?;
+        out.signal_change(*id, spell(&mut text, value, signal.width))?;
     }
     for one in &waves.changes {
         if one.at != now {
@@ -123,10 +118,19 @@ fn fst<W: Write + Seek>(out: W, waves: &Waves) -> fst_writer::Result<()> {
             out.time_change(now.as_ps())?;
         }
         let width = waves.signals[one.signal].width;
-        out.signal_change(ids[one.signal], &spell(one.value, width))?;
+        out.signal_change(ids[one.signal], spell(&mut text, one.value, width))?;
     }
     out.finish()?;
     Ok(())
+}
+
+/// The lowest `width` bits of `value` as digits, in `text`.
+fn spell(text: &mut [u8; 32], value: u32, width: u32) -> &[u8] {
+    let digits = &mut text[..width as usize];
+    for (digit, bit) in digits.iter_mut().zip(bits(value, width)) {
+        *digit = b'0' + u8::from(bit);
+    }
+    digits
 }
 
 /// How many scopes the two have in common, from the outermost on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use device_model::CardEvent;
 use driver::DriverEvent;
-use regs::{Doorbell, RingId, Slot, Target};
+use regs::{Doorbell, Register, RingId, RingRegister, Slot, Target};
 use timebase::Time;
 
 use crate::event::{Event, Record};
@@ -23,8 +23,39 @@ enum Scope {
     Ring(u16, RingId),
 }
 
-/// A signal's scope, its place there and its name.
-type Key = (Scope, u32, String);
+/// A signal's scope and its place there, which no other signal of the scope has.
+type Key = (Scope, u32);
+
+/// A signal that was set once. Its name is made then, and not for each event.
+struct Known {
+    number: usize,
+    name: String,
+    width: u32,
+    value: u32,
+}
+
+/// What a signal is called.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    Is(&'a str),
+    /// A word and a number.
+    Numbered(&'a str, u32),
+    Lane(u8, u8),
+    Control(Register),
+    Ring(RingRegister),
+}
+
+impl Name<'_> {
+    fn spell(self) -> String {
+        match self {
+            Self::Is(name) => name.to_owned(),
+            Self::Numbered(name, number) => format!("{name}{number}"),
+            Self::Lane(group, lane) => format!("{}{lane}", group_name(group).replace(' ', "_")),
+            Self::Control(register) => format!("{register:?}"),
+            Self::Ring(register) => format!("{register:?}"),
+        }
+    }
+}
 
 /// One signal.
 #[derive(Debug)]
@@ -45,6 +76,13 @@ pub(super) struct Change {
     pub(super) value: u32,
 }
 
+/// What is shown of a driver.
+#[derive(Clone, Copy)]
+enum DriverSignal {
+    Registered,
+    Blocked,
+}
+
 /// All signals and their changes.
 #[derive(Debug, Default)]
 pub(super) struct Waves {
@@ -60,13 +98,14 @@ pub(super) struct Waves {
 struct Follower<'a> {
     scenario: &'a Scenario,
     now: Time,
-    /// Each signal's number, width and value.
-    known: BTreeMap<Key, (usize, u32, u32)>,
+    known: BTreeMap<Key, Known>,
     changes: Vec<Change>,
     /// Slot of each driver's card.
     slots: BTreeMap<u32, u16>,
     /// When each engine lane is done, unless it is done already.
     busy: BTreeMap<(u16, u8, u8), Time>,
+    /// No lane is done before.
+    next_done: Time,
 }
 
 impl Waves {
@@ -81,9 +120,15 @@ impl Waves {
             changes: Vec::new(),
             slots: BTreeMap::new(),
             busy: BTreeMap::new(),
+            next_done: Time::NEVER,
         };
         for (slot, card) in (0..).zip(&scenario.cards) {
-            follower.set((Scope::Card(slot), 0, "present"), 1, card.present.into());
+            follower.set(
+                (Scope::Card(slot), 0),
+                Name::Is("present"),
+                1,
+                card.present.into(),
+            );
         }
         for record in order {
             follower.finish_work(record.at);
@@ -105,17 +150,17 @@ impl Follower<'_> {
             Event::SessionOpened { .. } => self.add(Scope::Framework, 2, "sessions_opened", 1),
             Event::Registered { driver, card } => {
                 self.slots.insert(driver, card);
-                self.set_driver(driver, "registered", true);
+                self.set_driver(driver, DriverSignal::Registered, true);
             }
             Event::DriverLost { driver } => {
-                self.set_driver(driver, "registered", false);
-                self.set_driver(driver, "blocked", false);
+                self.set_driver(driver, DriverSignal::Registered, false);
+                self.set_driver(driver, DriverSignal::Blocked, false);
             }
-            Event::Blocked { driver } => self.set_driver(driver, "blocked", true),
-            Event::Unblocked { driver } => self.set_driver(driver, "blocked", false),
-            Event::Plugged { card } => self.set((Scope::Card(card), 0, "present"), 1, 1),
+            Event::Blocked { driver } => self.set_driver(driver, DriverSignal::Blocked, true),
+            Event::Unblocked { driver } => self.set_driver(driver, DriverSignal::Blocked, false),
+            Event::Plugged { card } => self.set((Scope::Card(card), 0), Name::Is("present"), 1, 1),
             Event::Unplugged { card } => {
-                self.set((Scope::Card(card), 0, "present"), 1, 0);
+                self.set((Scope::Card(card), 0), Name::Is("present"), 1, 0);
                 self.clear(card);
             }
             Event::WriteArrived {
@@ -168,13 +213,14 @@ impl Follower<'_> {
             } => {
                 self.set_lane(card, group, lane, 1);
                 self.busy.insert((card, group, lane), finish);
+                self.next_done = self.next_done.min(finish);
             }
             CardEvent::Completed {
                 ring, slot, status, ..
             } => {
                 self.index((card, ring), 3, "completed", slot);
                 let ring = Scope::Ring(card, ring);
-                self.set((ring, 7, "status"), 16, status as u32);
+                self.set((ring, 7), Name::Is("status"), 16, status as u32);
             }
             CardEvent::Interrupt { vector, .. } => self.set_line(card, vector.0, 1),
             CardEvent::DmaFault { .. } => self.add(Scope::Card(card), 10, "dma_faults", 1),
@@ -183,7 +229,7 @@ impl Follower<'_> {
             CardEvent::SessionRekeyed { .. } | CardEvent::ErrorMessage { .. } => {}
             CardEvent::Reset | CardEvent::FunctionReset { .. } => {
                 self.add(Scope::Card(card), 3, "resets", 1);
-                self.set((Scope::Card(card), 4, "sessions"), 32, 0);
+                self.set((Scope::Card(card), 4), Name::Is("sessions"), 32, 0);
             }
         }
     }
@@ -192,17 +238,12 @@ impl Follower<'_> {
         let slot = Doorbell::from_bits(value).slot;
         match regs::decode(offset, RingId(u16::MAX)) {
             Some(Target::Control(register)) => {
-                let name = format!("{register:?}");
-                self.set(
-                    (Scope::Registers(card), register.offset(), &name),
-                    32,
-                    value,
-                );
+                let key = (Scope::Registers(card), register.offset());
+                self.set(key, Name::Control(register), 32, value);
             }
             Some(Target::Ring(ring, register)) => {
-                let name = format!("{register:?}");
-                let place = 16 + register.offset();
-                self.set((Scope::Ring(card, ring), place, &name), 32, value);
+                let key = (Scope::Ring(card, ring), 16 + register.offset());
+                self.set(key, Name::Ring(register), 32, value);
             }
             Some(Target::CommandDoorbell(ring)) => {
                 self.index((card, ring), 1, "command_doorbell", slot);
@@ -216,38 +257,49 @@ impl Follower<'_> {
 
     fn count_request(&mut self, consumer: u32, by: i32) {
         self.add(Scope::Requests, 0, "all", by);
-        let name = format!("consumer{consumer}");
-        self.add(Scope::Requests, consumer.saturating_add(1), &name, by);
+        let key = (Scope::Requests, consumer.saturating_add(1));
+        let value = self.value(key).saturating_add_signed(by);
+        self.set(key, Name::Numbered("consumer", consumer), 32, value);
     }
 
     fn index(&mut self, ring: (u16, RingId), place: u32, name: &str, slot: Slot) {
-        self.set((Scope::Ring(ring.0, ring.1), place, name), 32, slot.0);
+        let key = (Scope::Ring(ring.0, ring.1), place);
+        self.set(key, Name::Is(name), 32, slot.0);
     }
 
     fn set_line(&mut self, card: u16, vector: u16, level: u32) {
-        let (scope, name) = (Scope::Interrupts(card), format!("vector{vector}"));
-        self.set((scope, vector.into(), &name), 1, level);
+        let vector = u32::from(vector);
+        let key = (Scope::Interrupts(card), vector);
+        self.set(key, Name::Numbered("vector", vector), 1, level);
     }
 
     fn set_lane(&mut self, card: u16, group: u8, lane: u8, level: u32) {
-        let name = format!("{}{lane}", group_name(group).replace(' ', "_"));
         let place = u32::from(group) << 8 | u32::from(lane);
-        self.set((Scope::Engines(card), place, &name), 1, level);
+        let key = (Scope::Engines(card), place);
+        self.set(key, Name::Lane(group, lane), 1, level);
     }
 
-    fn set_driver(&mut self, driver: u32, what: &str, level: bool) {
+    fn set_driver(&mut self, driver: u32, what: DriverSignal, level: bool) {
         let slot = self.slots.get(&driver).copied().unwrap_or(u16::MAX);
-        if usize::from(slot) < self.scenario.cards.len() {
-            let place = if what == "registered" { 1 } else { 2 };
-            self.set((Scope::Card(slot), place, what), 1, level.into());
-        } else {
-            let name = format!("software_{what}");
-            self.set((Scope::Framework, 3, &name), 1, level.into());
-        }
+        let is_card = usize::from(slot) < self.scenario.cards.len();
+        let (place, name) = match (what, is_card) {
+            (DriverSignal::Registered, true) => (1, "registered"),
+            (DriverSignal::Blocked, true) => (2, "blocked"),
+            (DriverSignal::Blocked, false) => (3, "software_blocked"),
+            (DriverSignal::Registered, false) => (4, "software_registered"),
+        };
+        let scope = match is_card {
+            true => Scope::Card(slot),
+            false => Scope::Framework,
+        };
+        self.set((scope, place), Name::Is(name), 1, level.into());
     }
 
     /// Lanes that are done by `now` fall.
     fn finish_work(&mut self, now: Time) {
+        if now < self.next_done {
+            return;
+        }
         let done: Vec<_> = self.busy.iter().filter(|&(_, &at)| at <= now).collect();
         let mut done: Vec<_> = done.into_iter().map(|(&lane, &at)| (at, lane)).collect();
         done.sort_unstable();
@@ -256,6 +308,8 @@ impl Follower<'_> {
             self.now = at;
             self.set_lane(card, group, lane, 0);
         }
+        let next = self.busy.values().min();
+        self.next_done = next.copied().unwrap_or(Time::NEVER);
     }
 
     /// Nothing of a card is left: lines, lanes and rings fall.
@@ -266,33 +320,41 @@ impl Follower<'_> {
             _ => false,
         };
         let signals = self.known.iter_mut();
-        for (_, (signal, _, value)) in signals.filter(|((scope, _, _), _)| is_its(scope)) {
-            if std::mem::take(value) != 0 {
+        for (_, known) in signals.filter(|((scope, _), _)| is_its(scope)) {
+            if std::mem::take(&mut known.value) != 0 {
                 self.changes.push(Change {
                     at: self.now,
-                    signal: *signal,
+                    signal: known.number,
                     value: 0,
                 });
             }
         }
     }
 
-    fn add(&mut self, scope: Scope, place: u32, name: &str, by: i32) {
-        let known = self.known.get(&(scope, place, name.to_owned()));
-        let value = known.map_or(0, |&(_, _, value)| value);
-        self.set((scope, place, name), 32, value.saturating_add_signed(by));
+    fn value(&self, key: Key) -> u32 {
+        self.known.get(&key).map_or(0, |known| known.value)
     }
 
-    /// Sets the signal with this name at this place of a scope.
-    fn set(&mut self, key: (Scope, u32, &str), width: u32, value: u32) {
+    fn add(&mut self, scope: Scope, place: u32, name: &str, by: i32) {
+        let key = (scope, place);
+        let value = self.value(key).saturating_add_signed(by);
+        self.set(key, Name::Is(name), 32, value);
+    }
+
+    /// Sets the signal at this place of a scope; `name` is looked at the first time only.
+    fn set(&mut self, key: Key, name: Name<'_>, width: u32, value: u32) {
         let next = self.known.len();
-        let key = (key.0, key.1, key.2.to_owned());
-        let known = self.known.entry(key).or_insert((next, width, 0));
-        if known.2 != value {
-            known.2 = value;
+        let known = self.known.entry(key).or_insert_with(|| Known {
+            number: next,
+            name: name.spell(),
+            width,
+            value: 0,
+        });
+        if known.value != value {
+            known.value = value;
             self.changes.push(Change {
                 at: self.now,
-                signal: known.0,
+                signal: known.number,
                 value,
             });
         }
@@ -307,12 +369,12 @@ impl Follower<'_> {
         } = self;
         let mut place = vec![0; known.len()];
         let mut signals = Vec::with_capacity(known.len());
-        for ((scope, _, name), (number, width, _)) in known {
-            place[number] = signals.len();
+        for ((scope, _), known) in known {
+            place[known.number] = signals.len();
             signals.push(Signal {
                 scopes: scopes(scenario, scope),
-                name,
-                width,
+                name: known.name,
+                width: known.width,
             });
         }
         for change in &mut changes {

@@ -103,6 +103,7 @@ impl World<'_> {
     }
 
     fn detach_all(&mut self) {
+        self.ledger.close();
         let now = self.now();
         let drivers: Vec<DriverId> = self.slots.iter().filter_map(|slot| slot.driver).collect();
         for driver in drivers {
@@ -122,6 +123,9 @@ impl World<'_> {
     /// What the run leaves behind.
     pub(super) fn outcome(mut self, seed: u64) -> Outcome {
         self.is_cut = self.is_over();
+        if !self.scenario.faults.is_empty() {
+            self.notice();
+        }
         let summary = self.summary(seed);
         let series = self.series();
         let (_, mut violations) = self.recorder.borrow_mut().checkers().results();
@@ -150,8 +154,10 @@ impl World<'_> {
         let log = self.recorder.borrow_mut().take_log();
         let since = |at: timebase::Time| at.since(self.began);
         let faults = self.script.happened().map(|at| at.map(since)).collect();
+        let coverage = self.coverage();
         Outcome {
             summary,
+            coverage,
             series,
             marks: self.marks,
             log,
@@ -188,6 +194,7 @@ impl World<'_> {
             latency: recorder.course().latency(),
             drivers: self.driver_summaries(recorder.course(), elapsed),
             checks: self.with_expectations(checks),
+            faults: self.fault_summaries(),
             events: recorder.count(),
             digest: format!("{:016x}", recorder.digest()),
         }
@@ -247,6 +254,14 @@ impl World<'_> {
                 name: "expectations".to_owned(),
                 looked,
                 violations,
+            });
+        }
+        if self.expects_faults() && !self.scenario.faults.is_empty() {
+            let armed = self.script.course().filter(|&(is_armed, _)| is_armed);
+            checks.push(CheckSummary {
+                name: "faults".to_owned(),
+                looked: armed.count() as u64,
+                violations: self.idle_faults().count() as u64,
             });
         }
         checks

@@ -7,7 +7,7 @@ use timebase::{Span, Time};
 
 use super::{SetupError, World};
 use crate::event::Event;
-use crate::outcome::{MarkKind, Violation};
+use crate::outcome::{Mark, MarkKind, Violation};
 use crate::scenario::{Action, FaultSpec, Trigger};
 use crate::workload::percent;
 
@@ -101,6 +101,12 @@ impl Script {
     /// When each fault happened.
     pub(super) fn happened(&self) -> impl Iterator<Item = Option<Time>> + '_ {
         self.entries.iter().map(|entry| entry.happened)
+    }
+
+    /// Of each fault, whether the seed left it in the run, and whether it happened.
+    pub(super) fn course(&self) -> impl Iterator<Item = (bool, bool)> + '_ {
+        let of = |entry: &Entry| (entry.state != State::Absent, entry.happened.is_some());
+        self.entries.iter().map(of)
     }
 
     fn next_due(&self) -> Time {
@@ -200,6 +206,7 @@ impl World<'_> {
             }
             let is_first = entry.first_due.is_none();
             let first_due = *self.script.entries[index].first_due.get_or_insert(now);
+            self.strikes(index, entry.action);
             let state = match self.perform(index, entry.action, is_first) {
                 Ok(true) => State::Done,
                 Ok(false) if now - first_due <= self.scenario.drain_within => {
@@ -278,6 +285,12 @@ impl World<'_> {
             }
             Action::Rebalance => {
                 self.framework.rebalance(now, Rebalance::Even);
+                self.marks.push(Mark {
+                    at: now,
+                    kind: MarkKind::Fault,
+                    driver: String::new(),
+                    text: "the sessions are spread over the drivers again".to_owned(),
+                });
                 Ok(true)
             }
             other => Ok(self.disturb(fault, other, is_first)),

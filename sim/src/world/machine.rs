@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use device_model::{Card, Provisioning};
-use driver::{CardDriver, DriverConfig, StatsHandle};
+use driver::{CardDriver, DriverConfig, DriverStats, StatsHandle};
 use framework::DriverId;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -64,6 +64,11 @@ impl Slot {
     /// Counters of the driver, with their names, if there is one.
     pub(super) fn counters(&self) -> Option<Vec<(&'static str, u64)>> {
         Some(self.stats.as_ref()?.get().rows())
+    }
+
+    /// What the driver has counted, if there is one.
+    pub(super) fn stats(&self) -> Option<DriverStats> {
+        Some(self.stats.as_ref()?.get())
     }
 
     /// Whether this driver's card is or was in the slot.

@@ -10,6 +10,7 @@ mod closing;
 mod consume;
 pub(crate) mod faults;
 mod machine;
+mod notice;
 mod panic;
 mod setup;
 pub mod state;
@@ -36,6 +37,7 @@ use crate::workload::Consumer;
 
 use self::faults::Script;
 use self::machine::Slot;
+use self::notice::Ledger;
 
 /// Events at one instant after which the world is called stuck.
 const MAX_STEPS_AT_ONCE: u32 = 100_000;
@@ -47,8 +49,10 @@ pub struct RunOptions {
     pub seed: u64,
     /// What consumers process.
     pub input: Input,
-    /// Whether to keep the whole event log, for a trace file.
+    /// Whether to keep the whole event log, for a trace file or the report of a failure.
     pub keep_log: bool,
+    /// Whether to follow the states of drivers and cards in which faults strike.
+    pub coverage: bool,
     /// Whether to end at the first violation: what comes after it is not looked at.
     pub stop_at_first: bool,
 }
@@ -61,6 +65,7 @@ impl RunOptions {
             seed,
             input,
             keep_log: false,
+            coverage: false,
             stop_at_first: false,
         }
     }
@@ -161,6 +166,7 @@ pub struct World<'a> {
     fleet: u64,
     recorder: Rc<RefCell<Recorder>>,
     script: Script,
+    ledger: Ledger,
     counts: Counts,
     marks: Vec<Mark>,
     other_violations: Vec<Violation>,
@@ -345,6 +351,12 @@ impl World<'_> {
             let wants = self.framework.driver_deadline(software);
             self.schedule.set(self.software_actor(), wants.max(now));
         }
+        if !self.scenario.faults.is_empty() {
+            self.notice();
+        }
+        if let Some(coverage) = self.recorder.borrow_mut().coverage() {
+            coverage.settle();
+        }
     }
 
     fn take_events(&mut self) {
@@ -375,7 +387,7 @@ impl World<'_> {
                     to,
                     from_driver,
                     to_driver,
-                    ..
+                    reason,
                 } => {
                     self.counts.migrations += 1;
                     let text = format!(
@@ -390,6 +402,8 @@ impl World<'_> {
                         from,
                         to,
                         driver: to_driver.as_u32(),
+                        from_driver: from_driver.as_u32(),
+                        reason,
                     });
                 }
                 FrameworkEvent::Resubmitted { request } => {

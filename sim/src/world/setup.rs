@@ -11,8 +11,10 @@ use timebase::{Span, Time};
 
 use super::faults::Script;
 use super::machine::Slot;
+use super::notice::Ledger;
 use super::{Counts, RunOptions, SetupError, World};
 use crate::checker::Checkers;
+use crate::coverage::Watch;
 use crate::cpu::CpuDriver;
 use crate::event::Event;
 use crate::input::Cursor;
@@ -42,6 +44,14 @@ impl<'a> World<'a> {
             Level::Check
         };
         let recorder = Rc::new(RefCell::new(Recorder::new(level, Checkers::default())));
+        if !scenario.faults.is_empty() {
+            recorder.borrow_mut().watch_signs();
+        }
+        if options.coverage {
+            // Each card that is there is put in before the first event.
+            let watch = Watch::new(scenario.cards.iter().map(|card| card.present));
+            recorder.borrow_mut().watch_coverage(watch);
+        }
         let clock = Rc::new(Cell::new(Time::ZERO));
         let ports: Vec<_> = (0..scenario.cards.len())
             .map(|index| {
@@ -73,6 +83,7 @@ impl<'a> World<'a> {
             fleet: options.seed,
             recorder,
             script: Script::new(&scenario.faults, options.seed),
+            ledger: Ledger::new(scenario.faults.len(), scenario.cards.len()),
             counts: Counts {
                 pieces_total: pieces(scenario, options),
                 ..Counts::default()

@@ -82,3 +82,68 @@ fn neither_keys_nor_data_stand_in_anything_that_is_written_of_a_run() {
     written.push(("a leak", leak));
     assert_eq!(places(&secrets[0], &written), ["a leak"]);
 }
+
+/// How far the faults of a run came.
+fn faults(text: &str) -> Vec<crate::outcome::FaultSummary> {
+    let scenario = Scenario::builtin("single").unwrap().to_toml();
+    let scenario = Scenario::from_toml(&(scenario + text), "test").unwrap();
+    let options = RunOptions::new(3, Input::noise(LEN));
+    run(&scenario, &options, &mut |_| {})
+        .unwrap()
+        .summary
+        .faults
+}
+
+#[test]
+fn a_fault_that_somebody_notices_is_observed_and_one_that_nobody_notices_is_not() {
+    let lost = "[[fault]]\nat_us = 5\n\
+        message = { card = \"card0\", kind = \"interrupt\", fate = \"lose\", count = 1000 }\n";
+    let found = faults(lost);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].armed, 1);
+    assert!(found[0].fired > 3, "{found:?}");
+    assert!(found[0].observed > 0, "{found:?}");
+    assert_eq!(found[0].first_sign.as_deref(), Some("watchdog"));
+    let doubled = lost.replace("lose", "double");
+    let found = faults(&doubled);
+    assert!(found[0].fired > 3, "{found:?}");
+    assert_eq!((found[0].observed, &found[0].first_sign), (0, &None));
+}
+
+#[test]
+fn a_sign_goes_to_the_fault_that_struck_its_card_last() {
+    let flip = "[[fault]]\nat_us = 5\n\
+        latch = { card = \"card0\", kind = \"corrupt-output\", nth = 3 }\n";
+    let stray = "[[fault]]\nat_us = 1\n\
+        interrupt = { card = \"card0\", vector = 1, count = 1, every_ns = 100 }\n";
+    let never = "[[fault]]\nat_us = 9\npercent = 0\nmay_idle = true\nunplug = \"card0\"\n";
+    let found = faults(&format!("{stray}{flip}{never}"));
+    let counts = |at: usize| {
+        let fault: &crate::outcome::FaultSummary = &found[at];
+        (fault.armed, fault.fired, fault.observed > 0)
+    };
+    assert_eq!(counts(0), (1, 1, false), "{found:#?}");
+    assert_eq!(counts(1), (1, 1, true), "{found:#?}");
+    assert_eq!(found[1].first_sign.as_deref(), Some("check broken"));
+    assert_eq!(counts(2), (0, 0, false), "{found:#?}");
+}
+
+#[test]
+fn removals_and_hangs_are_observed_by_the_driver() {
+    let hang = "[[fault]]\nat_us = 30\nlatch = { card = \"card0\", kind = \"hang-engines\" }\n";
+    let found = faults(hang);
+    assert_eq!(
+        found[0].first_sign.as_deref(),
+        Some("watchdog"),
+        "{found:?}"
+    );
+    let pulled = "[[fault]]\nat_us = 30\nunplug = \"card0\"\n\
+        [[fault]]\nafter_previous_us = 40\nplug = \"card0\"\n";
+    let found = faults(pulled);
+    let first: Vec<_> = found.iter().map(|it| it.first_sign.as_deref()).collect();
+    assert_eq!(
+        first,
+        [Some("driver finds the card gone"), Some("driver comes")],
+        "{found:#?}"
+    );
+}

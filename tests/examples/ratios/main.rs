@@ -8,6 +8,7 @@ mod peer;
 mod scale;
 mod socket;
 mod threads;
+mod traced;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::hint::black_box;
@@ -110,6 +111,7 @@ fn rows() -> Vec<Row> {
     rows.extend(world_rows());
     rows.extend(scale::rows());
     rows.extend(threads::rows());
+    rows.extend(traced::rows());
     rows
 }
 
