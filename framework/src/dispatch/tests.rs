@@ -4,7 +4,8 @@ use timebase::Time;
 
 use crate::testing::{Bench, NOW, request};
 use crate::{
-    DriverChoice, DriverFlags, FrameworkEvent, Hint, Limits, MigrationPolicy, RequestInvalid,
+    DriverChoice, DriverFlags, FrameworkEvent, Hint, Limits, MigrationPolicy, RequestFlags,
+    RequestInvalid,
 };
 
 const REPORT: MigrationPolicy = MigrationPolicy::Report;
@@ -266,4 +267,42 @@ fn requests_wait_in_order_while_the_session_opens() {
     bench.framework.service(NOW, id);
     assert_eq!(card.taken(), [1, 2, 3]);
     assert_eq!(card.hints(), [Hint::More, Hint::More, Hint::Last]);
+}
+
+#[test]
+fn only_a_driver_that_works_in_the_call_puts_off_an_asynchronous_request() {
+    let mut bench = Bench::new();
+    let (_, card) = bench.card("card");
+    let session = bench.session(REPORT);
+    card.set(|script| script.room = 0);
+    bench.dispatch(session);
+    card.set(|script| (script.room, script.generation) = (9, 1));
+    bench.dispatch_flagged(session, RequestFlags::ASYNC);
+    assert_eq!(card.taken(), [1, 2], "in the call that found room");
+}
+
+#[test]
+fn what_is_accepted_refused_and_tried_again_is_counted() {
+    let mut bench = Bench::new();
+    let (id, card) = bench.card("card");
+    card.set(|script| script.opens_late = true);
+    let opening = bench.session(REPORT);
+    bench.dispatch(opening);
+    assert_eq!(bench.framework.stats().queued, 1, "with its session");
+    card.open_now();
+    card.set(|script| (script.opens_late, script.room) = (false, 0));
+    bench.framework.service(NOW, id);
+    let session = bench.session(REPORT);
+    bench.dispatch(session);
+    let stats = bench.framework.stats();
+    assert_eq!((stats.queued, stats.rejected), (2, 0), "with its driver");
+    let mut wrong = request(session);
+    wrong.payload.len = 65;
+    bench.framework.dispatch(NOW, wrong).unwrap_err();
+    assert_eq!(bench.framework.stats().rejected, 1);
+    let drains = bench.framework.stats().drains;
+    card.set(|script| (script.room, script.generation) = (9, 1));
+    bench.framework.service(NOW, id);
+    assert!(bench.framework.stats().drains > drains);
+    assert_eq!(card.taken(), [1, 2]);
 }

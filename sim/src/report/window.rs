@@ -244,7 +244,8 @@ impl<'a> Teller<'a> {
                 }
             }
             Event::InterruptArrived { card, vector } => {
-                if self.vector.take_if(|it| *it == (card, vector)).is_some() {
+                let awaited = self.vector.take_if(|it| *it == (card, vector));
+                if awaited.is_some() {
                     self.end(Lane::Interrupt, card, at);
                     self.step(1, record);
                 }
