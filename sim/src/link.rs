@@ -7,6 +7,7 @@
 mod posted;
 mod side;
 mod transport;
+mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use timebase::{Span, Time};
 pub(crate) use self::posted::{Posted, PostedWrite, answer};
 pub(crate) use self::side::CardSide;
 pub use self::transport::LinkTransport;
+pub(crate) use self::upstream::{LateWrite, Upstream};
 use crate::checker::RegisterAccess;
 use crate::event::Event;
 use crate::memory::WindowTable;
@@ -54,8 +56,8 @@ pub struct Port {
     is_unannounced: bool,
     /// The machine programs vectors from the last to the first.
     is_backward: bool,
-    /// Writes to memory that a rule holds up, in order of arrival.
-    late: VecDeque<LateWrite>,
+    /// Writes of the card to memory that have not arrived.
+    upstream: Upstream,
     clock: Clock,
     recorder: Rc<RefCell<Recorder>>,
     delays: Delays,
@@ -74,17 +76,10 @@ pub struct Delays {
     pub interrupt: (Span, Span),
     /// Largest extra delay of a register write.
     pub write: Span,
+    /// Largest extra delay of a write to memory.
+    pub memory: Span,
     /// Where the draws come from.
     pub chance: Xoshiro256PlusPlus,
-}
-
-/// A write of the card to memory that has not arrived.
-#[derive(Clone, Debug)]
-pub(crate) struct LateWrite {
-    pub(crate) arrives: Time,
-    function: FunctionId,
-    addr: DeviceAddr,
-    bytes: Vec<u8>,
 }
 
 impl Delays {
@@ -94,8 +89,21 @@ impl Delays {
         Self {
             interrupt,
             write,
+            memory: Span::ZERO,
             chance: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
+    }
+
+    /// The same, with writes to memory delayed by up to `memory`.
+    #[must_use]
+    pub fn with_memory(self, memory: Span) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// The extra delay of one write to memory.
+    #[inline]
+    pub(crate) fn of_memory(&mut self) -> Span {
+        self.draw(Span::ZERO, self.memory)
     }
 
     /// The extra delay of one register write.
@@ -126,7 +134,7 @@ impl Port {
             pending_vectors: 0,
             is_unannounced: false,
             is_backward: false,
-            late: VecDeque::new(),
+            upstream: Upstream::default(),
             clock,
             recorder,
             delays,
@@ -173,7 +181,7 @@ impl Port {
     fn forget(&mut self) {
         self.writes.clear();
         self.interrupts.clear();
-        self.late.clear();
+        self.upstream.clear();
     }
 
     /// Resets the card over the link, as a bus does that recovers from an error. Its driver is not
@@ -310,9 +318,11 @@ impl Port {
     #[must_use]
     #[inline]
     pub fn card_deadline(&self) -> Time {
-        let late = self.late.front().map_or(Time::NEVER, |late| late.arrives);
         let card = self.card.as_ref().map_or(Time::NEVER, Card::deadline);
-        self.writes.deadline().min(card).min(late)
+        self.writes
+            .deadline()
+            .min(card)
+            .min(self.upstream.deadline())
     }
 
     /// When the next interrupt reaches the driver.
@@ -339,15 +349,15 @@ impl Port {
         {
             self.with_card(|card, side| card.advance(now, side));
         }
-        if self.late.front().is_some_and(|late| late.arrives <= now) {
+        if self.upstream.deadline() <= now {
             self.land_late(now);
         }
     }
 
-    /// Carries out the writes to memory that were held up until now.
+    /// Carries out the writes to memory that have arrived by now.
     #[cold]
     fn land_late(&mut self, now: Time) {
-        while let Some(late) = self.late.pop_front_if(|late| late.arrives <= now) {
+        while let Some(late) = self.upstream.arrived(now) {
             self.with_card(|_, side| side.land(&late));
         }
     }
@@ -364,7 +374,7 @@ impl Port {
             interrupts: &mut self.interrupts,
             delays: &mut self.delays,
             rules: &mut self.rules,
-            late: &mut self.late,
+            upstream: &mut self.upstream,
             recorder: &mut recorder,
         };
         let Some(uplink) = &self.uplink else {
@@ -427,7 +437,11 @@ impl Port {
         }
         self.advance();
         let value = self
-            .with_card(|card, side| card.mmio_read(now, offset, side))
+            .with_card(|card, side| {
+                let value = card.mmio_read(now, offset, side);
+                side.push();
+                value
+            })
             .unwrap_or(u32::MAX);
         let contents = value.to_le_bytes();
         let fate = self.rules.fate_of(Message::Read, offset.into(), &contents);

@@ -211,6 +211,14 @@ impl WindowTable {
         self.reach(addr, len, READ | WRITE).map(drop)
     }
 
+    /// Whether a write of `len` bytes at `addr` would be taken; what it touches is not noted.
+    ///
+    /// # Errors
+    /// [`DmaFault`] if it would not.
+    pub fn check_write(&mut self, addr: DeviceAddr, len: usize) -> Result<(), DmaFault> {
+        self.reach(addr, len, WRITE).map(drop)
+    }
+
     /// Why an access of `len` bytes at `addr` is refused; `None` if the address is good (so only
     /// the direction can be wrong).
     #[must_use]

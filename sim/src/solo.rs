@@ -120,7 +120,8 @@ impl Solo {
             scenario.interrupt_jitter,
             scenario.write_jitter,
             chance.next_u64(),
-        );
+        )
+        .with_memory(scenario.memory_jitter);
         let recorder = Recorder::new(Level::Check, Checkers::default());
         let recorder = Rc::new(RefCell::new(recorder));
         let clock = Rc::new(Cell::new(Time::ZERO));

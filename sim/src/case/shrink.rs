@@ -373,6 +373,7 @@ impl Work<'_> {
     fn chance(&mut self) {
         self.attempt(|scenario| scenario.interrupt_jitter = (Span::ZERO, Span::ZERO));
         self.attempt(|scenario| scenario.write_jitter = Span::ZERO);
+        self.attempt(|scenario| scenario.memory_jitter = Span::ZERO);
         self.attempt(|scenario| scenario.workload.think = (Span::ZERO, Span::ZERO));
         self.attempt(|scenario| scenario.workload.placement = Placement::Any);
         self.attempt(|scenario| scenario.workload.separate_output_percent = 0);

@@ -48,6 +48,7 @@ pub struct Bench<M, N> {
     latency: Span,
     interrupt_jitter: (Span, Span),
     write_jitter: Span,
+    memory_jitter: Span,
     drain_within: Span,
     pool_len: usize,
     keep_log: bool,
@@ -90,6 +91,7 @@ where
             latency: Span::from_ns(300),
             interrupt_jitter: (Span::ZERO, Span::ZERO),
             write_jitter: Span::ZERO,
+            memory_jitter: Span::ZERO,
             drain_within: Span::from_ms(10),
             pool_len: 1 << 20,
             keep_log: false,
@@ -117,6 +119,16 @@ where
     pub fn write_jitter(self, write_jitter: Span) -> Self {
         Self {
             write_jitter,
+            ..self
+        }
+    }
+
+    /// Delays each write of the device to memory by up to this, drawn from the seed; order is kept,
+    /// interrupts wait for it and reads push it.
+    #[must_use]
+    pub fn memory_jitter(self, memory_jitter: Span) -> Self {
+        Self {
+            memory_jitter,
             ..self
         }
     }
@@ -222,7 +234,8 @@ where
         let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed);
         let pool = Pool::new(bench.pool_len).expect("memory for the pool");
         let jitter = bench.interrupt_jitter;
-        let delays = Delays::new(jitter, bench.write_jitter, chance.next_u64());
+        let delays = Delays::new(jitter, bench.write_jitter, chance.next_u64())
+            .with_memory(bench.memory_jitter);
         let level = if bench.keep_log {
             Level::Keep
         } else {

@@ -15,7 +15,7 @@ use timebase::{Span, Time};
 use super::{Access, Device};
 use crate::checker::Findings;
 use crate::event::Event;
-use crate::link::{CardSide, Delays, LateWrite, MESSAGES, Posted, PostedWrite, answer};
+use crate::link::{CardSide, Delays, MESSAGES, Posted, PostedWrite, Upstream, answer};
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
 use crate::rule::{Message, Rules};
@@ -44,8 +44,8 @@ struct Side {
     now: Time,
     windows: WindowTable,
     interrupts: VecDeque<(Time, Vector)>,
-    /// Writes of the device to memory that were held up.
-    late: VecDeque<LateWrite>,
+    /// Writes of the device to memory that have not arrived.
+    upstream: Upstream,
     delays: Delays,
     rules: Rules,
 }
@@ -61,7 +61,7 @@ impl Link {
                 now: Time::ZERO,
                 windows: WindowTable::default(),
                 interrupts: VecDeque::new(),
-                late: VecDeque::new(),
+                upstream: Upstream::default(),
                 delays,
                 rules: Rules::default(),
             },
@@ -103,7 +103,7 @@ impl Link {
     pub(super) fn unplug(&mut self) -> bool {
         self.writes.clear();
         self.side.interrupts.clear();
-        self.side.late.clear();
+        self.side.upstream.clear();
         let was_there = self.device.take().is_some();
         if was_there {
             self.record(Event::Unplugged { card: SLOT });
@@ -114,8 +114,7 @@ impl Link {
     /// When the device must be looked at next.
     pub(super) fn device_deadline(&self) -> Time {
         let device = self.device.as_ref().map_or(Time::NEVER, |it| it.deadline());
-        let late = self.side.late.front();
-        let late = late.map_or(Time::NEVER, |it| it.arrives);
+        let late = self.side.upstream.deadline();
         self.writes.deadline().min(device).min(late)
     }
 
@@ -131,7 +130,7 @@ impl Link {
         while let Some(write) = self.writes.arrived(now) {
             self.deliver(write);
         }
-        while let Some(late) = self.side.late.pop_front_if(|late| late.arrives <= now) {
+        while let Some(late) = self.side.upstream.arrived(now) {
             self.with_device(|_, machine| machine.0.land(&late));
         }
         if self.device.as_ref().is_some_and(|it| it.deadline() <= now) {
@@ -156,7 +155,7 @@ impl Link {
             interrupts: &mut side.interrupts,
             delays: &mut side.delays,
             rules: &mut side.rules,
-            late: &mut side.late,
+            upstream: &mut side.upstream,
             recorder: &mut self.recorder,
         });
         Some(act(device.as_mut(), &mut machine))
@@ -198,7 +197,11 @@ impl Link {
             self.deliver(write);
         }
         self.advance();
-        let value = self.with_device(|device, machine| device.read(at, machine));
+        let value = self.with_device(|device, machine| {
+            let value = device.read(at, machine);
+            machine.0.push();
+            value
+        });
         let Some(value) = value else { return at.ones() };
         let value = value & at.ones();
         let (place, contents) = (at.offset.into(), value.to_le_bytes());

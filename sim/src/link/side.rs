@@ -7,7 +7,7 @@ use device_model::{CardEvent, DmaFault, FaultKind, Host};
 use regs::{DeviceAddr, FunctionId, Vector};
 use timebase::{Span, Time};
 
-use super::{Delays, LateWrite, MESSAGES};
+use super::{Delays, LateWrite, MESSAGES, Upstream};
 use crate::event::Event;
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
@@ -21,12 +21,20 @@ pub(crate) struct CardSide<'a> {
     pub(crate) interrupts: &'a mut VecDeque<(Time, Vector)>,
     pub(crate) delays: &'a mut Delays,
     pub(crate) rules: &'a mut Rules,
-    pub(crate) late: &'a mut VecDeque<LateWrite>,
+    pub(crate) upstream: &'a mut Upstream,
     pub(crate) recorder: &'a mut Recorder,
 }
 
 impl CardSide<'_> {
-    /// A write of the card that was held up arrives.
+    /// What the card wrote arrives before the answer to a read.
+    #[inline]
+    pub(crate) fn push(&mut self) {
+        while let Some(late) = self.upstream.pushed() {
+            self.land(&late);
+        }
+    }
+
+    /// A write of the card that was under way arrives.
     pub(crate) fn land(&mut self, late: &LateWrite) {
         // The card is not told what became of a posted write.
         let _ = self.store(late.function, late.addr, &late.bytes);
@@ -54,20 +62,31 @@ impl CardSide<'_> {
             .map_err(|fault| self.refused(fault, true))
     }
 
-    /// A write arrives later by `delay`; nothing waits for it.
-    fn hold_up(&mut self, delay: Span, function: FunctionId, addr: DeviceAddr, bytes: &[u8]) {
-        let arrives = self.now + delay;
-        let place = self.late.partition_point(|other| other.arrives <= arrives);
-        let bytes = bytes.to_vec();
-        self.late.insert(
-            place,
-            LateWrite {
-                arrives,
-                function,
-                addr,
-                bytes,
-            },
-        );
+    /// A write that arrives later by `delay`.
+    fn late(&self, delay: Span, function: FunctionId, addr: DeviceAddr, bytes: &[u8]) -> LateWrite {
+        LateWrite {
+            arrives: self.now + delay,
+            function,
+            addr,
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    /// A write is posted: the address is looked at now, and the bytes arrive later.
+    #[cold]
+    fn post(
+        &mut self,
+        function: FunctionId,
+        addr: DeviceAddr,
+        bytes: &[u8],
+    ) -> Result<(), DmaFault> {
+        Self::check_owner(function, addr)
+            .and_then(|()| self.windows.check_write(addr, bytes.len()))
+            .map_err(|fault| self.refused(fault, true))?;
+        let delay = self.delays.of_memory();
+        let write = self.late(delay, function, addr, bytes);
+        self.upstream.post(write);
+        Ok(())
     }
 
     /// Tells the recorder of a refused access: the card itself may not notice.
@@ -94,6 +113,7 @@ impl Host for CardSide<'_> {
         addr: DeviceAddr,
         bytes: &mut [u8],
     ) -> Result<(), DmaFault> {
+        self.push();
         Self::check_owner(function, addr)
             .and_then(|()| self.windows.read(addr, bytes))
             .map_err(|fault| self.refused(fault, false))?;
@@ -126,11 +146,13 @@ impl Host for CardSide<'_> {
             Some(Fate::Lose) => return Ok(()),
             Some(Fate::Refuse) => return Err(DmaFault::refused(addr)),
             Some(Fate::Delay(delay)) => {
-                self.hold_up(delay, function, addr, bytes);
+                let write = self.late(delay, function, addr, bytes);
+                self.upstream.hold(write);
                 return Ok(());
             }
             Some(Fate::Again(delay)) => {
-                self.hold_up(delay, function, addr, bytes);
+                let write = self.late(delay, function, addr, bytes);
+                self.upstream.hold(write);
                 bytes
             }
             Some(Fate::Flip) => {
@@ -140,6 +162,9 @@ impl Host for CardSide<'_> {
             }
             _ => bytes,
         };
+        if self.delays.memory > Span::ZERO {
+            return self.post(function, addr, bytes);
+        }
         self.store(function, addr, bytes)
     }
 
@@ -151,7 +176,7 @@ impl Host for CardSide<'_> {
         len: usize,
     ) -> Result<Option<&mut [u8]>, DmaFault> {
         // Work in place is a read and a write; a card that has to copy makes both apart.
-        if !self.rules.is_empty() {
+        if !self.rules.is_empty() || self.delays.memory > Span::ZERO {
             return Ok(None);
         }
         // The check comes first because a borrow that is handed out cannot be looked at again.
@@ -171,7 +196,7 @@ impl Host for CardSide<'_> {
         }
         let mut vector = Vector(message.data as u16);
         let (low, high) = self.delays.interrupt;
-        let mut arrives = at + self.delays.draw(low, high);
+        let mut arrives = self.upstream.last().max(at + self.delays.draw(low, high));
         let mut copies = 1;
         match self.rules.fate(Message::Interrupt, vector.0.into()) {
             Some(Fate::Lose) => return,

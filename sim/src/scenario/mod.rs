@@ -53,6 +53,9 @@ pub struct Scenario {
     /// Largest extra delay of a register write on its way to a card; drawn from the seed, order
     /// kept.
     pub write_jitter: Span,
+    /// Largest extra delay of a card's write to memory; drawn from the seed. Order is kept,
+    /// interrupts do not overtake it, and a register read waits for it.
+    pub memory_jitter: Span,
 }
 
 impl Scenario {

@@ -14,7 +14,7 @@ use super::{CardSpec, Count, Expectation, Placement, Scenario, ScenarioError, Su
 use crate::outcome::Summary;
 
 /// Keys of a replay file: those of a scenario, and one more.
-pub(crate) const REPLAY_KEYS: [&str; 13] = [
+pub(crate) const REPLAY_KEYS: [&str; 14] = [
     "name",
     "description",
     "pool_mib",
@@ -23,6 +23,7 @@ pub(crate) const REPLAY_KEYS: [&str; 13] = [
     "drain_within_us",
     "interrupt_jitter_ns",
     "write_jitter_ns",
+    "memory_jitter_ns",
     "card",
     "workload",
     "fault",
@@ -197,6 +198,7 @@ pub(crate) fn read_scenario(top: &Section<'_>, base: &Path) -> Result<Scenario, 
                 item.span_range(1_000, MAX_NS)
             })?,
         write_jitter: Span::from_ns(top.integer("write_jitter_ns", 0..=MAX_NS, 0)?),
+        memory_jitter: Span::from_ns(top.integer("memory_jitter_ns", 0..=MAX_NS, 0)?),
     })
 }
 

@@ -53,6 +53,7 @@ impl Scenario {
         page.unless(&100_000, "drain_within_us", micros(self.drain_within));
         range(&mut page, "interrupt_jitter_ns", self.interrupt_jitter);
         page.unless(&0, "write_jitter_ns", self.write_jitter.as_ns());
+        page.unless(&0, "memory_jitter_ns", self.memory_jitter.as_ns());
         for (slot, card) in self.cards.iter().enumerate() {
             write_card(&mut page, slot, card);
         }

@@ -172,6 +172,13 @@ impl Builder {
         self.with("write_jitter_ns", integer(most.as_ns()))
     }
 
+    /// Delays each write of a card to memory by up to this, in whole nanoseconds, and keeps their
+    /// order and that of interrupts behind them.
+    #[must_use]
+    pub fn memory_jitter(self, most: Span) -> Self {
+        self.with("memory_jitter_ns", integer(most.as_ns()))
+    }
+
     /// Calls the run stuck when nothing moves for this long, in whole microseconds.
     #[must_use]
     pub fn drain_within(self, bound: Span) -> Self {

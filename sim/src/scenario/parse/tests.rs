@@ -56,6 +56,7 @@ software = false
 drain_within_us = 7
 interrupt_jitter_ns = [1, 2]
 write_jitter_ns = 3
+memory_jitter_ns = 4
 [[card]]
 profile = "slow"
 ring_pairs = 3
@@ -102,6 +103,7 @@ fn all() -> Scenario {
 fn every_key_of_machine_and_load_is_read() {
     let all = all();
     assert_eq!(all.description, "everything");
+    assert_eq!(all.memory_jitter, Span::from_ns(4));
     assert_eq!(all.interrupt_jitter, (Span::from_ns(1), Span::from_ns(2)));
     let card = &all.cards[0];
     assert_eq!(

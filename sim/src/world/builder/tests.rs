@@ -25,6 +25,7 @@ fn what_is_built_can_be_written_down_and_is_the_same_scenario() {
         .software()
         .interrupt_jitter(Span::from_ns(100), Span::from_ns(400))
         .write_jitter(Span::from_ns(50))
+        .memory_jitter(Span::from_ns(80))
         .drain_within(Span::from_ms(20))
         .consumers(3)
         .depth(2)
