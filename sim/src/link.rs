@@ -33,6 +33,7 @@ use crate::event::Event;
 use crate::memory::WindowTable;
 use crate::recorder::Recorder;
 use crate::rule::{Message, Rules};
+use crate::scenario::Scenario;
 
 /// Where the machine takes interrupt messages; their data is the vector.
 pub(crate) const MESSAGES: DeviceAddr = DeviceAddr(0xFEE0_0000);
@@ -92,6 +93,13 @@ impl Delays {
             memory: Span::ZERO,
             chance: Xoshiro256PlusPlus::seed_from_u64(seed),
         }
+    }
+
+    /// Delays as `scenario` has them, drawn from `seed`.
+    #[must_use]
+    pub fn of(scenario: &Scenario, seed: u64) -> Self {
+        let delays = Self::new(scenario.interrupt_jitter, scenario.write_jitter, seed);
+        delays.with_memory(scenario.memory_jitter)
     }
 
     /// The same, with writes to memory delayed by up to `memory`.

@@ -116,12 +116,7 @@ impl Solo {
         };
         let is_present = spec.present;
         let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let delays = Delays::new(
-            scenario.interrupt_jitter,
-            scenario.write_jitter,
-            chance.next_u64(),
-        )
-        .with_memory(scenario.memory_jitter);
+        let delays = Delays::of(&scenario, chance.next_u64());
         let recorder = Recorder::new(Level::Check, Checkers::default());
         let recorder = Rc::new(RefCell::new(recorder));
         let clock = Rc::new(Cell::new(Time::ZERO));

@@ -55,9 +55,7 @@ impl<'a> World<'a> {
         let clock = Rc::new(Cell::new(Time::ZERO));
         let ports: Vec<_> = (0..scenario.cards.len())
             .map(|index| {
-                let jitter = scenario.interrupt_jitter;
-                let delays = Delays::new(jitter, scenario.write_jitter, chance.next_u64())
-                    .with_memory(scenario.memory_jitter);
+                let delays = Delays::of(scenario, chance.next_u64());
                 let (clock, recorder) = (Rc::clone(&clock), Rc::clone(&recorder));
                 Rc::new(RefCell::new(Port::new(
                     index as u16,
