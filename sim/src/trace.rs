@@ -32,15 +32,22 @@ const SOFTWARE: u16 = u16::MAX;
 /// Whatever `out` says.
 pub fn write<W: Write>(out: W, scenario: &Scenario, log: &[Record]) -> io::Result<()> {
     // Cards report in their own time, a little ahead or behind; a trace is told in order of time.
-    let mut order: Vec<usize> = (0..log.len()).collect();
-    order.sort_by_key(|&at| log[at].at);
     let mut tracer = Tracer::new(Writer::new(out)?, scenario)?;
     let mut now = Time::ZERO;
-    for at in order {
-        now = log[at].at;
-        tracer.record(&log[at])?;
+    for record in in_order(log) {
+        now = record.at;
+        tracer.record(record)?;
     }
     tracer.finish(now)
+}
+
+/// The records in order of time, those of one time as they were recorded.
+pub(crate) fn in_order(log: &[Record]) -> impl Iterator<Item = &Record> {
+    // Times beside each other are sorted in half the time that it takes to look each up.
+    let times = log.iter().map(|record| record.at);
+    let mut order: Vec<(Time, usize)> = times.zip(0..).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, at)| &log[at])
 }
 
 /// A request between dispatch and callback.

@@ -8,6 +8,20 @@ use std::ops::Range;
 
 use timebase::Time;
 
+/// Bytes from which on events are written.
+const PART_LEN: usize = 1 << 16;
+
+/// The numbers below a hundred with two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
 /// Numbers that belong to an event.
 pub(super) type Args<'a> = &'a [(&'a str, u64)];
 
@@ -39,7 +53,7 @@ impl<'a> From<&'a str> for Name<'a> {
 /// formatter and without memory of its own.
 pub(super) struct Writer<W: Write> {
     out: W,
-    /// One event, used again for each.
+    /// Events that are not written yet.
     line: Line,
     is_first: bool,
 }
@@ -55,6 +69,7 @@ impl<W: Write> Writer<W> {
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
+        self.write_part()?;
         self.out.write_all(b"\n]}\n")?;
         self.out.flush()
     }
@@ -62,16 +77,16 @@ impl<W: Write> Writer<W> {
     /// Names a process; processes are shown in order of number.
     pub(super) fn process(&mut self, process: u32, name: &str) -> io::Result<()> {
         self.begin_line()
-            .text("\"ph\":\"M\",\"pid\":")
+            .piece(b"\"ph\":\"M\",\"pid\":")
             .number(process.into())
-            .text(",\"name\":\"process_name\",\"args\":{\"name\":")
+            .piece(b",\"name\":\"process_name\",\"args\":{\"name\":")
             .quoted(name.into())
-            .text("}");
+            .piece(b"}");
         self.end_line()?;
         self.begin_line()
-            .text("\"ph\":\"M\",\"pid\":")
+            .piece(b"\"ph\":\"M\",\"pid\":")
             .number(process.into())
-            .text(",\"name\":\"process_sort_index\"")
+            .piece(b",\"name\":\"process_sort_index\"")
             .args(&[("sort_index", process.into())]);
         self.end_line()
     }
@@ -79,16 +94,16 @@ impl<W: Write> Writer<W> {
     /// Names a track; tracks of a process are shown in order of `position`.
     pub(super) fn track(&mut self, track: Track, name: &str, position: u32) -> io::Result<()> {
         self.begin_line()
-            .text("\"ph\":\"M\",")
+            .piece(b"\"ph\":\"M\",")
             .place(track)
-            .text(",\"name\":\"thread_name\",\"args\":{\"name\":")
+            .piece(b",\"name\":\"thread_name\",\"args\":{\"name\":")
             .quoted(name.into())
-            .text("}");
+            .piece(b"}");
         self.end_line()?;
         self.begin_line()
-            .text("\"ph\":\"M\",")
+            .piece(b"\"ph\":\"M\",")
             .place(track)
-            .text(",\"name\":\"thread_sort_index\"")
+            .piece(b",\"name\":\"thread_sort_index\"")
             .args(&[("sort_index", position.into())]);
         self.end_line()
     }
@@ -101,7 +116,7 @@ impl<W: Write> Writer<W> {
         args: Args<'_>,
     ) -> io::Result<()> {
         self.begin_line()
-            .text("\"ph\":\"B\",")
+            .piece(b"\"ph\":\"B\",")
             .place(track)
             .stamp(at)
             .name(name.into())
@@ -112,11 +127,11 @@ impl<W: Write> Writer<W> {
     /// Ends the slice that began last on `track`; `how` says how, if that is worth a word.
     pub(super) fn end(&mut self, track: Track, at: Time, how: Option<&str>) -> io::Result<()> {
         let line = self.begin_line();
-        line.text("\"ph\":\"E\",").place(track).stamp(at);
+        line.piece(b"\"ph\":\"E\",").place(track).stamp(at);
         if let Some(how) = how {
-            line.text(",\"args\":{\"end\":")
+            line.piece(b",\"args\":{\"end\":")
                 .quoted(how.into())
-                .text("}");
+                .piece(b"}");
         }
         self.end_line()
     }
@@ -130,10 +145,10 @@ impl<W: Write> Writer<W> {
         args: Args<'_>,
     ) -> io::Result<()> {
         self.begin_line()
-            .text("\"ph\":\"X\",")
+            .piece(b"\"ph\":\"X\",")
             .place(track)
             .stamp(when.start)
-            .text(",\"dur\":")
+            .piece(b",\"dur\":")
             .micros(when.end.as_ns() - when.start.as_ns())
             .name(name.into())
             .args(args);
@@ -148,7 +163,7 @@ impl<W: Write> Writer<W> {
         args: Args<'_>,
     ) -> io::Result<()> {
         self.begin_line()
-            .text("\"ph\":\"i\",\"s\":\"t\",")
+            .piece(b"\"ph\":\"i\",\"s\":\"t\",")
             .place(track)
             .stamp(at)
             .name(name.into())
@@ -164,7 +179,7 @@ impl<W: Write> Writer<W> {
         value: u64,
     ) -> io::Result<()> {
         self.begin_line()
-            .text("\"ph\":\"C\",\"pid\":")
+            .piece(b"\"ph\":\"C\",\"pid\":")
             .number(process.into())
             .stamp(at)
             .name(name.into())
@@ -174,46 +189,68 @@ impl<W: Write> Writer<W> {
 
     /// Begins flow `id` in the slice that is open on `track`.
     pub(super) fn flow_start(&mut self, track: Track, at: Time, id: u64) -> io::Result<()> {
-        self.flow("\"ph\":\"s\",\"bp\":\"e\",", track, at, id)
+        self.flow(b"s", track, at, id)
     }
 
     /// Leads flow `id` through the slice that is open on `track`.
     pub(super) fn flow_step(&mut self, track: Track, at: Time, id: u64) -> io::Result<()> {
-        self.flow("\"ph\":\"t\",\"bp\":\"e\",", track, at, id)
+        self.flow(b"t", track, at, id)
     }
 
     /// Ends flow `id` in the slice that is open on `track`; to be called before the slice ends.
     pub(super) fn flow_end(&mut self, track: Track, at: Time, id: u64) -> io::Result<()> {
-        self.flow("\"ph\":\"f\",\"bp\":\"e\",", track, at, id)
+        self.flow(b"f", track, at, id)
     }
 
-    fn flow(&mut self, phase: &str, track: Track, at: Time, id: u64) -> io::Result<()> {
+    fn flow(&mut self, phase: &[u8; 1], track: Track, at: Time, id: u64) -> io::Result<()> {
         self.begin_line()
-            .text(phase)
+            .piece(b"\"ph\":\"")
+            .piece(phase)
+            .piece(b"\",\"bp\":\"e\",")
             .place(track)
             .stamp(at)
-            .text(",\"id\":")
+            .piece(b",\"id\":")
             .number(id)
-            .text(",\"cat\":\"request\",\"name\":\"request\"");
+            .piece(b",\"cat\":\"request\",\"name\":\"request\"");
         self.end_line()
     }
 
     fn begin_line(&mut self) -> &mut Line {
-        self.line.0.clear();
         let is_first = std::mem::replace(&mut self.is_first, false);
-        self.line.text(if is_first { "{" } else { ",\n{" })
+        if is_first {
+            self.line.piece(b"{")
+        } else {
+            self.line.piece(b",\n{")
+        }
     }
 
     fn end_line(&mut self) -> io::Result<()> {
-        self.line.text("}");
-        self.out.write_all(&self.line.0)
+        self.line.piece(b"}");
+        if self.line.0.len() < PART_LEN {
+            return Ok(());
+        }
+        self.write_part()
+    }
+
+    #[cold]
+    fn write_part(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.line.0)?;
+        self.line.0.clear();
+        Ok(())
     }
 }
 
-/// A line while it is put together.
+/// Lines while they are put together.
 struct Line(Vec<u8>);
 
 impl Line {
+    /// Text that is known here: its length is too, so it is copied without a call.
+    #[inline(always)]
+    fn piece<const N: usize>(&mut self, text: &[u8; N]) -> &mut Self {
+        self.0.extend_from_slice(text);
+        self
+    }
+
     #[inline]
     fn text(&mut self, text: &str) -> &mut Self {
         self.0.extend_from_slice(text.as_bytes());
@@ -223,27 +260,31 @@ impl Line {
     fn number(&mut self, mut value: u64) -> &mut Self {
         let mut digits = [0; 20];
         let mut at = digits.len();
-        loop {
+        while value >= 100 {
+            at -= 2;
+            digits[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+            value /= 100;
+        }
+        if value >= 10 {
+            at -= 2;
+            digits[at..at + 2].copy_from_slice(&PAIRS[value as usize]);
+        } else {
             at -= 1;
-            digits[at] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
+            digits[at] = b'0' + value as u8;
         }
         self.0.extend_from_slice(&digits[at..]);
         self
     }
 
     fn place(&mut self, track: Track) -> &mut Self {
-        self.text("\"pid\":")
+        self.piece(b"\"pid\":")
             .number(track.process.into())
-            .text(",\"tid\":")
+            .piece(b",\"tid\":")
             .number(track.thread.into())
     }
 
     fn stamp(&mut self, at: Time) -> &mut Self {
-        self.text(",\"ts\":").micros(at.as_ns())
+        self.piece(b",\"ts\":").micros(at.as_ns())
     }
 
     /// Nanoseconds as microseconds with three decimals.
@@ -260,33 +301,33 @@ impl Line {
     }
 
     fn name(&mut self, name: Name<'_>) -> &mut Self {
-        self.text(",\"name\":").quoted(name)
+        self.piece(b",\"name\":").quoted(name)
     }
 
     fn quoted(&mut self, name: Name<'_>) -> &mut Self {
         let (Name::Text(text) | Name::Numbered(text, _)) = name;
         let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
         if text.bytes().all(is_plain) {
-            self.text("\"").text(text);
+            self.piece(b"\"").text(text);
         } else {
             let quoted = serde_json::Value::from(text).to_string();
             self.text(&quoted[..quoted.len() - 1]);
         }
         if let Name::Numbered(_, number) = name {
-            self.text(" ").number(number);
+            self.piece(b" ").number(number);
         }
-        self.text("\"")
+        self.piece(b"\"")
     }
 
     fn args(&mut self, args: Args<'_>) -> &mut Self {
-        self.text(",\"args\":{");
+        self.piece(b",\"args\":{");
         for (index, (key, value)) in args.iter().enumerate() {
             if index > 0 {
-                self.text(",");
+                self.piece(b",");
             }
-            self.text("\"").text(key).text("\":").number(*value);
+            self.piece(b"\"").text(key).piece(b"\":").number(*value);
         }
-        self.text("}")
+        self.piece(b"}")
     }
 }
 

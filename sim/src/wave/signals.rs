@@ -9,6 +9,7 @@ use timebase::Time;
 
 use crate::event::{Event, Record};
 use crate::scenario::Scenario;
+use crate::trace::in_order;
 use crate::trace::lanes::group_name;
 
 /// A place in the hierarchy; they stand in the file in this order.
@@ -26,8 +27,27 @@ enum Scope {
 /// A signal's scope and its place there, which no other signal of the scope has.
 type Key = (Scope, u32);
 
+/// A key as one number in the same order, because each event looks for one or two.
+fn packed((scope, place): Key) -> u64 {
+    let (rank, card, ring) = match scope {
+        Scope::Requests => (0, 0, 0),
+        Scope::Framework => (1, 0, 0),
+        Scope::Card(card) => (2, card, 0),
+        Scope::Registers(card) => (3, card, 0),
+        Scope::Interrupts(card) => (4, card, 0),
+        Scope::Engines(card) => (5, card, 0),
+        Scope::Ring(card, ring) => (6, card, ring.0),
+    };
+    let place = u64::from(place.min(MAX_PLACE));
+    rank << 56 | u64::from(card) << 40 | u64::from(ring) << 24 | place
+}
+
+/// Last place of a scope.
+const MAX_PLACE: u32 = (1 << 24) - 1;
+
 /// A signal that was set once. Its name is made then, and not for each event.
 struct Known {
+    scope: Scope,
     number: usize,
     name: String,
     width: u32,
@@ -98,7 +118,7 @@ pub(super) struct Waves {
 struct Follower<'a> {
     scenario: &'a Scenario,
     now: Time,
-    known: BTreeMap<Key, Known>,
+    known: BTreeMap<u64, Known>,
     changes: Vec<Change>,
     /// Slot of each driver's card.
     slots: BTreeMap<u32, u16>,
@@ -110,9 +130,6 @@ struct Follower<'a> {
 
 impl Waves {
     pub(super) fn of(scenario: &Scenario, log: &[Record]) -> Self {
-        // Cards report in their own time, a little ahead or behind.
-        let mut order: Vec<&Record> = log.iter().collect();
-        order.sort_by_key(|record| record.at);
         let mut follower = Follower {
             scenario,
             now: Time::ZERO,
@@ -130,7 +147,8 @@ impl Waves {
                 card.present.into(),
             );
         }
-        for record in order {
+        // Cards report in their own time, a little ahead or behind.
+        for record in in_order(log) {
             follower.finish_work(record.at);
             follower.now = record.at;
             follower.follow(record.event);
@@ -258,8 +276,9 @@ impl Follower<'_> {
     fn count_request(&mut self, consumer: u32, by: i32) {
         self.add(Scope::Requests, 0, "all", by);
         let key = (Scope::Requests, consumer.saturating_add(1));
-        let value = self.value(key).saturating_add_signed(by);
-        self.set(key, Name::Numbered("consumer", consumer), 32, value);
+        self.change(key, Name::Numbered("consumer", consumer), 32, |value| {
+            value.saturating_add_signed(by)
+        });
     }
 
     fn index(&mut self, ring: (u16, RingId), place: u32, name: &str, slot: Slot) {
@@ -320,7 +339,7 @@ impl Follower<'_> {
             _ => false,
         };
         let signals = self.known.iter_mut();
-        for (_, known) in signals.filter(|((scope, _), _)| is_its(scope)) {
+        for (_, known) in signals.filter(|(_, known)| is_its(&known.scope)) {
             if std::mem::take(&mut known.value) != 0 {
                 self.changes.push(Change {
                     at: self.now,
@@ -331,25 +350,27 @@ impl Follower<'_> {
         }
     }
 
-    fn value(&self, key: Key) -> u32 {
-        self.known.get(&key).map_or(0, |known| known.value)
-    }
-
     fn add(&mut self, scope: Scope, place: u32, name: &str, by: i32) {
-        let key = (scope, place);
-        let value = self.value(key).saturating_add_signed(by);
-        self.set(key, Name::Is(name), 32, value);
+        self.change((scope, place), Name::Is(name), 32, |value| {
+            value.saturating_add_signed(by)
+        });
     }
 
-    /// Sets the signal at this place of a scope; `name` is looked at the first time only.
     fn set(&mut self, key: Key, name: Name<'_>, width: u32, value: u32) {
+        self.change(key, name, width, |_| value);
+    }
+
+    /// Changes the signal at this place of a scope; `name` is looked at the first time only.
+    fn change(&mut self, key: Key, name: Name<'_>, width: u32, to: impl FnOnce(u32) -> u32) {
         let next = self.known.len();
-        let known = self.known.entry(key).or_insert_with(|| Known {
+        let known = self.known.entry(packed(key)).or_insert_with(|| Known {
+            scope: key.0,
             number: next,
             name: name.spell(),
             width,
             value: 0,
         });
+        let value = to(known.value);
         if known.value != value {
             known.value = value;
             self.changes.push(Change {
@@ -369,10 +390,10 @@ impl Follower<'_> {
         } = self;
         let mut place = vec![0; known.len()];
         let mut signals = Vec::with_capacity(known.len());
-        for ((scope, _), known) in known {
+        for known in known.into_values() {
             place[known.number] = signals.len();
             signals.push(Signal {
-                scopes: scopes(scenario, scope),
+                scopes: scopes(scenario, known.scope),
                 name: known.name,
                 width: known.width,
             });
@@ -380,9 +401,11 @@ impl Follower<'_> {
         for change in &mut changes {
             change.signal = place[change.signal];
         }
-        // Where a lane falls between two records, it does so in its own time. What is undone at
-        // the same time is not seen.
-        changes.sort_by_key(|change| (change.at, change.signal));
+        // They are in order of time: a lane that falls between two records does so in between. What
+        // is undone at the same time is not seen.
+        for same in changes.chunk_by_mut(|one, next| one.at == next.at) {
+            same.sort_by_key(|change| change.signal);
+        }
         changes.dedup_by(|later, earlier| {
             let is_same = (later.at, later.signal) == (earlier.at, earlier.signal);
             if is_same {

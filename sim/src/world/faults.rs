@@ -206,7 +206,9 @@ impl World<'_> {
             }
             let is_first = entry.first_due.is_none();
             let first_due = *self.script.entries[index].first_due.get_or_insert(now);
-            self.strikes(index, entry.action);
+            if is_first {
+                self.strikes(index, entry.action);
+            }
             let state = match self.perform(index, entry.action, is_first) {
                 Ok(true) => State::Done,
                 Ok(false) if now - first_due <= self.scenario.drain_within => {
